@@ -1,0 +1,84 @@
+/**
+ * The comparison of a study's runs, as the table, the charts, the command line and every report format show it.
+ */
+import type { EvaluationProtocol } from './protocol.ts';
+import type { RunStatus } from './records.ts';
+import type { Verdict } from './worker.ts';
+
+/** An estimate with its 95 % interval. All accuracies are shares in [0, 1]. */
+export interface Interval {
+  value: number;
+  low: number;
+  high: number;
+}
+
+export type PairedVerdict = 'better' | 'worse' | 'not distinguishable';
+
+/** Same problems and same seeds as the baseline. */
+export interface PairedDifference extends Interval {
+  verdict: PairedVerdict;
+  /** Samples right here and wrong in the baseline, and the other way round. */
+  gained: number;
+  lost: number;
+}
+
+export interface BenchmarkResult {
+  benchmark: string;
+  accuracy: Interval;
+  /** Problems, and seeds per problem. */
+  problems: number;
+  seeds: number[];
+  verdicts: Record<Verdict, number>;
+  meanTokens: number;
+  versusBaseline: PairedDifference | null;
+}
+
+export interface ComparisonRow {
+  runId: string;
+  name: string;
+  isBaseline: boolean;
+  status: RunStatus;
+  model: string;
+  modelId: number;
+  seed: number;
+  /** `none` for the baseline. */
+  method: string;
+  scheme: string;
+  sizeBytes: number | null;
+  bitsPerWeight: number | null;
+  benchmarks: BenchmarkResult[];
+  /** Plain mean over benchmarks; null until every benchmark is complete. */
+  average: Interval | null;
+  /** Baseline average minus this average, in accuracy, paired. Null for the baseline or while incomplete. */
+  drop: PairedDifference | null;
+  /** This average ÷ the baseline's. */
+  recovery: number | null;
+  elapsedMs: number | null;
+  backend: string | null;
+  device: string | null;
+  notes: string[];
+}
+
+export interface LineageNode {
+  runId: string;
+  name: string;
+  parentRunId: string | null;
+  stages: { title: string; summary: string }[];
+  artifacts: { kind: string; path: string; sha256: string; sizeBytes: number }[];
+}
+
+export interface StudyComparison {
+  studyId: number;
+  name: string;
+  description: string;
+  protocol: EvaluationProtocol;
+  protocolHash: string;
+  benchmarks: { name: string; path: string; sha256: string; problems: number }[];
+  models: { name: string; path: string; hash: string; parameters: number; sizeBytes: number }[];
+  rows: ComparisonRow[];
+  lineage: LineageNode[];
+  /** True when every run has finished. */
+  complete: boolean;
+  environment: Record<string, string>;
+  createdAt: number;
+}

@@ -1,0 +1,44 @@
+/**
+ * The evaluation protocol: everything that decides a score besides the weights. Frozen and hashed per study, so that two
+ * numbers are compared only when they were measured the same way.
+ */
+import { z } from 'zod';
+
+export const evaluationProtocolSchema = z.strictObject({
+  /** 0 means greedy. */
+  temperature: z.number().min(0).max(2),
+  topP: z.number().gt(0).max(1),
+  /** 0 means no top-k limit. */
+  topK: z.int().min(0),
+  maxNewTokens: z.int().positive(),
+  /** One completion per problem and seed. */
+  seeds: z.array(z.int().min(0)).min(1),
+  systemPrompt: z.string().nullable(),
+  /** Applied to each question before the chat template; `{question}` is replaced. */
+  promptTemplate: z.string().refine((text) => text.includes('{question}'), 'must contain {question}'),
+  /** Name and version of the verifier, e.g. `maths-1`. */
+  verifier: z.string(),
+  /** First N problems of each benchmark (file order), or all. */
+  problemsPerBenchmark: z.int().positive().nullable(),
+});
+
+export type EvaluationProtocol = z.infer<typeof evaluationProtocolSchema>;
+
+/** A benchmark file. `sample:` paths lie in the bundled sample folder. */
+export const benchmarkReferenceSchema = z.strictObject({
+  name: z.string().min(1),
+  path: z.string().min(1),
+});
+
+export type BenchmarkReference = z.infer<typeof benchmarkReferenceSchema>;
+
+/** JSON with sorted keys: equal objects give equal text, and so equal hashes. */
+export function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
+  if (value !== null && typeof value === 'object') {
+    const entries = Object.entries(value).filter(([, item]) => item !== undefined);
+    entries.sort(([a], [b]) => (a < b ? -1 : 1));
+    return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${canonicalJson(item)}`).join(',')}}`;
+  }
+  return JSON.stringify(value);
+}

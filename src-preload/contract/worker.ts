@@ -1,0 +1,137 @@
+/**
+ * What main and a run's worker process say to each other: one complete request, `cancel` / `stop` afterwards, events back.
+ */
+import type { ErrorInfo } from './errors.ts';
+import type { Recipe } from './recipe.ts';
+
+export type BackendName = 'wasm' | 'webgpu' | 'tensorflow';
+export type BackendPreference = BackendName | 'auto';
+export type Verdict = 'correct' | 'incorrect' | 'unparsed' | 'truncated';
+export type FinishReason = 'stop' | 'length';
+
+/** Everything a run needs; paths are absolute and `sample:` is resolved. The worker never asks back. */
+export interface RunRequest {
+  runId: string;
+  recipe: Recipe;
+  modelDir: string;
+  outputDir: string;
+  seed: number;
+  backend: BackendPreference;
+  /** What an earlier, interrupted execution already recorded. */
+  resume: ResumeState;
+}
+
+export interface ResumeState {
+  /** Continue numbering after this. 0 for a fresh run. */
+  lastSeq: number;
+  /** Indices of stages that finished. */
+  finishedStages: number[];
+  /** Recorded samples, `benchmark\u0000seed\u0000problemId`. */
+  recordedSamples: string[];
+}
+
+export function sampleKey(benchmark: string, seed: number, problemId: string): string {
+  return `${benchmark}\u0000${seed}\u0000${problemId}`;
+}
+
+export type MainToWorker = { type: 'run'; request: RunRequest } | { type: 'cancel' } | { type: 'stop' };
+
+export type ArtifactKind = 'checkpoint' | 'quantization-report' | 'export';
+
+export interface ArtifactInfo {
+  kind: ArtifactKind;
+  /** Relative to the project's artifacts folder once recorded; relative to the run's output folder in events. */
+  path: string;
+  sha256: string;
+  sizeBytes: number;
+}
+
+/** One evaluated completion. */
+export interface SampleResult {
+  benchmark: string;
+  seed: number;
+  problemId: string;
+  prompt: string;
+  completion: string;
+  gold: string;
+  extracted: string | null;
+  verdict: Verdict;
+  completionTokens: number;
+  finishReason: FinishReason;
+}
+
+export interface LayerError {
+  name: string;
+  /** Mean squared error of the weights. */
+  weightError: number;
+  /** Mean squared error of the layer's outputs on calibration data; null without calibration. */
+  outputError: number | null;
+  /** Output error divided by round-to-nearest's on the same grid; null without calibration. */
+  outputErrorVsRtn: number | null;
+}
+
+/** What a finished quantize stage reports. */
+export interface QuantizeSummary {
+  type: 'quantize';
+  method: string;
+  scheme: string;
+  /** Stored bytes of all quantized linears, scales and zero points included. */
+  quantizedBytes: number;
+  /** Stored bytes of the whole checkpoint's tensors. */
+  totalBytes: number;
+  /** Over the quantized linears. */
+  bitsPerWeight: number;
+  layers: LayerError[];
+  /** Recorded deviations from what was asked, e.g. a damping that had to be raised. */
+  notes: string[];
+}
+export interface EvaluateSummary {
+  type: 'evaluate';
+  protocolHash: string;
+  samples: number;
+  tokensPerSecond: number;
+}
+export interface ExportSummary {
+  type: 'export';
+  format: string;
+  path: string;
+  sizeBytes: number;
+}
+export type StageSummary = QuantizeSummary | EvaluateSummary | ExportSummary;
+
+/** The body of an event, before the worker's emitter numbers it. `stage` is the index into the recipe's stages. */
+export type RunEventBody =
+  | {
+      type: 'started';
+      backend: BackendName;
+      device: string;
+      skippedBackends: { backend: BackendName; reason: string }[];
+      versions: Record<string, string>;
+      modelHash: string;
+      modelBytes: number;
+    }
+  | { type: 'stage-started'; stage: number; title: string }
+  | {
+      type: 'progress';
+      stage: number;
+      done: number;
+      total: number;
+      unit: string;
+      ratePerSecond: number | null;
+      remainingMs: number | null;
+      detail: string;
+    }
+  | { type: 'metric'; stage: number; name: string; step: number; value: number }
+  | { type: 'log'; level: 'info' | 'warning' | 'error'; message: string }
+  | { type: 'sample'; stage: number; sample: SampleResult }
+  | { type: 'artifact'; stage: number; artifact: ArtifactInfo }
+  | { type: 'stage-finished'; stage: number; summary: StageSummary; elapsedMs: number }
+  | { type: 'finished' }
+  | { type: 'failed'; error: ErrorInfo }
+  | { type: 'cancelled' }
+  | { type: 'stopped' };
+
+/** `seq` rises by one per event of a run, also across a resume. `at` is Unix time in ms. */
+export type RunEvent = RunEventBody & { runId: string; seq: number; at: number };
+
+export type WorkerToMain = { type: 'ready'; pid: number; node: string } | { type: 'events'; events: RunEvent[] };
