@@ -1,14 +1,19 @@
 import { defineConfig } from 'vitest/config';
 
 /** One project per kind of test: `unit` needs nothing, `integration` starts real workers, `e2e` drives the built app in Chromium. */
+const project = (name: string, include: string[], timeoutMs: number, oneAtATime = false) => ({
+  test: { name, include, testTimeout: timeoutMs, hookTimeout: timeoutMs, pool: 'forks' as const, fileParallelism: !oneAtATime },
+});
+
 export default defineConfig({
   test: {
-    projects: [
-      { test: { name: 'unit', include: ['tests/unit/**/*.test.ts', 'tests/golden/**/*.test.ts'], testTimeout: 60_000, pool: 'forks' } },
-      { test: { name: 'integration', include: ['tests/integration/**/*.test.ts'], testTimeout: 240_000, hookTimeout: 120_000, pool: 'forks' } },
-      { test: { name: 'e2e', include: ['tests/e2e/**/*.test.ts'], testTimeout: 600_000, hookTimeout: 240_000, pool: 'forks', fileParallelism: false } },
-      { test: { name: 'study', include: ['tests/study/**/*.test.ts'], testTimeout: 1_500_000, hookTimeout: 240_000, pool: 'forks', fileParallelism: false } },
-    ],
+    reporters: ['default', './tests/support/summary-reporter.ts'],
     maxWorkers: 2,
+    projects: [
+      project('unit', ['tests/unit/**/*.test.ts', 'tests/golden/**/*.test.ts'], 120_000),
+      project('integration', ['tests/integration/**/*.test.ts'], 240_000, true),
+      project('e2e', ['tests/e2e/**/*.test.ts'], 900_000, true),
+      project('study', ['tests/study/**/*.test.ts'], 1_800_000, true),
+    ],
   },
 });
