@@ -1,0 +1,79 @@
+/**
+ * Accuracy with a 95 % interval when every problem is answered once per seed. Answers to one problem are alike, so problems,
+ * not samples, are the independent units: the variance is the cluster-robust one, turned into an effective number of samples
+ * for a Wilson score interval (Dean & Pagano 2015, "Evaluating confidence interval methods for binomial proportions in
+ * clustered surveys"). Unlike mean ± t·SE it stays inside [0, 1] and keeps a width when every answer is right or wrong.
+ */
+import type { Interval } from '#contract/comparison.ts';
+import { RoundoffError } from '#contract/errors.ts';
+import { studentQuantile95 } from './student-t.ts';
+
+/** Right answers out of the samples of one problem. */
+export interface ProblemScore {
+  correct: number;
+  samples: number;
+}
+
+/**
+ * Share of right answers and its interval. The effective number of samples, p(1−p) ÷ variance, is held between the number of
+ * problems (seeds agree fully) and the number of samples (seeds are independent); it is the number of problems when p is 0
+ * or 1, where the data say nothing about agreement. Throws `numeric` without any sample.
+ */
+export function accuracyInterval(problems: readonly ProblemScore[]): Interval {
+  const { samples, correct } = totals(problems);
+  const value = correct / samples;
+  const t = studentQuantile95(Math.max(1, problems.length - 1));
+  const effective = effectiveSamples(problems, value, samples);
+  const squared = (t * t) / effective;
+  const centre = (value + squared / 2) / (1 + squared);
+  const half = (t / (1 + squared)) * Math.sqrt((value * (1 - value)) / effective + squared / (4 * effective));
+  return { value, low: Math.max(0, Math.min(value, centre - half)), high: Math.min(1, Math.max(value, centre + half)) };
+}
+
+/** Cluster-robust variance of the mean (ratio estimator, so that problems may have different numbers of samples). */
+export function clusteredVariance(problems: readonly ProblemScore[]): number {
+  const { samples, correct } = totals(problems);
+  const count = problems.length;
+  if (count < 2) return 0;
+  const value = correct / samples;
+  let sum = 0;
+  for (const problem of problems) sum += (problem.correct - value * problem.samples) ** 2;
+  return ((count / (count - 1)) * sum) / (samples * samples);
+}
+
+/**
+ * Plain mean of independent estimates. The distances to the limits are combined as standard errors are (square and add:
+ * Zou & Donner 2008), which equals summing variances for symmetric intervals and keeps the asymmetry near 0 and 1.
+ */
+export function averageIntervals(intervals: readonly Interval[]): Interval {
+  if (intervals.length === 0)
+    throw new RoundoffError('numeric', 'An average over no benchmarks was asked for.', 'Evaluate at least one benchmark.');
+  const count = intervals.length;
+  let value = 0;
+  let below = 0;
+  let above = 0;
+  for (const interval of intervals) {
+    value += interval.value / count;
+    below += (interval.value - interval.low) ** 2;
+    above += (interval.high - interval.value) ** 2;
+  }
+  return { value, low: value - Math.sqrt(below) / count, high: value + Math.sqrt(above) / count };
+}
+
+function effectiveSamples(problems: readonly ProblemScore[], value: number, samples: number): number {
+  const count = problems.length;
+  const variance = clusteredVariance(problems);
+  if (variance === 0) return count;
+  return Math.min(samples, Math.max(count, (value * (1 - value)) / variance));
+}
+
+function totals(problems: readonly ProblemScore[]): { samples: number; correct: number } {
+  let samples = 0;
+  let correct = 0;
+  for (const problem of problems) {
+    samples += problem.samples;
+    correct += problem.correct;
+  }
+  if (samples === 0) throw new RoundoffError('numeric', 'An accuracy over no samples was asked for.', 'Evaluate at least one problem.');
+  return { samples, correct };
+}
