@@ -1,0 +1,87 @@
+/**
+ * Writing safetensors files: header first, then tensor after tensor as it is produced, never the whole file in memory.
+ * Tensors are ordered by element size (largest first), then by name, and the header is padded to 8 bytes, so data stays aligned.
+ */
+
+import { RoundoffError } from '#contract/errors.ts';
+import { type WrittenFile, writeFileAtomically } from './atomic-file.ts';
+import { encodeBfloats, encodeHalves } from './float16.ts';
+import { dtypeBytes } from './safetensors-header.ts';
+
+export type WritableDtype = 'F32' | 'F16' | 'BF16' | 'I32' | 'U8';
+
+export interface TensorToWrite {
+  name: string;
+  dtype: WritableDtype;
+  shape: readonly number[];
+  /** The values, or a function that fetches them when their turn comes: float32 for F32, F16 and BF16; integers for I32 and U8. */
+  values: TensorValues | (() => TensorValues | Promise<TensorValues>);
+}
+export type TensorValues = Float32Array | Int32Array | Uint8Array;
+
+/** Writes a safetensors file atomically and returns its size and sha256. */
+export function writeSafetensors(
+  path: string,
+  tensors: readonly TensorToWrite[],
+  options: { metadata?: Record<string, string>; signal?: AbortSignal } = {},
+): Promise<WrittenFile> {
+  const ordered = [...tensors].sort((a, b) => dtypeBytes[b.dtype] - dtypeBytes[a.dtype] || (a.name < b.name ? -1 : 1));
+  return writeFileAtomically(path, async (write) => {
+    await write(encodeHeader(ordered, options.metadata ?? {}));
+    for (const tensor of ordered) {
+      options.signal?.throwIfAborted();
+      const values = typeof tensor.values === 'function' ? await tensor.values() : tensor.values;
+      await write(encodeValues(tensor, values));
+    }
+  });
+}
+
+/** Bytes of a tensor's data. */
+export function tensorBytes(tensor: { dtype: WritableDtype; shape: readonly number[] }): number {
+  return tensor.shape.reduce((size, length) => size * length, dtypeBytes[tensor.dtype]);
+}
+
+function encodeHeader(tensors: readonly TensorToWrite[], metadata: Record<string, string>): Uint8Array {
+  const header: Record<string, unknown> = { __metadata__: { format: 'pt', ...metadata } };
+  let offset = 0;
+  for (const tensor of tensors) {
+    if (Object.hasOwn(header, tensor.name)) throw new Error(`tensor ${tensor.name} is written twice`);
+    const end = offset + tensorBytes(tensor);
+    header[tensor.name] = { dtype: tensor.dtype, shape: tensor.shape, data_offsets: [offset, end] };
+    offset = end;
+  }
+  const json = new TextEncoder().encode(JSON.stringify(header));
+  const length = Math.ceil(json.length / 8) * 8;
+  const bytes = new Uint8Array(8 + length).fill(0x20, 8);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(length), true);
+  bytes.set(json, 8);
+  return bytes;
+}
+
+function encodeValues(tensor: TensorToWrite, values: TensorValues): Uint8Array {
+  const encoded = encodeAs(tensor.dtype, values);
+  if (encoded.byteLength !== tensorBytes(tensor))
+    throw new Error(`tensor ${tensor.name}: ${values.length} values for shape [${tensor.shape.join(', ')}]`);
+  return new Uint8Array(encoded.buffer, encoded.byteOffset, encoded.byteLength);
+}
+
+function encodeAs(dtype: WritableDtype, values: TensorValues): TensorValues | Uint16Array {
+  const isFloat = values instanceof Float32Array;
+  if (dtype === 'F32' && isFloat) return values;
+  if (dtype === 'F16' && isFloat) return refuseOverflow(values, encodeHalves(values));
+  if (dtype === 'BF16' && isFloat) return encodeBfloats(values);
+  if (dtype === 'I32' && values instanceof Int32Array) return values;
+  if (dtype === 'U8' && values instanceof Uint8Array) return values;
+  throw new TypeError(`${values.constructor.name} cannot be written as ${dtype}`);
+}
+
+function refuseOverflow(values: Float32Array, halves: Uint16Array): Uint16Array {
+  const index = halves.findIndex((half) => (half & 0x7fff) === 0x7c00);
+  if (index >= 0 && Number.isFinite(values[index]!))
+    throw new RoundoffError(
+      'numeric',
+      `The value ${values[index]} does not fit a 16-bit float (up to 65504).`,
+      'Store the tensor as BF16 or F32.',
+    );
+  return halves;
+}
