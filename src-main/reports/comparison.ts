@@ -6,7 +6,7 @@ import type { ComparisonRow, LineageNode, PairedDifference, StudyComparison } fr
 import type { EvaluationProtocol } from '#contract/protocol.ts';
 import type { ArtifactRecord, ModelRecord, RunRecord, StageRecord } from '#contract/records.ts';
 import { formatScheme } from '#contract/scheme.ts';
-import type { QuantizeSummary, StageSummary, Verdict } from '#contract/worker.ts';
+import type { QuantizeSummary, StageSummary } from '#contract/worker.ts';
 import { averageDrop, averageIntervals } from '../engine/statistics/index.ts';
 import { type BenchmarkSamples, benchmarkResult, type CompactSample, groupSamples, type RunSamples } from './comparison-samples.ts';
 
