@@ -1,0 +1,41 @@
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { appPaths } from '../../../src-main/app/app-paths.ts';
+
+const require = createRequire(import.meta.url);
+const root = path.resolve(import.meta.dirname, '../../..');
+// electron-builder's own loader and schema check, which it also runs before building an installer.
+const { getConfig, validateConfiguration } = require('app-builder-lib/out/util/config/config');
+const { DebugLogger } = require('builder-util');
+
+const configuration = await getConfig(root, 'electron-builder.yml', null);
+
+describe('installers', () => {
+  it('have a configuration that electron-builder accepts', async () => {
+    await expect(validateConfiguration(configuration, new DebugLogger(false))).resolves.toBeUndefined();
+    await expect(validateConfiguration({ ...configuration, asarr: true }, new DebugLogger(false))).rejects.toThrow(/asarr/);
+  });
+
+  it('flip the fuses of the security list', () => {
+    expect(configuration.electronFuses).toEqual({
+      runAsNode: false,
+      enableCookieEncryption: true,
+      enableNodeOptionsEnvironmentVariable: false,
+      enableNodeCliInspectArguments: false,
+      enableEmbeddedAsarIntegrityValidation: true,
+      onlyLoadAppFromAsar: true,
+      grantFileProtocolExtraPrivileges: false,
+    });
+  });
+
+  it('unpack what plain Node runs, where the app looks for it', () => {
+    expect(configuration.asarUnpack).toEqual(expect.arrayContaining(['out/main/**', 'node_modules/**']));
+    const resources = path.join(path.sep, 'opt', 'Roundoff', 'resources');
+    const paths = appPaths(path.join(resources, 'app.asar', 'out', 'main'), resources);
+    expect(paths.workerEntry).toBe(path.join(resources, 'app.asar.unpacked', 'out', 'main', 'worker.js'));
+    expect(paths.resourcesDir).toBe(path.join(resources, 'resources'));
+    const targets = configuration.extraResources.map((entry: { to: string }) => entry.to);
+    expect(targets).toEqual(['resources', 'runtime']);
+  });
+});
