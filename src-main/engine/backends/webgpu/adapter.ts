@@ -1,0 +1,80 @@
+/**
+ * Finds a WebGPU adapter through Dawn (npm `webgpu`) in plain Node. Real adapters come first; a software one (SwiftShader as Chromium ships
+ * it, or Mesa's lavapipe) is only looked for when the caller asks, since it is slower than the wasm backend.
+ */
+import { existsSync } from 'node:fs';
+import koffi from 'koffi';
+import { RoundoffError } from '#contract/errors.ts';
+
+export interface FoundAdapter {
+  adapter: GPUAdapter;
+  device: string;
+  software: boolean;
+}
+
+const vulkanLoader = 'libvulkan.so.1';
+const softwareDrivers = ['/usr/lib/chromium', '/usr/lib/chromium-browser', '/opt/google/chrome', '/usr/share/vulkan/icd.d'].flatMap(
+  (folder) =>
+    ['vk_swiftshader_icd.json', 'lvp_icd.x86_64.json', 'lvp_icd.aarch64.json', 'lvp_icd.json'].map((file) => ({
+      folder,
+      path: `${folder}/${file}`,
+    })),
+);
+const hint = 'Install the driver of your GPU (on Debian also libvulkan1), or choose the wasm backend.';
+
+/** @throws RoundoffError `backend-unavailable` with the reason when there is no adapter. */
+export async function findAdapter(options: { allowSoftware: boolean }): Promise<FoundAdapter> {
+  const hasLoader = process.platform !== 'linux' || loadable(vulkanLoader);
+  const real = hasLoader ? await requestAdapter() : null;
+  if (real && (!real.software || options.allowSoftware)) return real;
+  if (real) {
+    throw new RoundoffError(
+      'backend-unavailable',
+      `the only GPU adapter is software (${real.device}), slower than the wasm backend`,
+      'Choose the webgpu backend by name to use it all the same.',
+    );
+  }
+  const software = options.allowSoftware ? await requestSoftwareAdapter(hasLoader) : null;
+  if (software) return software;
+  const reason = hasLoader ? 'no GPU adapter was found' : `the Vulkan loader ${vulkanLoader} is not installed`;
+  throw new RoundoffError('backend-unavailable', reason, hint);
+}
+
+async function requestSoftwareAdapter(hasLoader: boolean): Promise<FoundAdapter | null> {
+  if (process.platform !== 'linux') return null;
+  const driver = softwareDrivers.find(({ path }) => existsSync(path));
+  if (!driver) return null;
+  // Chromium brings a loader beside its driver; once it is in the process Dawn finds it by name.
+  if (!hasLoader && !loadable(`${driver.folder}/${vulkanLoader}`)) return null;
+  process.env.VK_DRIVER_FILES = driver.path;
+  process.env.VK_ICD_FILENAMES = driver.path;
+  return requestAdapter();
+}
+
+/** Dawn's objects must outlive everything made from them. */
+const instances: GPU[] = [];
+
+async function requestAdapter(): Promise<FoundAdapter | null> {
+  const dawn = await import('webgpu').catch((cause) => {
+    const message = `Dawn's binding cannot be loaded: ${(cause as Error).message}`;
+    throw new RoundoffError('backend-unavailable', message, 'Reinstall with `npm ci`.', { cause });
+  });
+  Object.assign(globalThis, dawn.globals);
+  const gpu = dawn.create([]);
+  instances.push(gpu);
+  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+  if (!adapter) return null;
+  const { info } = adapter;
+  const device = [info.vendor, info.architecture, info.description || info.device].filter(Boolean).join(' ');
+  const software = info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|basic render|warp/i.test(device);
+  return { adapter, device, software };
+}
+
+function loadable(library: string): boolean {
+  try {
+    koffi.load(library);
+    return true;
+  } catch {
+    return false;
+  }
+}
