@@ -1,0 +1,36 @@
+/**
+ * Long sums, multiplied, then reduced by a modulus. The partial sums and the remainder are taken in one step each, so mistakes
+ * compound: the hardest of the five.
+ */
+import { columnMultiplication } from '../arithmetic.ts';
+import type { TaskDefinition } from '../types.ts';
+
+/** Operands: the terms, then the factor and the modulus. */
+export const chains: TaskDefinition = {
+  name: 'abacus-chains',
+  title: 'Long sums with a modulus',
+  draw: (random) => {
+    const terms = Array.from({ length: random.integer(4, 6) }, () => random.integer(10, 99));
+    return [...terms, random.integer(3, 9), random.integer(11, 13)];
+  },
+  key: (operands) =>
+    `chain ${operands
+      .slice(0, -2)
+      .sort((a, b) => a - b)
+      .join(' ')} ${operands.slice(-2).join(' ')}`,
+  symbolic: (operands) => `(${operands.slice(0, -2).join('+')})*${operands.at(-2)}%${operands.at(-1)}=?`,
+  wordings: [
+    '{name} collects {list} {thing}, each worth {factor} coins. The coins are shared by {modulus} friends. How many coins are left?',
+    'Rooms with {list} seats need {factor} {thing} for each seat, in packs of {modulus}. How many {thing} are outside full packs?',
+  ],
+  solve: (operands) => {
+    const terms = operands.slice(0, -2);
+    const [factor, modulus] = operands.slice(-2) as [number, number];
+    const partial: number[] = [];
+    for (const term of terms) partial.push((partial.at(-1) ?? 0) + term);
+    const sum = partial.at(-1)!;
+    const product = sum * factor;
+    const reasoning = `${partial.slice(1).join(',')};${columnMultiplication(sum, factor)};${product}%${modulus}=${product % modulus}`;
+    return { reasoning, answer: String(product % modulus) };
+  },
+};
