@@ -1,0 +1,143 @@
+/**
+ * One decoder for Qwen3, Qwen2 and Llama: configuration, named parameters, and the forward pass. Every linear goes through a
+ * `LinearOp`, so quantizers and trainers change how a linear computes without touching this file.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import { causalAttention, embedding, linear, rmsNorm, rotaryEmbedding, swiglu } from './composed-ops.ts';
+import type { ModelConfig } from './config.ts';
+import { DenseLinear, type LinearOp, type ParameterMap } from './linear-op.ts';
+import { decoderLinears, embeddingName, finalNormName, headName } from './parameters.ts';
+import { RotaryTables } from './rotary-tables.ts';
+
+export type { LinearOp, ParameterMap } from './linear-op.ts';
+export { decoderLinears } from './parameters.ts';
+
+export interface LayerHooks {
+  /** Called with the input [rows, in] of every decoder linear, before it computes. The tensor lives until the call returns. */
+  onLinearInput?(module: string, input: tf.Tensor2D): void;
+}
+
+export class LanguageModel {
+  readonly config: ModelConfig;
+  /** Hugging Face names. The model owns the tensors and disposes them; a trainer may replace an entry with another tensor of its shape. */
+  readonly parameters: ParameterMap;
+  readonly rotary: RotaryTables;
+  private readonly linears = new Map<string, LinearOp>();
+
+  constructor(config: ModelConfig, parameters: ParameterMap) {
+    this.config = config;
+    this.parameters = parameters;
+    this.rotary = new RotaryTables(config);
+    for (const module of decoderLinears(config)) this.linears.set(module, new DenseLinear(parameters, module));
+  }
+
+  /** Final hidden states [batch, seq, hidden], after the final norm, of ids [batch, seq] (int32). */
+  forward(ids: tf.Tensor2D, hooks: LayerHooks = {}): tf.Tensor3D {
+    return tf.tidy(() => {
+      let hidden = this.embed(ids);
+      for (let index = 0; index < this.config.layers; index++) {
+        const next = this.layer(index, hidden, hooks);
+        hidden.dispose();
+        hidden = next;
+      }
+      return this.finalNorm(hidden);
+    });
+  }
+
+  /** [..., hidden] → [..., vocab]. */
+  logits(hidden: tf.Tensor): tf.Tensor {
+    return tf.tidy(() => {
+      const rows = tf.reshape(hidden, [-1, this.config.hiddenSize]) as tf.Tensor2D;
+      return tf.reshape(linear(rows, this.headWeight(), null), [...hidden.shape.slice(0, -1), this.config.vocabSize]);
+    });
+  }
+
+  /** [batch, seq] → [batch, seq, hidden]. */
+  embed(ids: tf.Tensor2D): tf.Tensor3D {
+    return embedding(this.parameter(embeddingName) as tf.Tensor2D, ids);
+  }
+
+  /** One decoder layer with full causal attention from position 0; [batch, seq, hidden] → the same. */
+  layer(index: number, hidden: tf.Tensor3D, hooks: LayerHooks = {}): tf.Tensor3D {
+    return tf.tidy(() => {
+      const prefix = `model.layers.${index}`;
+      const attended = tf.add(hidden, this.attention(prefix, this.norm(`${prefix}.input_layernorm`, hidden), hooks)) as tf.Tensor3D;
+      const mlp = this.mlp(prefix, this.norm(`${prefix}.post_attention_layernorm`, attended), hooks);
+      return tf.add(attended, tf.reshape(mlp, attended.shape));
+    });
+  }
+
+  finalNorm(hidden: tf.Tensor3D): tf.Tensor3D {
+    return rmsNorm(hidden, this.parameter(finalNormName) as tf.Tensor1D, this.config.rmsNormEps) as tf.Tensor3D;
+  }
+
+  /** How a decoder linear computes. */
+  linear(module: string): LinearOp {
+    const op = this.linears.get(module);
+    if (!op) throw new Error(`${module} is not a decoder linear of this model`);
+    return op;
+  }
+
+  /** Replaces how a decoder linear computes. The model takes ownership; a packed op also frees the dense weight. */
+  setLinear(module: string, op: LinearOp): void {
+    const previous = this.linear(module);
+    if (previous !== op) previous.dispose();
+    this.linears.set(module, op);
+    if (op.kind !== 'packed') return;
+    this.parameters.get(`${module}.weight`)?.dispose();
+    this.parameters.delete(`${module}.weight`);
+  }
+
+  /** The output head's weights [vocab, hidden]: the embeddings when they are tied. Owned by the model. */
+  headWeight(): tf.Tensor2D {
+    return this.parameter(this.config.tiedEmbeddings ? embeddingName : headName) as tf.Tensor2D;
+  }
+
+  parameter(name: string): tf.Tensor {
+    const tensor = this.parameters.get(name);
+    if (!tensor) throw new Error(`the model holds no parameter ${name}`);
+    return tensor;
+  }
+
+  dispose(): void {
+    for (const op of this.linears.values()) op.dispose();
+    tf.dispose([...this.parameters.values()]);
+    this.parameters.clear();
+    this.rotary.dispose();
+  }
+
+  private attention(prefix: string, input: tf.Tensor3D, hooks: LayerHooks): tf.Tensor3D {
+    const { heads, kvHeads, headDim, hiddenSize } = this.config;
+    const [batch, seq] = input.shape;
+    const rows = tf.reshape(input, [batch * seq, hiddenSize]) as tf.Tensor2D;
+    const project = (name: string, count: number) =>
+      tf.reshape(this.apply(`${prefix}.self_attn.${name}`, rows, hooks), [batch, seq, count, headDim]) as tf.Tensor4D;
+    const { cos, sin } = this.rotary.upTo(seq);
+    const q = rotaryEmbedding(this.headNorm(`${prefix}.self_attn.q_norm`, project('q_proj', heads)), cos, sin);
+    const k = rotaryEmbedding(this.headNorm(`${prefix}.self_attn.k_norm`, project('k_proj', kvHeads)), cos, sin);
+    const mixed = causalAttention(q, k, project('v_proj', kvHeads));
+    const output = this.apply(`${prefix}.self_attn.o_proj`, tf.reshape(mixed, [batch * seq, heads * headDim]) as tf.Tensor2D, hooks);
+    return tf.reshape(output, [batch, seq, hiddenSize]);
+  }
+
+  private mlp(prefix: string, input: tf.Tensor3D, hooks: LayerHooks): tf.Tensor2D {
+    const rows = tf.reshape(input, [-1, this.config.hiddenSize]) as tf.Tensor2D;
+    const gate = this.apply(`${prefix}.mlp.gate_proj`, rows, hooks);
+    const up = this.apply(`${prefix}.mlp.up_proj`, rows, hooks);
+    return this.apply(`${prefix}.mlp.down_proj`, swiglu(gate, up) as tf.Tensor2D, hooks);
+  }
+
+  private apply(module: string, input: tf.Tensor2D, hooks: LayerHooks): tf.Tensor2D {
+    hooks.onLinearInput?.(module, input);
+    return this.linear(module).apply(input);
+  }
+
+  private norm(module: string, x: tf.Tensor3D): tf.Tensor3D {
+    return rmsNorm(x, this.parameter(`${module}.weight`) as tf.Tensor1D, this.config.rmsNormEps) as tf.Tensor3D;
+  }
+
+  /** Qwen3 normalises each query and key head; other architectures pass through. */
+  private headNorm(module: string, x: tf.Tensor4D): tf.Tensor4D {
+    return this.config.qkNorm ? (rmsNorm(x, this.parameter(`${module}.weight`) as tf.Tensor1D, this.config.rmsNormEps) as tf.Tensor4D) : x;
+  }
+}

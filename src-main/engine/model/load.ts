@@ -1,0 +1,142 @@
+/**
+ * Loads a model folder into a `LanguageModel`: everything is checked before the first value is read, then weights stream in tensor by
+ * tensor, so that each is in memory once. Dense Hugging Face folders and Roundoff's packed checkpoints load alike.
+ */
+
+import { join } from 'node:path';
+import * as tf from '@tensorflow/tfjs-core';
+import { throwIfCancelled } from '../data/cancellation.ts';
+import { readJsonObject } from '../data/json-file.ts';
+import { ProblemList } from '../formats/problems.ts';
+import { packedShapes, parseQuantizationConfig, readPackedLinear, type StoredScheme } from '../formats/quantized-layout.ts';
+import { type Checkpoint, openCheckpoint } from '../formats/safetensors.ts';
+import { configFile, type ModelConfig, readModelConfig } from './config.ts';
+import { LanguageModel } from './language-model.ts';
+import { PackedLinearOp, type ParameterMap } from './linear-op.ts';
+import { decoderLinears, linearShape, parameterShapes } from './parameters.ts';
+
+export interface LoadOptions {
+  signal?: AbortSignal;
+}
+
+/**
+ * Loads the model in `dir` onto the current backend. Throws one error (`not-found`, `unsupported` or `model-invalid`) that lists all
+ * missing tensors, wrong shapes and non-finite values; nothing stays allocated then.
+ */
+export async function loadModel(dir: string, options: LoadOptions = {}): Promise<LanguageModel> {
+  const config = await readModelConfig(dir);
+  const checkpoint = await openCheckpoint(dir);
+  const problems = new ProblemList();
+  try {
+    const schemes = await readStoredSchemes(dir, config, problems);
+    checkTensors(checkpoint, storedShapes(config, schemes), problems);
+    problems.throwErrors(dir);
+    const parameters = await readParameters(checkpoint, config, schemes, problems, options);
+    return await attachPacked(new LanguageModel(config, parameters), checkpoint, schemes, problems, options);
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/** The quantized modules of a checkpoint folder; empty for a dense model. */
+export async function readStoredSchemes(dir: string, config: ModelConfig, problems: ProblemList): Promise<Map<string, StoredScheme>> {
+  const json = await readJsonObject(join(dir, configFile), { code: 'model-invalid' });
+  return parseQuantizationConfig(json, new Set(decoderLinears(config)), problems);
+}
+
+/** Names and shapes of all tensors the checkpoint must hold. */
+export function storedShapes(config: ModelConfig, schemes: ReadonlyMap<string, StoredScheme>): Map<string, number[]> {
+  const shapes = new Map<string, number[]>();
+  for (const [name, shape] of parameterShapes(config)) {
+    const module = name.slice(0, -'.weight'.length);
+    const scheme = schemes.get(module);
+    if (!scheme || !name.endsWith('.weight')) shapes.set(name, shape);
+    else for (const [stored, storedShape] of packedShapes(module, linearShape(config, module), scheme)) shapes.set(stored, storedShape);
+  }
+  return shapes;
+}
+
+/** Reports every tensor that is missing, of another shape, or of a type that cannot be read. */
+export function checkTensors(checkpoint: Checkpoint, shapes: ReadonlyMap<string, number[]>, problems: ProblemList): void {
+  for (const [name, shape] of shapes) {
+    const entry = checkpoint.tensors.get(name);
+    if (!entry) {
+      problems.error(name, 'the tensor is missing.', 'Download the model again, complete with all its files.');
+      continue;
+    }
+    if (entry.shape.join() !== shape.join())
+      problems.error(
+        name,
+        `its shape is [${entry.shape.join(', ')}], but config.json implies [${shape.join(', ')}].`,
+        'Take config.json and weights from the same revision of the model.',
+      );
+    if (!['F32', 'F16', 'BF16'].includes(entry.dtype) && !isPackedInteger(name, entry.dtype))
+      problems.error(name, `it is stored as ${entry.dtype}.`, 'Use the original F32, F16 or BF16 weights of the model.', 'unsupported');
+  }
+}
+
+function isPackedInteger(name: string, dtype: string): boolean {
+  return dtype === 'I32' && /\.(codes|zeros|group_index)$/.test(name);
+}
+
+async function readParameters(
+  checkpoint: Checkpoint,
+  config: ModelConfig,
+  schemes: ReadonlyMap<string, StoredScheme>,
+  problems: ProblemList,
+  options: LoadOptions,
+): Promise<ParameterMap> {
+  const parameters: ParameterMap = new Map();
+  try {
+    for (const [name, shape] of parameterShapes(config)) {
+      if (schemes.has(name.replace(/\.weight$/, '')) && name.endsWith('.weight')) continue;
+      throwIfCancelled(options.signal, 'Loading the model');
+      const values = await checkpoint.readFloats(name);
+      const bad = firstNonFinite(values);
+      if (bad >= 0) reportNonFinite(name, shape, bad, values[bad]!, problems);
+      parameters.set(name, tf.tensor(values, shape));
+    }
+    problems.throwErrors(checkpoint.dir);
+    return parameters;
+  } catch (error) {
+    tf.dispose([...parameters.values()]);
+    throw error;
+  }
+}
+
+async function attachPacked(
+  model: LanguageModel,
+  checkpoint: Checkpoint,
+  schemes: ReadonlyMap<string, StoredScheme>,
+  problems: ProblemList,
+  options: LoadOptions,
+): Promise<LanguageModel> {
+  try {
+    for (const [module, scheme] of schemes) {
+      throwIfCancelled(options.signal, 'Loading the model');
+      const packed = await readPackedLinear(checkpoint, module, linearShape(model.config, module), scheme, problems);
+      if (packed) model.setLinear(module, new PackedLinearOp(model.parameters, module, packed));
+    }
+    problems.throwErrors(checkpoint.dir);
+    return model;
+  } catch (error) {
+    model.dispose();
+    throw error;
+  }
+}
+
+/** Index of the first NaN or infinity, or −1. */
+export function firstNonFinite(values: Float32Array): number {
+  for (let index = 0; index < values.length; index++) if (values[index]! - values[index]! !== 0) return index;
+  return -1;
+}
+
+export function reportNonFinite(name: string, shape: readonly number[], index: number, value: number, problems: ProblemList): void {
+  const columns = shape.at(-1)!;
+  const place = shape.length > 1 ? `row ${Math.floor(index / columns)}, column ${index % columns}` : `element ${index}`;
+  problems.error(
+    name,
+    `it holds ${Number.isNaN(value) ? 'NaN' : value} at ${place}.`,
+    'Download the file again; if its checksum is right, the model itself is damaged.',
+  );
+}

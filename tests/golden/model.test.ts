@@ -1,0 +1,28 @@
+import * as tf from '@tensorflow/tfjs-core';
+import '@tensorflow/tfjs-backend-cpu';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { loadModel } from '../../src-main/engine/model/load.ts';
+import { goldenModel, goldenNames } from './fixtures.ts';
+
+beforeAll(async () => {
+  await tf.setBackend('cpu');
+});
+
+describe.each(goldenNames)('%s against transformers in float32', (name) => {
+  const golden = goldenModel(name);
+
+  it('computes the same logits at every position', async () => {
+    const tensors = tf.memory().numTensors;
+    const model = await loadModel(golden.dir);
+    const ids = tf.tensor2d([golden.prompts[0]!], undefined, 'int32');
+    const hidden = model.forward(ids);
+    const logits = model.logits(hidden);
+    const expected = golden.logits.flat();
+    const actual = await logits.data();
+    expect(logits.shape).toEqual([1, golden.logits.length, golden.logits[0]!.length]);
+    expect(Math.max(...expected.map((value, index) => Math.abs(value - actual[index]!)))).toBeLessThan(1e-4);
+    tf.dispose([ids, hidden, logits]);
+    model.dispose();
+    expect(tf.memory().numTensors).toBe(tensors);
+  });
+});
