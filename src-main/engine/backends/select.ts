@@ -5,6 +5,7 @@
 import { RoundoffError } from '#contract/errors.ts';
 import type { BackendStatus } from '#contract/records.ts';
 import type { BackendName, BackendPreference } from '#contract/worker.ts';
+import './gradients.ts';
 import { requireRuntimePack, startTensorflow, tensorflowFolder } from './tensorflow/backend.ts';
 import { startWasm } from './wasm/backend.ts';
 import { onnxRuntime } from './wasm/onnx-runtime.ts';

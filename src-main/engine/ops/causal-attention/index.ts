@@ -1,0 +1,25 @@
+/** Causal attention over whole sequences, with grouped key and value heads and no head transposes. */
+
+import type * as tf from '@tensorflow/tfjs-core';
+import { RoundoffError } from '#contract/errors.ts';
+import { causalAttentionReference } from './reference.ts';
+
+/**
+ * Query t attends to keys 0 … (keys − seq) + t, so the queries are the last `seq` positions.
+ * @param q [batch, seq, heads, headDim]
+ * @param k [batch, keys, kvHeads, headDim], keys ≥ seq; query head h reads key head ⌊h · kvHeads / heads⌋
+ * @param v [batch, keys, kvHeads, headDim]
+ * @param options.scale factor on the scores, 1/√headDim when left out
+ * @returns [batch, seq, heads, headDim]; differentiable in q, k and v.
+ */
+export function causalAttention(q: tf.Tensor4D, k: tf.Tensor4D, v: tf.Tensor4D, options: { scale?: number } = {}): tf.Tensor4D {
+  const [batch, seq, heads, headDim] = q.shape;
+  const [keyBatch, keys, kvHeads, keyDim] = k.shape;
+  const fits =
+    batch === keyBatch && keyDim === headDim && keys >= seq && heads % kvHeads === 0 && k.shape.every((size, i) => size === v.shape[i]);
+  if (!fits) {
+    const shapes = `q [${q.shape}], k [${k.shape}], v [${v.shape}]`;
+    throw new RoundoffError('internal', `attention shapes do not fit: ${shapes}`, 'This is a defect in Roundoff; please report it.');
+  }
+  return causalAttentionReference(q, k, v, options.scale ?? 1 / Math.sqrt(headDim));
+}

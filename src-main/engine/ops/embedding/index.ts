@@ -1,0 +1,12 @@
+/** Token embedding: row gather forward, scatter-add backward. */
+import * as tf from '@tensorflow/tfjs-core';
+import { embeddingReference } from './reference.ts';
+
+/**
+ * @param table [vocab, size]
+ * @param ids int32, any shape, each in [0, vocab)
+ * @returns [...ids.shape, size]; differentiable in `table`.
+ */
+export function embedding(table: tf.Tensor2D, ids: tf.Tensor): tf.Tensor {
+  return tf.tidy(() => tf.reshape(embeddingReference(table, tf.reshape(ids, [-1])), [...ids.shape, table.shape[1]]));
+}

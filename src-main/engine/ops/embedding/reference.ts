@@ -1,0 +1,14 @@
+/** Gather whose gradient is a product with the one-hot ids: exact on every backend, where some lack a scatter. */
+import * as tf from '@tensorflow/tfjs-core';
+
+/** @param ids [count] */
+export function embeddingReference(table: tf.Tensor2D, ids: tf.Tensor1D): tf.Tensor2D {
+  const gather = tf.customGrad((...inputs: (tf.Tensor | tf.GradSaveFunc)[]) => {
+    const [values] = inputs as [tf.Tensor2D];
+    return {
+      value: tf.gather(values, ids),
+      gradFunc: (dy: tf.Tensor) => tf.matMul(tf.oneHot(ids, table.shape[0], 1, 0, 'float32'), dy as tf.Tensor2D, true),
+    };
+  });
+  return gather(table) as tf.Tensor2D;
+}

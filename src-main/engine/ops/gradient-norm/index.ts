@@ -1,0 +1,18 @@
+/** The norm over all gradients together, and the factor that clips it. */
+import * as tf from '@tensorflow/tfjs-core';
+
+/** √Σ‖g‖² over all gradients. */
+export function globalNorm(gradients: tf.Tensor[]): tf.Scalar {
+  return tf.tidy(() => tf.sqrt(tf.addN(gradients.map((gradient) => tf.sum(tf.square(gradient))))) as tf.Scalar);
+}
+
+/**
+ * Clipping without touching the gradients: pass `scale` to `adamW`. As in torch, scale = min(1, maxNorm / (norm + 1e-6)).
+ * @returns scalars on the device; read `norm` with `await norm.data()`.
+ */
+export function clipByGlobalNorm(gradients: tf.Tensor[], maxNorm: number): { norm: tf.Scalar; scale: tf.Scalar } {
+  return tf.tidy(() => {
+    const norm = globalNorm(gradients);
+    return { norm, scale: tf.minimum(1, tf.div(maxNorm, tf.add(norm, 1e-6))) as tf.Scalar };
+  });
+}

@@ -1,0 +1,13 @@
+/** The ops models, quantizers and training are written in. Each runs on every backend, with a kernel of its own where that pays. */
+import '../backends/gradients.ts';
+
+export { type AdamWSettings, adamW, createMoments, type Moments } from './adam-w/index.ts';
+export { causalAttention } from './causal-attention/index.ts';
+export { embedding } from './embedding/index.ts';
+export { codeRange, fakeQuantize, type Grid, type GridParameters, gridParameters } from './fake-quantize/index.ts';
+export { clipByGlobalNorm, globalNorm } from './gradient-norm/index.ts';
+export { linear } from './linear/index.ts';
+export { type LinearCrossEntropyOptions, linearCrossEntropy } from './linear-cross-entropy/index.ts';
+export { rmsNorm } from './rms-norm/index.ts';
+export { type RotaryTables, rotaryEmbedding, rotaryTables } from './rotary-embedding/index.ts';
+export { swiglu } from './swiglu/index.ts';

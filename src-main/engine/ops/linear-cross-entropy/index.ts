@@ -1,0 +1,68 @@
+/**
+ * Output layer and mean cross-entropy over masked rows, in chunks of rows so that logits are never held for a whole batch. Gradients are
+ * formed during the forward pass and only scaled in the backward one (the trick of linkedin/Liger-Kernel).
+ */
+import * as tf from '@tensorflow/tfjs-core';
+
+export interface LinearCrossEntropyOptions {
+  /** [rows], 1 where a row counts, 0 where not; every row when left out. */
+  mask?: tf.Tensor1D;
+  /** Rows whose logits are held at once. */
+  chunkRows?: number;
+}
+
+/** Logits held at once, by default 32 MiB. */
+const defaultChunkElements = 2 ** 23;
+
+/**
+ * @param hidden [rows, size]
+ * @param weight [vocab, size], the output layer's (or tied embedding's) weight
+ * @param targets int32 [rows], each in [0, vocab)
+ * @returns mean of −log softmax(hidden · weightᵀ)[target] over rows with mask 1; differentiable in hidden and weight. 0 rows give NaN.
+ */
+export function linearCrossEntropy(
+  hidden: tf.Tensor2D,
+  weight: tf.Tensor2D,
+  targets: tf.Tensor1D,
+  options: LinearCrossEntropyOptions = {},
+): tf.Scalar {
+  const [rows] = hidden.shape;
+  const vocab = weight.shape[0];
+  const chunkRows = Math.max(1, options.chunkRows ?? Math.floor(defaultChunkElements / vocab));
+  const op = tf.customGrad((...inputs: (tf.Tensor | tf.GradSaveFunc)[]) => {
+    const [x, w, save] = inputs as [tf.Tensor2D, tf.Tensor2D, tf.GradSaveFunc];
+    const mask = options.mask ?? tf.ones([rows]);
+    const weights = tf.div(mask, tf.sum(mask)) as tf.Tensor1D;
+    const { loss, dHidden, dWeight } = composedForward(x, w, targets, weights, chunkRows);
+    save([dHidden, dWeight]);
+    const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]) => saved.map((gradient) => tf.mul(gradient, dy));
+    return { value: loss, gradFunc };
+  });
+  return op(hidden, weight) as tf.Scalar;
+}
+
+interface Result {
+  loss: tf.Scalar;
+  dHidden: tf.Tensor2D;
+  dWeight: tf.Tensor2D;
+}
+
+function composedForward(x: tf.Tensor2D, w: tf.Tensor2D, targets: tf.Tensor1D, weights: tf.Tensor1D, chunkRows: number): Result {
+  const [rows, size] = x.shape;
+  const vocab = w.shape[0];
+  const dHidden: tf.Tensor2D[] = [];
+  let loss = tf.scalar(0);
+  let dWeight = tf.zeros([vocab, size]) as tf.Tensor2D;
+  for (let start = 0; start < rows; start += chunkRows) {
+    const count = Math.min(chunkRows, rows - start);
+    const chunk = tf.slice(x, [start, 0], [count, size]);
+    const share = tf.reshape(tf.slice(weights, start, count), [count, 1]);
+    const target = tf.oneHot(tf.slice(targets, start, count), vocab, 1, 0, 'float32');
+    const logProbabilities = tf.logSoftmax(tf.matMul(chunk, w, false, true));
+    loss = tf.sub(loss, tf.sum(tf.mul(tf.mul(logProbabilities, target), share)));
+    const dLogits = tf.mul(tf.sub(tf.exp(logProbabilities), target), share) as tf.Tensor2D;
+    dHidden.push(tf.matMul(dLogits, w));
+    dWeight = tf.add(dWeight, tf.matMul(dLogits, chunk, true));
+  }
+  return { loss, dHidden: tf.concat(dHidden, 0), dWeight };
+}

@@ -1,0 +1,17 @@
+/** A dense linear layer with weights as Hugging Face stores them. */
+import * as tf from '@tensorflow/tfjs-core';
+
+/**
+ * @param x [..., in]
+ * @param weight [out, in]
+ * @param bias [out] or null
+ * @returns x · weightᵀ + bias, [..., out]; differentiable in all three.
+ */
+export function linear<T extends tf.Tensor>(x: T, weight: tf.Tensor2D, bias: tf.Tensor1D | null = null): T {
+  return tf.tidy(() => {
+    const [outFeatures, inFeatures] = weight.shape;
+    const product = tf.matMul(tf.reshape(x, [-1, inFeatures]) as tf.Tensor2D, weight, false, true);
+    const shifted = bias ? tf.add(product, bias) : product;
+    return tf.reshape(shifted, [...x.shape.slice(0, -1), outFeatures]) as tf.Tensor as T;
+  });
+}
