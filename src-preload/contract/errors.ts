@@ -22,6 +22,7 @@ export const errorCodes = [
   'numeric',
   'worker-crashed',
   'cancelled',
+  'disconnected',
   'internal',
 ] as const;
 
