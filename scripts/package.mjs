@@ -11,8 +11,12 @@ const executable = process.platform === 'win32' ? 'node.exe' : 'node';
 mkdirSync(folder, { recursive: true });
 copyFileSync(process.execPath, path.join(folder, executable));
 chmodSync(path.join(folder, executable), 0o755);
-const result = spawnSync(process.execPath, [path.join(root, 'node_modules/electron-builder/cli.js'), '--publish', 'never', ...process.argv.slice(2)], {
-  stdio: 'inherit',
-  cwd: root,
-});
+const result = spawnSync(
+  process.execPath,
+  [path.join(root, 'node_modules/electron-builder/cli.js'), '--publish', 'never', ...process.argv.slice(2)],
+  {
+    stdio: 'inherit',
+    cwd: root,
+  },
+);
 process.exit(result.status ?? 1);
