@@ -1,11 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
-import '@tensorflow/tfjs-backend-cpu';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { selectBackend } from '../../src-main/engine/backends/select.ts';
 import { loadModel } from '../../src-main/engine/model/load.ts';
 import { goldenModel, goldenNames } from './fixtures.ts';
 
 beforeAll(async () => {
-  await tf.setBackend('cpu');
+  await selectBackend('wasm');
 });
 
 describe.each(goldenNames)('%s against transformers in float32', (name) => {

@@ -3,11 +3,11 @@
  * `LinearOp`, so quantizers and trainers change how a linear computes without touching this file.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { causalAttention, embedding, linear, rmsNorm, rotaryEmbedding, swiglu } from './composed-ops.ts';
+import { causalAttention, embedding, linear, rmsNorm, rotaryEmbedding, swiglu } from '../ops/index.ts';
 import type { ModelConfig } from './config.ts';
 import { DenseLinear, type LinearOp, type ParameterMap } from './linear-op.ts';
 import { decoderLinears, embeddingName, finalNormName, headName } from './parameters.ts';
-import { RotaryTables } from './rotary-tables.ts';
+import { RotaryCache } from './rotary-cache.ts';
 
 export type { LinearOp, ParameterMap } from './linear-op.ts';
 export { decoderLinears } from './parameters.ts';
@@ -21,13 +21,14 @@ export class LanguageModel {
   readonly config: ModelConfig;
   /** Hugging Face names. The model owns the tensors and disposes them; a trainer may replace an entry with another tensor of its shape. */
   readonly parameters: ParameterMap;
-  readonly rotary: RotaryTables;
+  /** Angle tables, shared with generation. */
+  readonly rotary: RotaryCache;
   private readonly linears = new Map<string, LinearOp>();
 
   constructor(config: ModelConfig, parameters: ParameterMap) {
     this.config = config;
     this.parameters = parameters;
-    this.rotary = new RotaryTables(config);
+    this.rotary = new RotaryCache(config);
     for (const module of decoderLinears(config)) this.linears.set(module, new DenseLinear(parameters, module));
   }
 
@@ -46,15 +47,12 @@ export class LanguageModel {
 
   /** [..., hidden] → [..., vocab]. */
   logits(hidden: tf.Tensor): tf.Tensor {
-    return tf.tidy(() => {
-      const rows = tf.reshape(hidden, [-1, this.config.hiddenSize]) as tf.Tensor2D;
-      return tf.reshape(linear(rows, this.headWeight(), null), [...hidden.shape.slice(0, -1), this.config.vocabSize]);
-    });
+    return linear(hidden, this.headWeight());
   }
 
   /** [batch, seq] → [batch, seq, hidden]. */
   embed(ids: tf.Tensor2D): tf.Tensor3D {
-    return embedding(this.parameter(embeddingName) as tf.Tensor2D, ids);
+    return embedding(this.parameter(embeddingName) as tf.Tensor2D, ids) as tf.Tensor3D;
   }
 
   /** One decoder layer with full causal attention from position 0; [batch, seq, hidden] → the same. */
@@ -68,7 +66,7 @@ export class LanguageModel {
   }
 
   finalNorm(hidden: tf.Tensor3D): tf.Tensor3D {
-    return rmsNorm(hidden, this.parameter(finalNormName) as tf.Tensor1D, this.config.rmsNormEps) as tf.Tensor3D;
+    return rmsNorm(hidden, this.parameter(finalNormName) as tf.Tensor1D, { epsilon: this.config.rmsNormEps });
   }
 
   /** How a decoder linear computes. */
@@ -112,9 +110,9 @@ export class LanguageModel {
     const rows = tf.reshape(input, [batch * seq, hiddenSize]) as tf.Tensor2D;
     const project = (name: string, count: number) =>
       tf.reshape(this.apply(`${prefix}.self_attn.${name}`, rows, hooks), [batch, seq, count, headDim]) as tf.Tensor4D;
-    const { cos, sin } = this.rotary.upTo(seq);
-    const q = rotaryEmbedding(this.headNorm(`${prefix}.self_attn.q_norm`, project('q_proj', heads)), cos, sin);
-    const k = rotaryEmbedding(this.headNorm(`${prefix}.self_attn.k_norm`, project('k_proj', kvHeads)), cos, sin);
+    const tables = this.rotary.upTo(seq);
+    const q = rotaryEmbedding(this.headNorm(`${prefix}.self_attn.q_norm`, project('q_proj', heads)), tables);
+    const k = rotaryEmbedding(this.headNorm(`${prefix}.self_attn.k_norm`, project('k_proj', kvHeads)), tables);
     const mixed = causalAttention(q, k, project('v_proj', kvHeads));
     const output = this.apply(`${prefix}.self_attn.o_proj`, tf.reshape(mixed, [batch * seq, heads * headDim]) as tf.Tensor2D, hooks);
     return tf.reshape(output, [batch, seq, hiddenSize]);
@@ -124,7 +122,7 @@ export class LanguageModel {
     const rows = tf.reshape(input, [-1, this.config.hiddenSize]) as tf.Tensor2D;
     const gate = this.apply(`${prefix}.mlp.gate_proj`, rows, hooks);
     const up = this.apply(`${prefix}.mlp.up_proj`, rows, hooks);
-    return this.apply(`${prefix}.mlp.down_proj`, swiglu(gate, up) as tf.Tensor2D, hooks);
+    return this.apply(`${prefix}.mlp.down_proj`, swiglu(gate, up), hooks);
   }
 
   private apply(module: string, input: tf.Tensor2D, hooks: LayerHooks): tf.Tensor2D {
@@ -133,11 +131,11 @@ export class LanguageModel {
   }
 
   private norm(module: string, x: tf.Tensor3D): tf.Tensor3D {
-    return rmsNorm(x, this.parameter(`${module}.weight`) as tf.Tensor1D, this.config.rmsNormEps) as tf.Tensor3D;
+    return rmsNorm(x, this.parameter(`${module}.weight`) as tf.Tensor1D, { epsilon: this.config.rmsNormEps });
   }
 
   /** Qwen3 normalises each query and key head; other architectures pass through. */
   private headNorm(module: string, x: tf.Tensor4D): tf.Tensor4D {
-    return this.config.qkNorm ? (rmsNorm(x, this.parameter(`${module}.weight`) as tf.Tensor1D, this.config.rmsNormEps) as tf.Tensor4D) : x;
+    return this.config.qkNorm ? rmsNorm(x, this.parameter(`${module}.weight`) as tf.Tensor1D, { epsilon: this.config.rmsNormEps }) : x;
   }
 }

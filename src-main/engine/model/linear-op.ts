@@ -4,7 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { dequantizeLinear, type PackedLinear } from '../formats/packed-linear.ts';
-import { linear } from './composed-ops.ts';
+import { linear } from '../ops/index.ts';
 
 export interface LinearOp {
   readonly kind: 'dense' | 'fake-quantized' | 'packed';

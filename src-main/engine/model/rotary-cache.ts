@@ -1,0 +1,50 @@
+/**
+ * Frequencies of rotary position embedding, Llama 3's scaling included, and their tables. The float32 roundings of transformers'
+ * `modeling_rope_utils` are followed step by step, so that long positions get the same angles.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import { type RotaryTables, rotaryTables } from '../ops/index.ts';
+import type { Llama3Scaling, ModelConfig } from './config.ts';
+
+/** Angular frequency of each rotated pair, [headDim / 2]. */
+export function rotaryFrequencies(config: ModelConfig): Float32Array {
+  const half = config.headDim / 2;
+  const frequencies = Float32Array.from({ length: half }, (_, pair) => 1 / Math.fround(config.ropeTheta ** Math.fround(pair / half)));
+  return config.ropeScaling ? scaleFrequencies(frequencies, config.ropeScaling) : frequencies;
+}
+
+/** Long wavelengths are stretched by `factor`, short ones kept, those between blended. */
+function scaleFrequencies(frequencies: Float32Array, scaling: Llama3Scaling): Float32Array {
+  const { factor, lowFreqFactor, highFreqFactor, originalContextLength } = scaling;
+  return frequencies.map((frequency) => {
+    const wavelength = (2 * Math.PI) / frequency;
+    if (wavelength > originalContextLength / lowFreqFactor) return frequency / factor;
+    if (wavelength < originalContextLength / highFreqFactor) return frequency;
+    const blend = (originalContextLength / wavelength - lowFreqFactor) / (highFreqFactor - lowFreqFactor);
+    return ((1 - blend) * frequency) / factor + blend * frequency;
+  });
+}
+
+/** Growing tables of angles on the backend, made by the rotary embedding op. */
+export class RotaryCache {
+  private readonly frequencies: Float32Array;
+  private tables: RotaryTables | null = null;
+
+  constructor(config: ModelConfig) {
+    this.frequencies = rotaryFrequencies(config);
+  }
+
+  /** Tables of at least `length` positions; owned by this object. */
+  upTo(length: number): RotaryTables {
+    if (this.tables && this.tables.cos.shape[0] >= length) return this.tables;
+    this.dispose();
+    const tables = rotaryTables(this.frequencies, 2 ** Math.ceil(Math.log2(Math.max(length, 128))));
+    this.tables = { cos: tf.keep(tables.cos), sin: tf.keep(tables.sin) };
+    return this.tables;
+  }
+
+  dispose(): void {
+    if (this.tables) tf.dispose([this.tables.cos, this.tables.sin]);
+    this.tables = null;
+  }
+}
