@@ -36,6 +36,8 @@ export interface OnnxRuntime {
 }
 
 let loaded: OnnxRuntime | undefined;
+/** Kept for the life of the process: koffi unloads a library, code and all, once its handle is collected. */
+let library: ReturnType<typeof koffi.load> | undefined;
 
 /** Loads the library once per process. @throws RoundoffError `backend-unavailable` when it is missing or unusable. */
 export function onnxRuntime(): OnnxRuntime {
@@ -66,7 +68,7 @@ function libraryPath(): string {
 }
 
 function load(path: string): OnnxRuntime {
-  const library = koffi.load(path);
+  library = koffi.load(path);
   const base = library.func('void *OrtGetApiBase()')();
   const getApi = koffi.decode(base, 0, 'void *');
   const version = koffi.call(koffi.decode(base, 8, 'void *'), koffi.proto('const char *OrtVersionString()')) as string;
