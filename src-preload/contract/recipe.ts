@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { RoundoffError } from './errors.ts';
 import { benchmarkReferenceSchema, evaluationProtocolSchema } from './protocol.ts';
-import { quantizationSchemeSchema } from './scheme.ts';
+import { formatScheme, quantizationSchemeSchema } from './scheme.ts';
 
 export const quantizationMethods = ['rtn', 'gptq'] as const;
 export type QuantizationMethod = (typeof quantizationMethods)[number];
@@ -137,3 +137,10 @@ function duplicates(spec: StudySpec): string[] {
 }
 
 export const baselineName = 'baseline';
+
+/** A stage in a few words: `GPTQ W3G128`, `Evaluate 5 benchmarks`, `Export dequantized`. */
+export function stageTitle(stage: Stage): string {
+  if (stage.type === 'quantize') return `${stage.method.toUpperCase()} ${formatScheme(stage.scheme)}`;
+  if (stage.type === 'evaluate') return `Evaluate ${stage.benchmarks.length} benchmark${stage.benchmarks.length === 1 ? '' : 's'}`;
+  return `Export ${stage.format}`;
+}

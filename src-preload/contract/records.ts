@@ -238,7 +238,7 @@ export interface FileListing {
 
 export interface AppInfo {
   version: string;
-  host: 'electron' | 'browser';
+  host: 'electron' | 'browser' | 'cli';
   node: string;
   platform: string;
   homeDir: string;

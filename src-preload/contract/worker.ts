@@ -134,4 +134,5 @@ export type RunEventBody =
 /** `seq` rises by one per event of a run, also across a resume. `at` is Unix time in ms. */
 export type RunEvent = RunEventBody & { runId: string; seq: number; at: number };
 
-export type WorkerToMain = { type: 'ready'; pid: number; node: string } | { type: 'events'; events: RunEvent[] };
+/** `heartbeat` says that a worker without news is alive. */
+export type WorkerToMain = { type: 'ready'; pid: number; node: string } | { type: 'events'; events: RunEvent[] } | { type: 'heartbeat' };
