@@ -19,15 +19,23 @@ export interface NodeSpec {
   floats?: Record<string, number>;
 }
 
+/** A constant input: the runtime packs constant weights once, when the session is created. */
+export interface Initializer {
+  name: string;
+  dims: number[];
+  values: Float32Array;
+}
+
 const float32Type = 1;
 const opsetVersion = 17;
 const irVersion = 8;
 
 /** A model with one node, float32 inputs and outputs. */
-export function singleNodeModel(node: NodeSpec, inputs: ValueInfo[], outputs: ValueInfo[]): Uint8Array {
+export function singleNodeModel(node: NodeSpec, inputs: ValueInfo[], outputs: ValueInfo[], initializers: Initializer[] = []): Uint8Array {
   const graph = concat([
     field(1, nodeBytes(node)),
     string(2, 'product'),
+    ...initializers.map((constant) => field(5, initializerBytes(constant))),
     ...inputs.map((info) => field(11, valueBytes(info))),
     ...outputs.map((info) => field(12, valueBytes(info))),
   ]);
@@ -56,6 +64,11 @@ function valueBytes(info: ValueInfo): Uint8Array {
   const dims = info.dims.map((dim) => field(1, typeof dim === 'string' ? string(2, dim) : integer(1, dim)));
   const tensorType = concat([integer(1, float32Type), field(2, concat(dims))]);
   return concat([string(1, info.name), field(2, field(1, tensorType))]);
+}
+
+function initializerBytes({ name, dims, values }: Initializer): Uint8Array {
+  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  return concat([...dims.map((dim) => integer(1, dim)), integer(2, float32Type), string(8, name), field(9, bytes)]);
 }
 
 function varint(value: number): number[] {
