@@ -79,8 +79,15 @@ export async function writeFolderAtomically<T>(
     return result;
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
-    throw writeError(dir, error);
+    throw namingFinalPath(writeError(dir, error), temporary, dir);
   }
+}
+
+/** Errors from inside the folder speak of the temporary path; users know the final one. */
+function namingFinalPath(error: unknown, temporary: string, dir: string): unknown {
+  if (!(error instanceof RoundoffError)) return error;
+  const { code, hint, problems, cause } = error;
+  return new RoundoffError(code, error.message.replaceAll(temporary, dir), hint, { problems, cause });
 }
 
 async function putAside(dir: string, isEmpty: boolean): Promise<void> {

@@ -4,17 +4,19 @@
  */
 
 import { RoundoffError } from '#contract/errors.ts';
+import { throwIfCancelled } from '../data/cancellation.ts';
 import { type WrittenFile, writeFileAtomically } from './atomic-file.ts';
 import { encodeBfloats, encodeHalves } from './float16.ts';
-import { dtypeBytes } from './safetensors-header.ts';
-
-export type WritableDtype = 'F32' | 'F16' | 'BF16' | 'I32' | 'U8';
+import { dtypeBytes, type TensorDtype } from './safetensors-header.ts';
 
 export interface TensorToWrite {
   name: string;
-  dtype: WritableDtype;
+  dtype: TensorDtype;
   shape: readonly number[];
-  /** The values, or a function that fetches them when their turn comes: float32 for F32, F16 and BF16; integers for I32 and U8. */
+  /**
+   * The values, or a function that fetches them when their turn comes: float32 for F32, F16 and BF16; int32 for I32. Bytes are written
+   * as they are, for any type.
+   */
   values: TensorValues | (() => TensorValues | Promise<TensorValues>);
 }
 export type TensorValues = Float32Array | Int32Array | Uint8Array;
@@ -29,7 +31,7 @@ export function writeSafetensors(
   return writeFileAtomically(path, async (write) => {
     await write(encodeHeader(ordered, options.metadata ?? {}));
     for (const tensor of ordered) {
-      options.signal?.throwIfAborted();
+      throwIfCancelled(options.signal, `Writing ${path}`);
       const values = typeof tensor.values === 'function' ? await tensor.values() : tensor.values;
       await write(encodeValues(tensor, values));
     }
@@ -37,7 +39,7 @@ export function writeSafetensors(
 }
 
 /** Bytes of a tensor's data. */
-export function tensorBytes(tensor: { dtype: WritableDtype; shape: readonly number[] }): number {
+export function tensorBytes(tensor: { dtype: TensorDtype; shape: readonly number[] }): number {
   return tensor.shape.reduce((size, length) => size * length, dtypeBytes[tensor.dtype]);
 }
 
@@ -65,13 +67,12 @@ function encodeValues(tensor: TensorToWrite, values: TensorValues): Uint8Array {
   return new Uint8Array(encoded.buffer, encoded.byteOffset, encoded.byteLength);
 }
 
-function encodeAs(dtype: WritableDtype, values: TensorValues): TensorValues | Uint16Array {
+function encodeAs(dtype: TensorDtype, values: TensorValues): TensorValues | Uint16Array {
   const isFloat = values instanceof Float32Array;
-  if (dtype === 'F32' && isFloat) return values;
+  if (values instanceof Uint8Array || (dtype === 'F32' && isFloat)) return values;
   if (dtype === 'F16' && isFloat) return refuseOverflow(values, encodeHalves(values));
   if (dtype === 'BF16' && isFloat) return encodeBfloats(values);
   if (dtype === 'I32' && values instanceof Int32Array) return values;
-  if (dtype === 'U8' && values instanceof Uint8Array) return values;
   throw new TypeError(`${values.constructor.name} cannot be written as ${dtype}`);
 }
 

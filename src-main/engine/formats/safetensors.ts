@@ -50,6 +50,12 @@ export class Checkpoint {
     return decodeFloats(entry, await this.readRange(entry, 0, entry.sizeBytes));
   }
 
+  /** A tensor's bytes as stored, of any type. */
+  readBytes(name: string): Promise<Uint8Array> {
+    const entry = this.entry(name);
+    return this.readRange(entry, 0, entry.sizeBytes);
+  }
+
   /** The values of an I32 tensor. */
   async readInts(name: string): Promise<Int32Array> {
     const entry = this.entry(name);

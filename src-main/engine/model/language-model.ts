@@ -3,6 +3,7 @@
  * `LinearOp`, so quantizers and trainers change how a linear computes without touching this file.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import type { PackedLinear } from '../formats/packed-linear.ts';
 import { causalAttention, embedding, linear, rmsNorm, rotaryEmbedding, swiglu } from '../ops/index.ts';
 import type { ModelConfig } from './config.ts';
 import { DenseLinear, type LinearOp, type ParameterMap } from './linear-op.ts';
@@ -74,6 +75,13 @@ export class LanguageModel {
     const op = this.linears.get(module);
     if (!op) throw new Error(`${module} is not a decoder linear of this model`);
     return op;
+  }
+
+  /** The stored form of every packed linear, by module. */
+  packedLinears(): Map<string, PackedLinear> {
+    const packed = new Map<string, PackedLinear>();
+    for (const [module, op] of this.linears) if (op.packed) packed.set(module, op.packed);
+    return packed;
   }
 
   /** Replaces how a decoder linear computes. The model takes ownership; a packed op also frees the dense weight. */
