@@ -1,0 +1,115 @@
+/**
+ * CSV (RFC 4180): one line per run and benchmark and one per average. Text that a spreadsheet would run as a formula is
+ * prefixed with an apostrophe; numbers are written plainly.
+ */
+import type { BenchmarkResult, ComparisonRow, PairedDifference, StudyComparison } from '#contract/comparison.ts';
+import { negated } from './format.ts';
+
+type Cell = string | number | boolean | null;
+
+const columns = [
+  'study',
+  'protocol_hash',
+  'run_id',
+  'run',
+  'model',
+  'seed',
+  'is_baseline',
+  'method',
+  'scheme',
+  'size_bytes',
+  'bits_per_weight',
+  'status',
+  'benchmark',
+  'problems',
+  'evaluation_seeds',
+  'accuracy',
+  'accuracy_low',
+  'accuracy_high',
+  'correct',
+  'incorrect',
+  'unparsed',
+  'truncated',
+  'mean_tokens',
+  'change',
+  'change_low',
+  'change_high',
+  'verdict',
+  'gained',
+  'lost',
+  'recovery',
+  'elapsed_ms',
+  'backend',
+  'device',
+  'notes',
+] as const;
+
+/** The line whose `benchmark` is `(average)` is the plain mean over benchmarks. `change` is this accuracy minus the baseline's. */
+export function csvReport(comparison: StudyComparison): string {
+  const lines: Cell[][] = [[...columns]];
+  for (const row of comparison.rows) {
+    const head = [comparison.name, comparison.protocolHash, ...rowCells(row)];
+    for (const result of row.benchmarks) lines.push([...head, ...benchmarkCells(result), null, ...tailCells(row)]);
+    lines.push([...head, ...averageCells(row), row.recovery, ...tailCells(row)]);
+  }
+  return lines.map((line) => `${line.map(csvCell).join(',')}\r\n`).join('');
+}
+
+/** One cell: guarded against formulas, quoted where RFC 4180 asks for it. */
+export function csvCell(value: Cell): string {
+  if (value === null) return '';
+  if (typeof value === 'number') return Number.isInteger(value) ? String(value) : String(Number(value.toFixed(6)));
+  const text = typeof value === 'string' && /^[=+\-@\t\r\n]/.test(value) ? `'${value}` : String(value);
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+function rowCells(row: ComparisonRow): Cell[] {
+  const { runId, name, model, seed, isBaseline, method, scheme, sizeBytes, bitsPerWeight, status } = row;
+  return [runId, name, model, seed, isBaseline, method, scheme, sizeBytes, bitsPerWeight, status];
+}
+
+function benchmarkCells(result: BenchmarkResult): Cell[] {
+  const { accuracy, verdicts } = result;
+  return [
+    result.benchmark,
+    result.problems,
+    result.seeds.join(' '),
+    accuracy.value,
+    accuracy.low,
+    accuracy.high,
+    verdicts.correct,
+    verdicts.incorrect,
+    verdicts.unparsed,
+    verdicts.truncated,
+    result.meanTokens,
+    ...differenceCells(result.versusBaseline),
+  ];
+}
+
+function averageCells(row: ComparisonRow): Cell[] {
+  const total = (pick: (result: BenchmarkResult) => number) => row.benchmarks.reduce((sum, result) => sum + pick(result), 0);
+  const seeds = [...new Set(row.benchmarks.flatMap((result) => result.seeds))].sort((a, b) => a - b);
+  return [
+    '(average)',
+    total((result) => result.problems),
+    seeds.join(' '),
+    row.average?.value ?? null,
+    row.average?.low ?? null,
+    row.average?.high ?? null,
+    total((result) => result.verdicts.correct),
+    total((result) => result.verdicts.incorrect),
+    total((result) => result.verdicts.unparsed),
+    total((result) => result.verdicts.truncated),
+    row.benchmarks.length > 0 ? total((result) => result.meanTokens) / row.benchmarks.length : null,
+    ...differenceCells(row.drop && negated(row.drop)),
+  ];
+}
+
+function differenceCells(difference: PairedDifference | null): Cell[] {
+  if (!difference) return [null, null, null, null, null, null];
+  return [difference.value, difference.low, difference.high, difference.verdict, difference.gained, difference.lost];
+}
+
+function tailCells(row: ComparisonRow): Cell[] {
+  return [row.elapsedMs, row.backend, row.device, row.notes.join(' ')];
+}

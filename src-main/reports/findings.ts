@@ -1,0 +1,130 @@
+/**
+ * The headline findings of a study, computed from its comparison: what a reader wants to know first. Each is a plain sentence
+ * with its numbers; none is stated unless the intervals support it.
+ */
+import type { ComparisonRow, StudyComparison } from '#contract/comparison.ts';
+import { bytes, methodLabel, negated, percent, percentInterval, pointsInterval } from './format.ts';
+
+export interface Finding {
+  title: string;
+  text: string;
+}
+
+type MeasuredRow = ComparisonRow & { average: NonNullable<ComparisonRow['average']> };
+type ComparedRow = MeasuredRow & { drop: NonNullable<ComparisonRow['drop']> };
+
+/** In reading order. Several models are treated one after the other. */
+export function findings(comparison: StudyComparison): Finding[] {
+  const result: Finding[] = [];
+  const modelIds = [...new Set(comparison.rows.map((row) => row.modelId))];
+  for (const modelId of modelIds) {
+    const rows = comparison.rows.filter((row) => row.modelId === modelId);
+    const prefix = modelIds.length > 1 ? `${rows[0]!.model}: ` : '';
+    for (const finding of modelFindings(rows)) result.push({ ...finding, title: prefix + finding.title });
+  }
+  const unfinished = comparison.rows.filter((row) => row.status !== 'finished');
+  if (unfinished.length > 0) {
+    const names = unfinished.map((row) => `${row.name} (${row.status})`).join(', ');
+    result.push({ title: 'Not every run has finished', text: `Their numbers are missing or cover only part of the problems: ${names}.` });
+  }
+  return result;
+}
+
+function modelFindings(rows: ComparisonRow[]): Finding[] {
+  const compared = rows.filter((row): row is ComparedRow => row.drop !== null && row.average !== null);
+  const candidates = [
+    baselineFinding(rows),
+    smallestFinding(compared),
+    methodFinding(compared),
+    lossFinding(compared),
+    lengthFinding(rows),
+  ];
+  return candidates.filter((finding) => finding !== null);
+}
+
+function baselineFinding(rows: ComparisonRow[]): Finding | null {
+  const baseline = rows.find((row) => row.isBaseline);
+  if (!baseline?.average) return null;
+  const size = baseline.sizeBytes === null ? '' : ` at ${bytes(baseline.sizeBytes)}`;
+  return {
+    title: `The unquantized model solves ${percent(baseline.average.value)} %`,
+    text: `${baseline.model} averages ${percentInterval(baseline.average)} % over ${baseline.benchmarks.length} benchmarks${size}.`,
+  };
+}
+
+function smallestFinding(compared: ComparedRow[]): Finding | null {
+  const sized = compared.filter((row) => row.sizeBytes !== null).sort((a, b) => a.sizeBytes! - b.sizeBytes!);
+  const smallest = sized.find((row) => row.drop.verdict !== 'worse');
+  if (sized.length === 0) return null;
+  if (smallest) {
+    const worseBelow = sized.indexOf(smallest);
+    const below =
+      worseBelow > 0 ? ` The ${worseBelow === 1 ? 'one smaller run is' : `${worseBelow} smaller runs are`} measurably worse.` : '';
+    return {
+      title: `${describe(smallest)} is the smallest not distinguishable from the baseline`,
+      text: `${bytes(smallest.sizeBytes!)}${bits(smallest)}, averaging ${percentInterval(smallest.average)} %; its change against the baseline is ${change(smallest)} points.${below}`,
+    };
+  }
+  const closest = compared.reduce((best, row) => (row.drop.value < best.drop.value ? row : best));
+  return {
+    title: 'Every quantized run is measurably worse than the baseline',
+    text: `The closest is ${describe(closest)} with a change of ${change(closest)} points.`,
+  };
+}
+
+/** The scheme where two methods differ most, if their intervals do not overlap. */
+function methodFinding(compared: ComparedRow[]): Finding | null {
+  let best: { over: ComparedRow; under: ComparedRow; gap: number } | null = null;
+  let pairs = 0;
+  for (const over of compared) {
+    for (const under of compared) {
+      const comparable = over.scheme === under.scheme && over.method !== under.method && over.seed === under.seed;
+      if (!comparable) continue;
+      pairs += 1;
+      const gap = over.average.value - under.average.value;
+      if (over.average.low > under.average.high && gap > (best?.gap ?? 0)) best = { over, under, gap };
+    }
+  }
+  if (pairs === 0) return null;
+  if (!best) return { title: 'The methods do not part', text: 'At every scheme that several methods share, their 95 % intervals overlap.' };
+  const [over, under] = [methodLabel(best.over.method), methodLabel(best.under.method)];
+  return {
+    title: `The method matters most at ${best.over.scheme}`,
+    text: `${over} keeps ${percentInterval(best.over.average)} %, ${under} ${percentInterval(best.under.average)} %: ${percent(best.gap)} points apart, and their intervals do not overlap.`,
+  };
+}
+
+function lossFinding(compared: ComparedRow[]): Finding | null {
+  const worse = compared.filter((row) => row.drop.verdict === 'worse');
+  if (worse.length === 0) return null;
+  const worst = worse.reduce((low, row) => (row.drop.value > low.drop.value ? row : low));
+  const recovery = worst.recovery === null ? '' : `, which leaves ${percent(worst.recovery)} % of the baseline’s accuracy`;
+  return {
+    title: `${describe(worst)} loses the most`,
+    text: `Its average changes by ${change(worst)} points${recovery}. ${worse.length} of ${compared.length} quantized runs are measurably worse.`,
+  };
+}
+
+/** Runs that hit the token limit far more often than the baseline: a reasoning model that no longer finishes its thought. */
+function lengthFinding(rows: ComparisonRow[]): Finding | null {
+  const baseline = rows.find((row) => row.isBaseline);
+  if (!baseline || baseline.benchmarks.length === 0) return null;
+  const usual = truncatedShare(baseline);
+  const worst = rows
+    .filter((row) => row.benchmarks.length > 0)
+    .reduce((most, row) => (truncatedShare(row) > truncatedShare(most) ? row : most));
+  if (worst.isBaseline || truncatedShare(worst) < usual + 0.1) return null;
+  return {
+    title: `${describe(worst)} often does not come to an end`,
+    text: `${percent(truncatedShare(worst))} % of its completions reach the token limit without an answer, against ${percent(usual)} % of the baseline’s.`,
+  };
+}
+
+function truncatedShare(row: ComparisonRow): number {
+  const total = row.benchmarks.reduce((sum, { verdicts }) => sum + Object.values(verdicts).reduce((a, b) => a + b, 0), 0);
+  return total === 0 ? 0 : row.benchmarks.reduce((sum, { verdicts }) => sum + verdicts.truncated, 0) / total;
+}
+
+const describe = (row: ComparisonRow) => `${methodLabel(row.method)} ${row.scheme}`;
+const change = (row: ComparedRow) => pointsInterval(negated(row.drop));
+const bits = (row: ComparisonRow) => (row.bitsPerWeight === null ? '' : ` (${row.bitsPerWeight.toFixed(2)} bits per weight)`);

@@ -1,0 +1,95 @@
+/**
+ * Markdown with GitHub tables: findings, results, benchmarks, protocol, provenance. Cell text is escaped, so that a name cannot
+ * break a table or smuggle in markup.
+ */
+import type { ComparisonRow, StudyComparison } from '#contract/comparison.ts';
+import { findings } from './findings.ts';
+import { bytes, count, date, methodLabel, negated, percent, percentInterval, pointsInterval, schemeLabel } from './format.ts';
+import { methodNotes } from './methods-text.ts';
+import { protocolEntries } from './protocol-entries.ts';
+
+export function markdownReport(comparison: StudyComparison): string {
+  const sections = [
+    `# ${escapeMarkdown(comparison.name)}`,
+    escapeMarkdown(comparison.description),
+    bulletList(findings(comparison).map(({ title, text }) => `**${escapeMarkdown(title)}.** ${escapeMarkdown(text)}`)),
+    '## Results',
+    'Accuracies in %, changes in points against the baseline, both with 95 % intervals.',
+    resultsTable(comparison),
+    '## Benchmarks',
+    benchmarkTable(comparison),
+    '## Protocol',
+    table(['setting', 'value'], protocolEntries(comparison.protocol, comparison.protocolHash)),
+    '## Provenance',
+    provenance(comparison),
+    '## How the numbers are computed',
+    bulletList(methodNotes.map(escapeMarkdown)),
+    ...notes(comparison),
+  ];
+  return `${sections.filter((section) => section !== '').join('\n\n')}\n`;
+}
+
+/** Escapes what Markdown or HTML would interpret; line breaks become blanks. */
+export function escapeMarkdown(text: string): string {
+  return text
+    .replace(/\s*[\r\n]+\s*/g, ' ')
+    .replace(/[\\`*_[\]|~#]/g, '\\$&')
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;');
+}
+
+function resultsTable({ rows }: StudyComparison): string {
+  const header = ['run', 'model', 'method', 'scheme', 'size', 'bits/weight', 'average', 'change', 'recovery', 'against baseline'];
+  return table(
+    header,
+    rows.map((row) => [
+      row.name,
+      row.model,
+      methodLabel(row.method),
+      schemeLabel(row.scheme),
+      row.sizeBytes === null ? '–' : bytes(row.sizeBytes),
+      row.bitsPerWeight === null ? '–' : row.bitsPerWeight.toFixed(2),
+      row.average ? percentInterval(row.average) : row.status,
+      row.drop ? pointsInterval(negated(row.drop)) : '–',
+      row.recovery === null ? '–' : `${percent(row.recovery)} %`,
+      row.isBaseline ? 'baseline' : (row.drop?.verdict ?? '–'),
+    ]),
+  );
+}
+
+function benchmarkTable({ rows, benchmarks }: StudyComparison): string {
+  const cell = (row: ComparisonRow, name: string) => {
+    const result = row.benchmarks.find((candidate) => candidate.benchmark === name);
+    return result ? percentInterval(result.accuracy) : '–';
+  };
+  return table(
+    ['run', ...benchmarks.map((benchmark) => benchmark.name)],
+    rows.map((row) => [row.name, ...benchmarks.map((benchmark) => cell(row, benchmark.name))]),
+  );
+}
+
+function provenance(comparison: StudyComparison): string {
+  const models = comparison.models.map((model) => [model.name, count(model.parameters), bytes(model.sizeBytes), model.hash]);
+  const benchmarks = comparison.benchmarks.map((benchmark) => [benchmark.name, count(benchmark.problems), benchmark.sha256]);
+  const environment = [['study created', date(comparison.createdAt)], ...Object.entries(comparison.environment)];
+  return [
+    table(['model', 'parameters', 'size', 'hash'], models),
+    table(['benchmark', 'problems', 'sha256'], benchmarks),
+    table(['environment', ''], environment),
+  ].join('\n\n');
+}
+
+function notes({ rows }: StudyComparison): string[] {
+  const items = rows.flatMap((row) => row.notes.map((note) => `${escapeMarkdown(row.name)}: ${escapeMarkdown(note)}`));
+  return items.length > 0 ? ['## Notes', bulletList(items)] : [];
+}
+
+function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.map(escapeMarkdown).join(' | ')} |`;
+  return [line(header), `|${' --- |'.repeat(header.length)}`, ...rows.map(line)].join('\n');
+}
+
+function bulletList(items: readonly string[]): string {
+  return items.map((item) => `- ${item}`).join('\n');
+}
