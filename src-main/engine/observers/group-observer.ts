@@ -6,6 +6,7 @@ import { RoundoffError } from '#contract/errors.ts';
 import type { QuantizationScheme } from '#contract/scheme.ts';
 import { roundScales } from '../formats/packed-linear.ts';
 import { type Grid, roundHalfEven } from './grid.ts';
+import { power24 } from './power.ts';
 
 export interface GroupObserverSettings {
   bits: QuantizationScheme['bits'];
@@ -18,7 +19,6 @@ export interface GroupObserverSettings {
 /** The search tries 1, .99, … .21 of the range (IST-DASLab/gptq: grid 100, maxshrink .8). */
 const searchSteps = 80;
 const searchGrid = 100;
-const errorExponent = 2.4;
 /** Narrow ranges are floored here, as AWQ does. */
 const narrowestRange = 1e-5;
 
@@ -108,7 +108,7 @@ export class GroupObserver {
       const value = values[i]!;
       const level = roundHalfEven(Math.fround(value / scale));
       const clipped = level < lowest ? lowest : level > highest ? highest : level;
-      sum += Math.abs(value - scale * clipped) ** errorExponent;
+      sum += power24(Math.abs(value - scale * clipped));
       if (sum >= limit) return sum;
     }
     return sum;
