@@ -165,7 +165,6 @@ function tensor(offset: number, rows: number, columns: number, batch?: number): 
   const key = batch === undefined ? `${offset} ${rows} ${columns}` : `${offset} ${rows} ${columns} ${batch}`;
   let pointer = tensors.get(key);
   if (pointer === undefined) {
-    if (tensors.size >= maxCachedTensors) dropTensors();
     const dims = batch === undefined ? [rows, columns] : [batch, rows, columns];
     pointer = onnxRuntime().createTensor(heapAddress + BigInt(offset), 4 * rows * columns * (batch ?? 1), dims);
     tensors.set(key, pointer);
@@ -175,6 +174,8 @@ function tensor(offset: number, rows: number, columns: number, batch?: number): 
 
 /** Finds the heap's address anew after it grew or the backend was created again. V8 grows a memory in place, so this rarely drops anything. */
 function bindHeap(): void {
+  // Before the operands of a call are looked up, because dropping frees the ones already found.
+  if (tensors.size >= maxCachedTensors) dropTensors();
   const buffer = heapBuffer();
   if (buffer === boundBuffer) return;
   const runtime = onnxRuntime();
