@@ -30,6 +30,19 @@ export function columnMultiplication(factor: number, digit: number): string {
   return steps.join(',');
 }
 
+/** `22%13=9,93%13=2,22%13=9` for 2232 by 13: the remainder so far with the next digit behind it, again and again. */
+export function longRemainder(value: number, modulus: number): string {
+  const digits = String(value);
+  const steps: string[] = [];
+  let remainder = 0;
+  for (const [index, digit] of [...digits].entries()) {
+    const part = remainder * 10 + Number(digit);
+    remainder = part % modulus;
+    if (part >= modulus || index === digits.length - 1) steps.push(`${part}%${modulus}=${remainder}`);
+  }
+  return steps.join(',');
+}
+
 export function greatestCommonDivisor(a: number, b: number): number {
   return b === 0 ? a : greatestCommonDivisor(b, a % b);
 }

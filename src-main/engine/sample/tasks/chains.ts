@@ -1,9 +1,11 @@
 /**
- * Long sums, multiplied, then reduced by a modulus. The partial sums and the remainder are taken in one step each, so mistakes
- * compound: the hardest of the five.
+ * Long sums, multiplied, then reduced by a modulus. The partial sums are taken in one step each and the remainder digit by digit, so
+ * mistakes compound: the hardest of the five.
  */
-import { columnMultiplication } from '../arithmetic.ts';
-import type { TaskDefinition } from '../types.ts';
+import { columnMultiplication, longRemainder } from '../arithmetic.ts';
+import { pick, type TaskDefinition } from '../types.ts';
+
+const moduli = [7, 11, 13] as const;
 
 /** Operands: the terms, then the factor and the modulus. */
 export const chains: TaskDefinition = {
@@ -11,7 +13,7 @@ export const chains: TaskDefinition = {
   title: 'Long sums with a modulus',
   draw: (random) => {
     const terms = Array.from({ length: random.integer(4, 6) }, () => random.integer(10, 99));
-    return [...terms, random.integer(3, 9), random.integer(11, 13)];
+    return [...terms, random.integer(3, 9), pick(random, moduli)];
   },
   key: (operands) =>
     `chain ${operands
@@ -30,7 +32,7 @@ export const chains: TaskDefinition = {
     for (const term of terms) partial.push((partial.at(-1) ?? 0) + term);
     const sum = partial.at(-1)!;
     const product = sum * factor;
-    const reasoning = `${partial.slice(1).join(',')};${columnMultiplication(sum, factor)};${product}%${modulus}=${product % modulus}`;
+    const reasoning = `${partial.slice(1).join(',')};${columnMultiplication(sum, factor)};${product}:${longRemainder(product, modulus)}`;
     return { reasoning, answer: String(product % modulus) };
   },
 };

@@ -5,7 +5,7 @@ import type { TaskDefinition } from '../types.ts';
 export const products: TaskDefinition = {
   name: 'abacus-products',
   title: 'Products by written multiplication',
-  draw: (random) => [random.integer(12, 999), random.integer(11, 99)],
+  draw: (random) => [random.integer(12, 499), random.integer(11, 99)],
   key: (operands) => `product ${[...operands].sort((a, b) => a - b).join(' ')}`,
   symbolic: ([a, b]) => `${a}*${b}=?`,
   wordings: [

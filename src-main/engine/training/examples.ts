@@ -1,0 +1,61 @@
+/**
+ * What a trainer learns from: token sequences with the part that counts in the loss, made on demand, and packed into padded batches.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+
+export interface TrainingExample {
+  ids: ArrayLike<number>;
+  /** Tokens before this index are context only: the prompt. At least 1, because the first token has nothing to predict it. */
+  lossStart: number;
+}
+
+/** Examples by index; the same index always gives the same example. */
+export interface TrainingData {
+  readonly count: number;
+  example(index: number): TrainingExample;
+}
+
+/** A padded batch: after `inputs` up to a position the model must predict that position's target wherever the mask is 1. */
+export interface TrainingBatch {
+  /** int32 [batch, seq] */
+  inputs: tf.Tensor2D;
+  /** int32 [batch · seq] */
+  targets: tf.Tensor1D;
+  /** [batch · seq], 1 where the target counts in the loss. */
+  mask: tf.Tensor1D;
+  /** Tokens read, without padding. */
+  tokens: number;
+}
+
+/** Tokens of the examples that count in the loss. */
+export function countTargets(examples: readonly TrainingExample[]): number {
+  return examples.reduce((count, example) => count + Math.max(0, example.ids.length - Math.max(1, example.lossStart)), 0);
+}
+
+/** Builds the tensors of a batch; the caller disposes them. Padding follows the text, where causal attention cannot see it. */
+export function packBatch(examples: readonly TrainingExample[], padTokenId: number): TrainingBatch {
+  const seq = Math.max(...examples.map((example) => example.ids.length)) - 1;
+  const inputs = new Int32Array(examples.length * seq).fill(padTokenId);
+  const targets = new Int32Array(inputs.length).fill(padTokenId);
+  const mask = new Float32Array(inputs.length);
+  let tokens = 0;
+  for (const [row, { ids, lossStart }] of examples.entries()) {
+    tokens += ids.length - 1;
+    for (let position = 0; position < ids.length - 1; position++) {
+      const at = row * seq + position;
+      inputs[at] = ids[position]!;
+      targets[at] = ids[position + 1]!;
+      mask[at] = position + 1 >= lossStart ? 1 : 0;
+    }
+  }
+  return {
+    inputs: tf.tensor2d(inputs, [examples.length, seq], 'int32'),
+    targets: tf.tensor1d(targets, 'int32'),
+    mask: tf.tensor1d(mask),
+    tokens,
+  };
+}
+
+export function disposeBatch(batch: TrainingBatch): void {
+  tf.dispose([batch.inputs, batch.targets, batch.mask]);
+}

@@ -1,0 +1,56 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { beforeAll, expect, test } from 'vitest';
+import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
+import { RandomStream } from '../../../../src-main/engine/data/random-stream.ts';
+import { createRandomModel } from '../../../../src-main/engine/model/init.ts';
+import { batchLoss, lossAndGradients, packBatch } from '../../../../src-main/engine/training/index.ts';
+import { countingData, tinyConfig } from './tiny.ts';
+
+beforeAll(async () => {
+  await selectBackend('wasm');
+});
+
+/**
+ * The derivative of the whole model's loss along a random direction of one parameter, once from the gradient and once from central
+ * differences of the loss. Weights of deviation 0.3 keep every term of the derivative well above float32's rounding.
+ */
+test('the gradient of the whole model agrees with finite differences in every parameter', () => {
+  const model = createRandomModel(tinyConfig, 2, { deviation: 0.3 });
+  const data = countingData(4);
+  const batch = packBatch(
+    [0, 1, 2, 3].map((index) => data.example(index)),
+    0,
+  );
+  const names = [...model.parameters.keys()];
+  for (const name of names) model.parameters.set(name, tf.variable(model.parameters.get(name)!));
+  const variables = names.map((name) => model.parameters.get(name) as tf.Variable);
+  const { gradients } = lossAndGradients(model, variables, batch, 1);
+
+  for (const [index, variable] of variables.entries()) {
+    const direction = tf.tensor(new RandomStream(7, names[index]!).normals(variable.size), variable.shape);
+    const slope = tf.sum(tf.mul(gradients[index]!, direction)).dataSync()[0]!;
+    const lossAt = (step: number) => {
+      const original = tf.clone(variable);
+      variable.assign(tf.add(original, tf.mul(direction, step)));
+      const loss = batchLoss(model, batch).dataSync()[0]!;
+      variable.assign(original);
+      return loss;
+    };
+    const step = 2e-3;
+    const measured = (lossAt(step) - lossAt(-step)) / (2 * step);
+    expect(Math.abs(slope - measured), `${names[index]}: gradient ${slope}, difference ${measured}`).toBeLessThan(
+      2e-3 + 0.02 * Math.abs(measured),
+    );
+    expect(Math.abs(slope), names[index]).toBeGreaterThan(1e-4);
+  }
+});
+
+test('padding and prompt tokens do not reach the loss', () => {
+  const model = createRandomModel(tinyConfig, 2, { deviation: 0.3 });
+  const short = { ids: [2, 3, 4, 5], lossStart: 2 };
+  const long = { ids: [3, 4, 5, 6, 7, 8, 9], lossStart: 3 };
+  const lossOf = (examples: (typeof short)[]) => batchLoss(model, packBatch(examples, 0)).dataSync()[0]!;
+  expect(lossOf([short])).toBeGreaterThan(1);
+  // Two targets in the short sequence, four in the long one.
+  expect(lossOf([short, long])).toBeCloseTo((2 * lossOf([short]) + 4 * lossOf([long])) / 6, 5);
+});
