@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
 import * as tf from '@tensorflow/tfjs-core';
 import { RoundoffError } from '#contract/errors.ts';
+import { requireKernelSupport } from './kernel-module.ts';
 import { registerMatMul } from './matmul.ts';
 import type { WasmBackend } from './memory.ts';
 import { onnxRuntime } from './onnx-runtime.ts';
@@ -28,6 +29,7 @@ export async function startWasm(): Promise<string> {
 }
 
 async function start(): Promise<string> {
+  requireKernelSupport();
   onnxRuntime();
   const require = createRequire(import.meta.url);
   setWasmPaths(join(dirname(require.resolve('@tensorflow/tfjs-backend-wasm/package.json')), 'dist', '/'));

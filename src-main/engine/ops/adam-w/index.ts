@@ -1,5 +1,6 @@
 /** AdamW with decoupled weight decay, updating parameters and moments in place (Loshchilov & Hutter, arXiv 1711.05101, algorithm 2). */
 import * as tf from '@tensorflow/tfjs-core';
+import { adamWInHeap } from './wasm.ts';
 
 export interface AdamWSettings {
   learningRate: number;
@@ -34,6 +35,12 @@ export function createMoments(parameter: tf.Tensor): Moments {
  */
 export function adamW(parameter: tf.Variable, gradient: tf.Tensor, moments: Moments, settings: AdamWSettings): void {
   const { learningRate, step, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0, gradientScale } = settings;
+  if (tf.getBackend() === 'wasm') {
+    const scale = gradientScale ?? tf.scalar(1);
+    adamWInHeap(parameter, gradient, moments, { learningRate, step, beta1, beta2, epsilon, weightDecay, gradientScale: scale });
+    if (!gradientScale) scale.dispose();
+    return;
+  }
   tf.tidy(() => {
     const g = gradientScale ? tf.mul(gradient, gradientScale) : gradient;
     moments.mean.assign(tf.add(tf.mul(moments.mean, beta1), tf.mul(g, 1 - beta1)));

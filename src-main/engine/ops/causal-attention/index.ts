@@ -2,7 +2,9 @@
 
 import type * as tf from '@tensorflow/tfjs-core';
 import { RoundoffError } from '#contract/errors.ts';
+import { hasKernel, runKernel } from '../kernel.ts';
 import { causalAttentionReference } from './reference.ts';
+import './wasm.ts';
 
 /**
  * Query t attends to keys 0 … (keys − seq) + t, so the queries are the last `seq` positions.
@@ -21,5 +23,8 @@ export function causalAttention(q: tf.Tensor4D, k: tf.Tensor4D, v: tf.Tensor4D, 
     const shapes = `q [${q.shape}], k [${k.shape}], v [${v.shape}]`;
     throw new RoundoffError('internal', `attention shapes do not fit: ${shapes}`, 'This is a defect in Roundoff; please report it.');
   }
-  return causalAttentionReference(q, k, v, options.scale ?? 1 / Math.sqrt(headDim));
+  const scale = options.scale ?? 1 / Math.sqrt(headDim);
+  // The kernel works on whole vectors of four; other head sizes take the composed form.
+  if (headDim % 4 === 0 && hasKernel('CausalAttention')) return runKernel('CausalAttention', { q, k, v }, { scale })[0] as tf.Tensor4D;
+  return causalAttentionReference(q, k, v, scale);
 }

@@ -7,7 +7,7 @@ export function embeddingReference(table: tf.Tensor2D, ids: tf.Tensor1D): tf.Ten
     const [values] = inputs as [tf.Tensor2D];
     return {
       value: tf.gather(values, ids),
-      gradFunc: (dy: tf.Tensor) => tf.matMul(tf.oneHot(ids, table.shape[0], 1, 0, 'float32'), dy as tf.Tensor2D, true),
+      gradFunc: (dy: tf.Tensor) => tf.matMul(tf.cast(tf.oneHot(ids, table.shape[0]), 'float32'), dy as tf.Tensor2D, true),
     };
   });
   return gather(table) as tf.Tensor2D;

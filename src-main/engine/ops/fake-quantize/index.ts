@@ -6,7 +6,9 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { RoundoffError } from '#contract/errors.ts';
+import { hasKernel, runKernel } from '../kernel.ts';
 import { fakeQuantizeReference } from './reference.ts';
+import './wasm.ts';
 
 export interface Grid {
   bits: number;
@@ -54,10 +56,17 @@ export function gridParameters(weight: tf.Tensor2D, grid: Grid): GridParameters 
  */
 export function fakeQuantize(weight: tf.Tensor2D, grid: Grid, options: { parameters?: GridParameters } = {}): tf.Tensor2D {
   groupsOf(weight, grid);
+  const [lowest, highest] = codeRange(grid);
+  if (hasKernel('FakeQuantize')) {
+    return tf.tidy(() => {
+      const parameters = options.parameters ?? gridParameters(weight, grid);
+      return runKernel('FakeQuantize', { weight, ...parameters }, { lowest, highest })[0] as tf.Tensor2D;
+    });
+  }
   const op = tf.customGrad((...inputs: (tf.Tensor | tf.GradSaveFunc)[]) => {
     const [w, save] = inputs as [tf.Tensor2D, tf.GradSaveFunc];
     const { scale, zeroPoint } = options.parameters ?? gridParameters(w, grid);
-    const { value, inside } = fakeQuantizeReference(w, scale, zeroPoint, codeRange(grid));
+    const { value, inside } = fakeQuantizeReference(w, scale, zeroPoint, [lowest, highest]);
     save([inside]);
     return { value, gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => tf.mul(dy, saved[0]!) };
   });

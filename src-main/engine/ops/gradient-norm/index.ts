@@ -1,8 +1,10 @@
 /** The norm over all gradients together, and the factor that clips it. */
 import * as tf from '@tensorflow/tfjs-core';
+import { globalNormInHeap } from './wasm.ts';
 
 /** √Σ‖g‖² over all gradients. */
 export function globalNorm(gradients: tf.Tensor[]): tf.Scalar {
+  if (tf.getBackend() === 'wasm') return globalNormInHeap(gradients);
   return tf.tidy(() => tf.sqrt(tf.addN(gradients.map((gradient) => tf.sum(tf.square(gradient))))) as tf.Scalar);
 }
 

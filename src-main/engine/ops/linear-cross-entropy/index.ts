@@ -3,6 +3,8 @@
  * formed during the forward pass and only scaled in the backward one (the trick of linkedin/Liger-Kernel).
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { hasKernel, runKernel } from '../kernel.ts';
+import './wasm.ts';
 
 export interface LinearCrossEntropyOptions {
   /** [rows], 1 where a row counts, 0 where not; every row when left out. */
@@ -32,8 +34,9 @@ export function linearCrossEntropy(
   const op = tf.customGrad((...inputs: (tf.Tensor | tf.GradSaveFunc)[]) => {
     const [x, w, save] = inputs as [tf.Tensor2D, tf.Tensor2D, tf.GradSaveFunc];
     const mask = options.mask ?? tf.ones([rows]);
-    const weights = tf.div(mask, tf.sum(mask)) as tf.Tensor1D;
-    const { loss, dHidden, dWeight } = composedForward(x, w, targets, weights, chunkRows);
+    const shares = tf.div(mask, tf.sum(mask)) as tf.Tensor1D;
+    const forward = hasKernel('LinearCrossEntropy') ? kernelForward : composedForward;
+    const { loss, dHidden, dWeight } = forward(x, w, targets, shares, chunkRows);
     save([dHidden, dWeight]);
     const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]) => saved.map((gradient) => tf.mul(gradient, dy));
     return { value: loss, gradFunc };
@@ -47,7 +50,12 @@ interface Result {
   dWeight: tf.Tensor2D;
 }
 
-function composedForward(x: tf.Tensor2D, w: tf.Tensor2D, targets: tf.Tensor1D, weights: tf.Tensor1D, chunkRows: number): Result {
+function kernelForward(hidden: tf.Tensor2D, weight: tf.Tensor2D, targets: tf.Tensor1D, shares: tf.Tensor1D, chunkRows: number): Result {
+  const outputs = runKernel('LinearCrossEntropy', { hidden, weight, targets, shares }, { chunkRows });
+  return { loss: outputs[0] as tf.Scalar, dHidden: outputs[1] as tf.Tensor2D, dWeight: outputs[2] as tf.Tensor2D };
+}
+
+function composedForward(x: tf.Tensor2D, w: tf.Tensor2D, targets: tf.Tensor1D, shares: tf.Tensor1D, chunkRows: number): Result {
   const [rows, size] = x.shape;
   const vocab = w.shape[0];
   const dHidden: tf.Tensor2D[] = [];
@@ -56,8 +64,8 @@ function composedForward(x: tf.Tensor2D, w: tf.Tensor2D, targets: tf.Tensor1D, w
   for (let start = 0; start < rows; start += chunkRows) {
     const count = Math.min(chunkRows, rows - start);
     const chunk = tf.slice(x, [start, 0], [count, size]);
-    const share = tf.reshape(tf.slice(weights, start, count), [count, 1]);
-    const target = tf.oneHot(tf.slice(targets, start, count), vocab, 1, 0, 'float32');
+    const share = tf.reshape(tf.slice(shares, start, count), [count, 1]);
+    const target = tf.cast(tf.oneHot(tf.slice(targets, start, count), vocab), 'float32');
     const logProbabilities = tf.logSoftmax(tf.matMul(chunk, w, false, true));
     loss = tf.sub(loss, tf.sum(tf.mul(tf.mul(logProbabilities, target), share)));
     const dLogits = tf.mul(tf.sub(tf.exp(logProbabilities), target), share) as tf.Tensor2D;

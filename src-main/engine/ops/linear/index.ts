@@ -1,5 +1,8 @@
 /** A dense linear layer with weights as Hugging Face stores them. */
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
+import { hasKernel, runKernel } from '../kernel.ts';
+import { linearReference } from './reference.ts';
+import './wasm.ts';
 
 /**
  * @param x [..., in]
@@ -8,10 +11,6 @@ import * as tf from '@tensorflow/tfjs-core';
  * @returns x · weightᵀ + bias, [..., out]; differentiable in all three.
  */
 export function linear<T extends tf.Tensor>(x: T, weight: tf.Tensor2D, bias: tf.Tensor1D | null = null): T {
-  return tf.tidy(() => {
-    const [outFeatures, inFeatures] = weight.shape;
-    const product = tf.matMul(tf.reshape(x, [-1, inFeatures]) as tf.Tensor2D, weight, false, true);
-    const shifted = bias ? tf.add(product, bias) : product;
-    return tf.reshape(shifted, [...x.shape.slice(0, -1), outFeatures]) as tf.Tensor as T;
-  });
+  if (hasKernel('Linear')) return runKernel('Linear', bias ? { x, weight, bias } : { x, weight })[0] as T;
+  return linearReference(x, weight, bias);
 }

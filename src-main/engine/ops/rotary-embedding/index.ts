@@ -1,6 +1,10 @@
 /** Rotary position embedding of queries or keys, with the angle tables it reads. */
+
 import * as tf from '@tensorflow/tfjs-core';
+import { RoundoffError } from '#contract/errors.ts';
+import { hasKernel, runKernel } from '../kernel.ts';
 import { rotaryEmbeddingReference } from './reference.ts';
+import './wasm.ts';
 
 /** Cosines and sines by position, each [positions, headDim / 2]. */
 export interface RotaryTables {
@@ -30,5 +34,12 @@ export function rotaryTables(inverseFrequencies: ArrayLike<number>, positions: n
  * @returns shaped like `x`; differentiable in `x`, the tables are constants.
  */
 export function rotaryEmbedding(x: tf.Tensor4D, tables: RotaryTables, { offset = 0 }: { offset?: number } = {}): tf.Tensor4D {
+  const [, seq, , headDim] = x.shape;
+  const [positions, half] = tables.cos.shape;
+  if (headDim !== 2 * half || offset < 0 || offset + seq > positions) {
+    const message = `positions ${offset} to ${offset + seq - 1} of head size ${headDim} do not fit tables of ${positions} positions for ${2 * half}`;
+    throw new RoundoffError('internal', message, 'Make the tables as long as the context.');
+  }
+  if (hasKernel('RotaryEmbedding')) return runKernel('RotaryEmbedding', { x, ...tables }, { offset, direction: 1 })[0] as tf.Tensor4D;
   return rotaryEmbeddingReference(x, tables.cos, tables.sin, offset);
 }

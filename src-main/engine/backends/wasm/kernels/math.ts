@@ -1,0 +1,71 @@
+/**
+ * Vector mathematics the kernels share: fused multiply-add, exponential, logarithm, reductions. No tables and no library calls, so the
+ * module has no data segment and gives the same bits on every machine with fused multiply-add.
+ */
+
+export function fma(a: v128, b: v128, c: v128): v128 {
+  return f32x4.relaxed_madd(a, b, c);
+}
+
+/** Address of float `index` after `base`. */
+export function at(base: usize, index: i32): usize {
+  return base + ((<usize>index) << 2);
+}
+
+export function sumLanes(v: v128): f32 {
+  const pairs = f32x4.add(v, i32x4.shuffle(v, v, 2, 3, 0, 1));
+  return f32x4.extract_lane(pairs, 0) + f32x4.extract_lane(pairs, 1);
+}
+
+export function maxLanes(v: v128): f32 {
+  const pairs = f32x4.max(v, i32x4.shuffle(v, v, 2, 3, 0, 1));
+  return max(f32x4.extract_lane(pairs, 0), f32x4.extract_lane(pairs, 1));
+}
+
+/** eˣ by range reduction to |r| ≤ ln2/2 and a degree-6 polynomial (Cephes expf), about 1 unit in the last place. x is clamped to [−87, 88]. */
+export function exp4(value: v128): v128 {
+  const x = f32x4.max(f32x4.min(value, f32x4.splat(88)), f32x4.splat(-87));
+  const n = f32x4.nearest(f32x4.mul(x, f32x4.splat(<f32>Math.LOG2E)));
+  const negative = f32x4.neg(n);
+  const r = fma(negative, f32x4.splat(-2.1219444e-4), fma(negative, f32x4.splat(0.693359375), x));
+  let p = fma(f32x4.splat(1.98756915e-4), r, f32x4.splat(1.39819995e-3));
+  p = fma(p, r, f32x4.splat(8.33345205e-3));
+  p = fma(p, r, f32x4.splat(4.16657962e-2));
+  p = fma(p, r, f32x4.splat(1.66666657e-1));
+  p = fma(p, r, f32x4.splat(0.5));
+  p = fma(p, f32x4.mul(r, r), f32x4.add(r, f32x4.splat(1)));
+  const power = i32x4.shl(i32x4.add(i32x4.relaxed_trunc_f32x4_s(n), i32x4.splat(127)), 23);
+  return f32x4.mul(p, power);
+}
+
+export function exp1(x: f32): f32 {
+  return f32x4.extract_lane(exp4(f32x4.splat(x)), 0);
+}
+
+/** 1 / (1 + e⁻ˣ) */
+export function sigmoid4(x: v128): v128 {
+  const one = f32x4.splat(1);
+  return f32x4.div(one, f32x4.add(one, exp4(f32x4.neg(x))));
+}
+
+/** Natural logarithm of a positive normal number: log(m·2ᵉ) = e·ln2 + 2·artanh((m−1)/(m+1)), m in [√½, √2). */
+export function log1(x: f64): f64 {
+  const bits = reinterpret<i64>(x);
+  let exponent = <i32>((bits >> 52) & 0x7ff) - 1023;
+  let mantissa = reinterpret<f64>((bits & 0x000fffffffffffff) | 0x3ff0000000000000);
+  if (mantissa > Math.SQRT2) {
+    mantissa *= 0.5;
+    exponent++;
+  }
+  const s = (mantissa - 1) / (mantissa + 1);
+  const q = s * s;
+  let series: f64 = 1.0 / 17;
+  series = series * q + 1.0 / 15;
+  series = series * q + 1.0 / 13;
+  series = series * q + 1.0 / 11;
+  series = series * q + 1.0 / 9;
+  series = series * q + 1.0 / 7;
+  series = series * q + 1.0 / 5;
+  series = series * q + 1.0 / 3;
+  return <f64>exponent * Math.LN2 + 2 * s * (1 + q * series);
+}

@@ -1,0 +1,102 @@
+/**
+ * Small matrix products on strided operands, for attention heads: too small and too scattered for the native GEMM. Every element of C is one
+ * chain of fused multiply-adds over k in order, so results do not depend on how a matrix is cut into blocks.
+ */
+import { at, fma } from './math';
+
+/**
+ * C[rows, columns] (+)= Σₖ A(r,k) · B[k, columns], columns a multiple of 4. Strides count floats: A(r,k) lies at a + r·aRow + k·aStep, row k
+ * of B at b + k·bRow, row r of C at c + r·cRow.
+ */
+export function product(
+  a: usize,
+  aRow: i32,
+  aStep: i32,
+  b: usize,
+  bRow: i32,
+  c: usize,
+  cRow: i32,
+  rows: i32,
+  columns: i32,
+  depth: i32,
+  accumulate: bool,
+): void {
+  let r = 0;
+  for (; r + 4 <= rows; r += 4) {
+    let j = 0;
+    for (; j + 8 <= columns; j += 8)
+      fourByEight(at(a, r * aRow), aRow, aStep, at(b, j), bRow, at(c, r * cRow + j), cRow, depth, accumulate);
+    if (j < columns) fourByFour(at(a, r * aRow), aRow, aStep, at(b, j), bRow, at(c, r * cRow + j), cRow, depth, accumulate);
+  }
+  for (; r < rows; r++) {
+    for (let j = 0; j < columns; j += 4) oneByFour(at(a, r * aRow), aStep, at(b, j), bRow, at(c, r * cRow + j), depth, accumulate);
+  }
+}
+
+function fourByEight(a: usize, aRow: i32, aStep: i32, b: usize, bRow: i32, c: usize, cRow: i32, depth: i32, accumulate: bool): void {
+  let a0 = a;
+  let a1 = at(a, aRow);
+  let a2 = at(a, 2 * aRow);
+  let a3 = at(a, 3 * aRow);
+  const c1 = at(c, cRow);
+  const c2 = at(c, 2 * cRow);
+  const c3 = at(c, 3 * cRow);
+  const zero = f32x4.splat(0);
+  let r00 = accumulate ? v128.load(c) : zero;
+  let r01 = accumulate ? v128.load(c, 16) : zero;
+  let r10 = accumulate ? v128.load(c1) : zero;
+  let r11 = accumulate ? v128.load(c1, 16) : zero;
+  let r20 = accumulate ? v128.load(c2) : zero;
+  let r21 = accumulate ? v128.load(c2, 16) : zero;
+  let r30 = accumulate ? v128.load(c3) : zero;
+  let r31 = accumulate ? v128.load(c3, 16) : zero;
+  const aBytes = (<usize>aStep) << 2;
+  const bBytes = (<usize>bRow) << 2;
+  for (let k = 0; k < depth; k++) {
+    const b0 = v128.load(b);
+    const b1 = v128.load(b, 16);
+    const x0 = v128.load32_splat(a0);
+    r00 = fma(x0, b0, r00);
+    r01 = fma(x0, b1, r01);
+    const x1 = v128.load32_splat(a1);
+    r10 = fma(x1, b0, r10);
+    r11 = fma(x1, b1, r11);
+    const x2 = v128.load32_splat(a2);
+    r20 = fma(x2, b0, r20);
+    r21 = fma(x2, b1, r21);
+    const x3 = v128.load32_splat(a3);
+    r30 = fma(x3, b0, r30);
+    r31 = fma(x3, b1, r31);
+    a0 += aBytes;
+    a1 += aBytes;
+    a2 += aBytes;
+    a3 += aBytes;
+    b += bBytes;
+  }
+  v128.store(c, r00);
+  v128.store(c, r01, 16);
+  v128.store(c1, r10);
+  v128.store(c1, r11, 16);
+  v128.store(c2, r20);
+  v128.store(c2, r21, 16);
+  v128.store(c3, r30);
+  v128.store(c3, r31, 16);
+}
+
+function fourByFour(a: usize, aRow: i32, aStep: i32, b: usize, bRow: i32, c: usize, cRow: i32, depth: i32, accumulate: bool): void {
+  for (let r = 0; r < 4; r++) oneByFour(at(a, r * aRow), aStep, b, bRow, at(c, r * cRow), depth, accumulate);
+}
+
+function oneByFour(a: usize, aStep: i32, b: usize, bRow: i32, c: usize, depth: i32, accumulate: bool): void {
+  let sum = accumulate ? v128.load(c) : f32x4.splat(0);
+  for (let k = 0; k < depth; k++) sum = fma(v128.load32_splat(at(a, k * aStep)), v128.load(at(b, k * bRow)), sum);
+  v128.store(c, sum);
+}
+
+/** Writes the transpose of x[rows, columns] (row stride xRow) as y[columns, rows] with row stride yRow. */
+export function transposeInto(x: usize, xRow: i32, y: usize, yRow: i32, rows: i32, columns: i32): void {
+  for (let j = 0; j < columns; j++) {
+    const column = at(y, j * yRow);
+    for (let i = 0; i < rows; i++) store<f32>(at(column, i), load<f32>(at(x, i * xRow + j)));
+  }
+}

@@ -1,0 +1,38 @@
+/** Fake quantization on the wasm backend; the gradient's mask is recomputed instead of kept. */
+import * as tf from '@tensorflow/tfjs-core';
+import { kernels } from '../../backends/wasm/kernel-module.ts';
+import { firstGradient, pointers, registerWasmKernel, runKernel, sizeOf } from '../kernel.ts';
+
+type Inputs = Record<'weight' | 'scale' | 'zeroPoint' | 'dy', tf.TensorInfo>;
+
+registerWasmKernel('FakeQuantize', ({ inputs, attributes, output }) => {
+  const { weight, scale, zeroPoint } = inputs as Inputs;
+  const { lowest, highest } = attributes as { lowest: number; highest: number };
+  const y = output(weight.shape);
+  const groups = sizeOf(scale);
+  kernels().fakeQuantizeForward(...pointers(weight, scale, zeroPoint, y), groups, sizeOf(weight) / groups, lowest, highest);
+  return [y];
+});
+
+registerWasmKernel('FakeQuantizeGrad', ({ inputs, attributes, output }) => {
+  const { weight, scale, zeroPoint, dy } = inputs as Inputs;
+  const { lowest, highest } = attributes as { lowest: number; highest: number };
+  const dWeight = output(weight.shape);
+  const groups = sizeOf(scale);
+  kernels().fakeQuantizeBackward(...pointers(weight, scale, zeroPoint, dy, dWeight), groups, sizeOf(weight) / groups, lowest, highest);
+  return [dWeight];
+});
+
+tf.registerGradient({
+  kernelName: 'FakeQuantize',
+  inputsToSave: ['weight', 'scale', 'zeroPoint'],
+  gradFunc: (dys, saved, attributes) => {
+    const [weight, scale, zeroPoint] = saved as [tf.Tensor, tf.Tensor, tf.Tensor];
+    const inputs = { weight, scale, zeroPoint, dy: firstGradient(dys) };
+    return {
+      weight: () => runKernel('FakeQuantizeGrad', inputs, { lowest: attributes.lowest, highest: attributes.highest })[0]!,
+      scale: () => tf.zerosLike(scale),
+      zeroPoint: () => tf.zerosLike(zeroPoint),
+    };
+  },
+});
