@@ -1,0 +1,25 @@
+/** A study's report, with completions of the problems on which a quantized model lost or gained an answer. */
+import type { ReportFormat } from '#contract/commands.ts';
+import type { SampleRow } from '#contract/records.ts';
+import { compareSamples, querySamples } from '../project/repositories/samples.ts';
+import { renderReport } from '../reports/index.ts';
+import type { RunService } from '../runs/run-service.ts';
+
+const shownProblems = 8;
+
+export function renderStudyReport(runs: RunService, studyId: number, format: ReportFormat): string {
+  const comparison = runs.compare(studyId);
+  return renderReport(comparison, format, { samples: format === 'html' || format === 'json' ? tellingSamples(runs, studyId) : [] });
+}
+
+/** All runs' completions of the first problems whose verdict flipped; of the first problems where none did. */
+function tellingSamples(runs: RunService, studyId: number): SampleRow[] {
+  const { db } = runs.project;
+  const query = { studyId, runId: null, benchmark: null, seed: null, verdict: null, text: '', offset: 0, limit: 400 };
+  const flipped = querySamples(db, { ...query, flippedOnly: true }).rows;
+  const candidates = flipped.length > 0 ? flipped : querySamples(db, { ...query, flippedOnly: false }).rows;
+  const problems = new Map(candidates.map((row) => [`${row.benchmark}\u0000${row.problemId}\u0000${row.seed}`, row]));
+  return [...problems.values()]
+    .slice(0, shownProblems)
+    .flatMap(({ benchmark, problemId, seed }) => compareSamples(db, { studyId, benchmark, problemId, seed }));
+}

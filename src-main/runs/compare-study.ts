@@ -1,0 +1,48 @@
+/** Collects what is recorded of a study and builds its comparison. */
+import type { StudyComparison } from '#contract/comparison.ts';
+import type { StudyRecord } from '#contract/records.ts';
+import type { Connection } from '../project/connection.ts';
+import { listArtifacts } from '../project/repositories/artifacts.ts';
+import { listStudyBenchmarks } from '../project/repositories/evaluations.ts';
+import { lastEvent } from '../project/repositories/events.ts';
+import { listModels } from '../project/repositories/models.ts';
+import { listRuns } from '../project/repositories/runs.ts';
+import { studyOutcomes } from '../project/repositories/samples.ts';
+import { listStages } from '../project/repositories/stages.ts';
+import { readStudyEnvironment } from '../project/repositories/studies.ts';
+import { buildComparison } from '../reports/comparison.ts';
+
+export function compareStudy(db: Connection, study: StudyRecord): StudyComparison {
+  const runs = listRuns(db, study.id);
+  const modelIds = new Set(runs.map((run) => run.modelId));
+  return buildComparison({
+    study: {
+      id: study.id,
+      name: study.name,
+      description: study.spec.description,
+      protocol: study.protocol,
+      protocolHash: study.protocolHash,
+      createdAt: study.createdAt,
+    },
+    benchmarks: listStudyBenchmarks(db, study.id),
+    models: listModels(db).filter((model) => modelIds.has(model.id)),
+    runs: runs.map((run) => ({ ...run, stages: listStages(db, run.id), artifacts: listArtifacts(db, run.id) })),
+    samples: studyOutcomes(db, study.id),
+    environment: {
+      ...readStudyEnvironment(db, study.id),
+      ...workerVersions(
+        db,
+        runs.map((run) => run.id),
+      ),
+    },
+  });
+}
+
+/** Versions the first started worker reported: libraries the numbers depend on. */
+function workerVersions(db: Connection, runIds: readonly string[]): Record<string, string> {
+  for (const runId of runIds) {
+    const started = lastEvent(db, runId, 'started');
+    if (started) return started.versions;
+  }
+  return {};
+}

@@ -1,0 +1,69 @@
+/**
+ * How long a study takes, from what earlier runs in the project measured; without any, from a short calculation on this machine, which
+ * says no more than the order of magnitude.
+ */
+import type { ModelInspection } from '#contract/records.ts';
+import type { EvaluateSummary } from '#contract/worker.ts';
+import { allRows, type Connection } from '../project/connection.ts';
+import { meanCompletionTokens } from '../project/repositories/samples.ts';
+
+export interface TimeEstimate {
+  elapsedMs: number;
+  basis: string;
+}
+
+interface FinishedEvaluation {
+  summary: string;
+}
+
+/** Batched decoding on the embedded backend reaches about this many times the plain loop measured below. */
+const engineSpeedup = 8;
+/** Share of the token limit that completions use when nothing is known. */
+const assumedShareOfLimit = 0.5;
+
+/** Time for `completions` completions with `model`. */
+export function estimateTime(db: Connection, model: ModelInspection, completions: number, maxNewTokens: number): TimeEstimate {
+  const rate = measuredRate(db, model.hash);
+  const tokens = meanCompletionTokens(db, model.hash);
+  const tokensPerCompletion = tokens ?? maxNewTokens * assumedShareOfLimit;
+  const total = completions * tokensPerCompletion;
+  if (rate !== null)
+    return {
+      elapsedMs: (total / rate) * 1000,
+      basis: `earlier runs of this model in the project: ${Math.round(rate)} tokens/s, ${Math.round(tokensPerCompletion)} tokens per completion`,
+    };
+  const flops = plainLoopFlops();
+  return {
+    elapsedMs: ((total * 2 * model.parameters) / (flops * engineSpeedup)) * 1000,
+    basis: `a rough guess from a calculation of 20 ms on this machine and ${Math.round(tokensPerCompletion)} tokens per completion; the first finished run replaces it`,
+  };
+}
+
+/** Median of the generation rates of this model's finished evaluations, tokens per second. */
+function measuredRate(db: Connection, modelHash: string): number | null {
+  const rows = allRows<FinishedEvaluation>(
+    db,
+    `SELECT summary FROM stages JOIN runs ON runs.id = stages.run_id JOIN models ON models.id = runs.model_id
+     WHERE models.hash = ? AND stages.type = 'evaluate' AND stages.status = 'finished' ORDER BY runs.finished_at DESC LIMIT 15`,
+    modelHash,
+  );
+  const rates = rows
+    .map((row) => (JSON.parse(row.summary) as EvaluateSummary).tokensPerSecond)
+    .filter((rate) => rate > 0)
+    .sort((a, b) => a - b);
+  return rates[rates.length >> 1] ?? null;
+}
+
+/** Multiply-adds per second ×2 of a plain float32 loop, measured for about 20 ms. */
+function plainLoopFlops(): number {
+  const a = new Float32Array(4096).fill(1.0001);
+  const b = new Float32Array(4096).fill(0.9999);
+  const started = performance.now();
+  let operations = 0;
+  let sum = 0;
+  while (performance.now() - started < 20) {
+    for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
+    operations += 2 * a.length;
+  }
+  return sum === 0 ? 1 : (operations / (performance.now() - started)) * 1000;
+}

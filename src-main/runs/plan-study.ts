@@ -1,0 +1,83 @@
+/** What a study will do, how long it will take and what stands against it, before anything is started. */
+import { type StudySpec, stageTitle } from '#contract/recipe.ts';
+import type { ModelInspection, StudyPlan } from '#contract/records.ts';
+import { formatScheme } from '#contract/scheme.ts';
+import type { Project } from '../project/project.ts';
+import { estimateTime } from './estimate.ts';
+import { expandStudy, type PlannedRun } from './expand-study.ts';
+import { diskProblems, inspectStudyInputs, type StudyInputs } from './study-inputs.ts';
+
+export interface PreparedStudy {
+  plan: StudyPlan;
+  runs: PlannedRun[];
+  inputs: StudyInputs;
+}
+
+/** Rough size of one recorded sample in the project file. */
+const sampleBytes = 2000;
+/** GPTQ reads every calibration token twice and solves each layer; in tokens of generation this is about as much work. */
+const quantizeTokensPerSample = 40;
+
+export async function prepareStudy(project: Project, spec: StudySpec, resourcesDir: string): Promise<PreparedStudy> {
+  const inputs = await inspectStudyInputs(spec, resourcesDir);
+  const runs = expandStudy(spec);
+  const perRun = completionsPerRun(spec, inputs);
+  const time = estimateStudyTime(project, spec, runs, inputs, perRun);
+  const diskBytes = runs.length * perRun * sampleBytes + checkpointBytes(runs, inputs);
+  const plan: StudyPlan = {
+    runs: runs.map(({ name, model, seed, recipe }) => ({ name, model, seed, stages: recipe.stages.map(stageTitle) })),
+    completions: runs.length * perRun,
+    estimate: { elapsedMs: time.elapsedMs, memoryBytes: memoryBytes(spec, inputs), diskBytes },
+    basis: time.basis,
+    problems: [...inputs.problems, ...(await diskProblems(project.info.artifactsDir, diskBytes))],
+  };
+  return { plan, runs, inputs };
+}
+
+function completionsPerRun(spec: StudySpec, inputs: StudyInputs): number {
+  const limit = spec.protocol.problemsPerBenchmark ?? Number.POSITIVE_INFINITY;
+  const problems = spec.benchmarks.reduce((sum, { path }) => sum + Math.min(limit, inputs.benchmarks.get(path)?.rows ?? 0), 0);
+  return problems * spec.protocol.seeds.length;
+}
+
+function estimateStudyTime(project: Project, spec: StudySpec, runs: PlannedRun[], inputs: StudyInputs, perRun: number) {
+  const total = { elapsedMs: 0, basis: 'nothing to measure' };
+  for (const [model, inspection] of inputs.models) {
+    const own = runs.filter((run) => run.model === model);
+    const completions = own.length * perRun + own.reduce((sum, run) => sum + calibrationSamples(run) * quantizeTokensPerSample, 0) / 100;
+    const estimate = estimateTime(project.db, inspection, completions, spec.protocol.maxNewTokens);
+    total.elapsedMs += estimate.elapsedMs;
+    total.basis = estimate.basis;
+  }
+  return total;
+}
+
+function calibrationSamples(run: PlannedRun): number {
+  return run.recipe.stages.reduce(
+    (sum, stage) => sum + (stage.type === 'quantize' && stage.method === 'gptq' ? stage.calibration.samples : 0),
+    0,
+  );
+}
+
+function checkpointBytes(runs: PlannedRun[], inputs: StudyInputs): number {
+  return runs.reduce(
+    (sum, run) => sum + run.recipe.stages.reduce((own, stage) => own + stageBytes(stage, inputs.models.get(run.model)), 0),
+    0,
+  );
+}
+
+function stageBytes(stage: PlannedRun['recipe']['stages'][number], model: ModelInspection | undefined): number {
+  if (!model || stage.type === 'evaluate') return 0;
+  if (stage.type === 'export') return model.sizeBytes;
+  const known = model.schemeSizes.find((entry) => entry.scheme === formatScheme(stage.scheme));
+  return known?.sizeBytes ?? model.sizeBytes;
+}
+
+function memoryBytes(spec: StudySpec, inputs: StudyInputs): number {
+  const quantizes = spec.variants.some((variant) => variant.stages.some((stage) => stage.type === 'quantize' && stage.method === 'gptq'));
+  const tasks = quantizes ? ['evaluate', 'quantize-gptq'] : ['evaluate'];
+  const needs = [...inputs.models.values()].flatMap((model) =>
+    model.memory.filter((entry) => tasks.includes(entry.task)).map((entry) => entry.bytes),
+  );
+  return Math.max(0, ...needs);
+}

@@ -1,0 +1,152 @@
+/**
+ * One run from request to recorded end: checks that its data are what they were, starts a worker, records its events, and turns however
+ * the process ended into a status the user can act on.
+ */
+import { mkdirSync } from 'node:fs';
+import path from 'node:path';
+import { type ErrorInfo, RoundoffError, toErrorInfo } from '#contract/errors.ts';
+import type { RunEvent, RunRequest } from '#contract/worker.ts';
+import { hashFile } from '../engine/formats/atomic-file.ts';
+import { sqliteError } from '../project/connection.ts';
+import type { Project } from '../project/project.ts';
+import { listRunBenchmarks } from '../project/repositories/evaluations.ts';
+import { findModel } from '../project/repositories/models.ts';
+import { backendPreference, findRun, updateRun } from '../project/repositories/runs.ts';
+import { recordedSampleKeys } from '../project/repositories/samples.ts';
+import { endRunningStage, listStages } from '../project/repositories/stages.ts';
+import { RunRecorder } from './recorder.ts';
+import { resolvePath, resolveRecipe } from './resources.ts';
+import { type SupervisorTimeouts, type WorkerExit, WorkerSupervisor } from './supervisor.ts';
+
+export interface ExecutionOptions {
+  resourcesDir: string;
+  nodeFile: string;
+  workerEntry: string;
+  timeouts?: Partial<SupervisorTimeouts>;
+}
+
+export class RunExecution {
+  readonly runId: string;
+  /** Settles when the run is over: null, or what kept its end from being recorded. Never rejects. */
+  readonly done: Promise<ErrorInfo | null>;
+  private readonly project: Project;
+  private readonly options: ExecutionOptions & { onEvents(events: RunEvent[]): void };
+  private supervisor: WorkerSupervisor | null = null;
+  private ending: 'cancel' | 'stop' | null = null;
+  private recordingFailure: ErrorInfo | null = null;
+
+  constructor(project: Project, runId: string, options: ExecutionOptions & { onEvents(events: RunEvent[]): void }) {
+    this.project = project;
+    this.runId = runId;
+    this.options = options;
+    this.done = this.execute();
+  }
+
+  end(how: 'cancel' | 'stop'): void {
+    this.ending ??= how;
+    this.supervisor?.requestEnd(how);
+  }
+
+  private async execute(): Promise<ErrorInfo | null> {
+    try {
+      const recorder = new RunRecorder(this.project.db, this.runId, this.options.onEvents);
+      try {
+        const request = await this.prepare();
+        if (this.ending) return this.conclude(recorder, null);
+        return this.conclude(recorder, await this.supervise(request, recorder));
+      } catch (error) {
+        recorder.append({ type: 'failed', error: toErrorInfo(error) });
+        return null;
+      }
+    } catch (error) {
+      return toErrorInfo(sqliteError(this.project.info.path, error));
+    }
+  }
+
+  private supervise(request: RunRequest, recorder: RunRecorder): Promise<WorkerExit> {
+    const { nodeFile, workerEntry, timeouts } = this.options;
+    this.supervisor = new WorkerSupervisor(request, {
+      nodeFile,
+      workerEntry,
+      timeouts,
+      onEvents: (events) => {
+        try {
+          if (!this.recordingFailure) recorder.record(events);
+        } catch (error) {
+          this.recordingFailure = toErrorInfo(error);
+          throw error;
+        }
+      },
+    });
+    return this.supervisor.done;
+  }
+
+  private async prepare(): Promise<RunRequest> {
+    const { db, info } = this.project;
+    const run = findRun(db, this.runId);
+    const model = run && findModel(db, run.modelId);
+    if (!run || !model) throw new RoundoffError('not-found', `There is no run ${this.runId} in this project.`, 'Reload the list of runs.');
+    const { resourcesDir } = this.options;
+    for (const benchmark of listRunBenchmarks(db, run.id)) await this.checkUnchanged(benchmark);
+    const outputDir = path.join(info.artifactsDir, run.id);
+    mkdirSync(outputDir, { recursive: true });
+    return {
+      runId: run.id,
+      recipe: resolveRecipe(run.recipe, resourcesDir),
+      modelDir: resolvePath(model.path, resourcesDir),
+      outputDir,
+      seed: run.seed,
+      backend: run.backend ?? backendPreference(db, run.id),
+      resume: {
+        lastSeq: run.lastSeq,
+        finishedStages: listStages(db, run.id).flatMap((stage) => (stage.status === 'finished' ? [stage.index] : [])),
+        recordedSamples: recordedSampleKeys(db, run.id),
+      },
+    };
+  }
+
+  private async checkUnchanged(benchmark: { name: string; path: string; sha256: string }): Promise<void> {
+    const file = resolvePath(benchmark.path, this.options.resourcesDir);
+    const { sha256 } = await hashFile(file);
+    if (sha256 !== benchmark.sha256)
+      throw new RoundoffError(
+        'dataset-invalid',
+        `${file} (benchmark "${benchmark.name}") has changed since this study was made.`,
+        'Restore the file, or make a new study with the changed one: scores on different problems cannot be compared.',
+      );
+  }
+
+  /** Records an end that the worker did not record itself. */
+  private conclude(recorder: RunRecorder, exit: WorkerExit | null): ErrorInfo | null {
+    if (this.recordingFailure) return this.recordingFailure;
+    if (recorder.ending) return null;
+    if (this.ending) recorder.append({ type: this.ending === 'cancel' ? 'cancelled' : 'stopped' });
+    else if (exit) this.recordCrash(recorder, exit);
+    return null;
+  }
+
+  private recordCrash(recorder: RunRecorder, exit: WorkerExit): void {
+    const error = crashError(exit);
+    const killedFromOutside = exit.reason === null && (exit.signal === 'SIGKILL' || exit.signal === 'SIGTERM');
+    if (!killedFromOutside) {
+      recorder.append({ type: 'failed', error });
+      return;
+    }
+    recorder.append({ type: 'log', level: 'error', message: error.message });
+    endRunningStage(this.project.db, this.runId, 'pending');
+    updateRun(this.project.db, this.runId, { status: 'interrupted', error, finishedAt: Date.now() });
+  }
+}
+
+function crashError(exit: WorkerExit): ErrorInfo {
+  const how = exit.reason ?? (exit.signal ? `signal ${exit.signal}` : `exit code ${exit.code}`);
+  const info: ErrorInfo = {
+    code: 'worker-crashed',
+    message: `The worker process ended unexpectedly: ${how}.`,
+    hint:
+      exit.signal === 'SIGKILL' && exit.reason === null
+        ? 'It was killed from outside, perhaps for want of memory. Resume the run; finished stages and recorded samples are kept.'
+        : 'Resume the run; finished stages and recorded samples are kept. Its last output is below.',
+  };
+  return exit.output === '' ? info : { ...info, problems: exit.output.split('\n').slice(-20) };
+}

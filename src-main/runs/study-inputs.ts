@@ -1,0 +1,112 @@
+/**
+ * Looks at everything a study uses before anything starts (models, scheme against model, benchmark and calibration files, disk), and
+ * gathers all problems rather than the first.
+ */
+import { statfs } from 'node:fs/promises';
+import { RoundoffError } from '#contract/errors.ts';
+import type { StudySpec } from '#contract/recipe.ts';
+import type { DatasetInspection, InspectionProblem, ModelInspection } from '#contract/records.ts';
+import { formatScheme, type QuantizationScheme } from '#contract/scheme.ts';
+import { readModelConfig } from '../engine/model/config.ts';
+import { inspectModel } from '../engine/model/inspect.ts';
+import { groupSizeProblems } from '../engine/quantizers/validation.ts';
+import { inspectDataset } from './inspect-dataset.ts';
+import { resolvePath } from './resources.ts';
+
+export interface StudyInputs {
+  /** By the path written in the study. */
+  models: Map<string, ModelInspection>;
+  benchmarks: Map<string, DatasetInspection>;
+  calibrations: Map<string, DatasetInspection>;
+  problems: InspectionProblem[];
+}
+
+/** Inspects all files of a study. Never throws for a bad one. */
+export async function inspectStudyInputs(spec: StudySpec, resourcesDir: string): Promise<StudyInputs> {
+  const inputs: StudyInputs = { models: new Map(), benchmarks: new Map(), calibrations: new Map(), problems: [] };
+  for (const model of spec.models) await collect(inputs, model, () => addModel(inputs, model, spec, resourcesDir));
+  for (const { path: file } of spec.benchmarks)
+    await collect(inputs, file, async () => {
+      const inspection = await inspectDataset(resolvePath(file, resourcesDir), 'benchmark');
+      inputs.benchmarks.set(file, inspection);
+      inputs.problems.push(...inspection.problems, ...tooFewProblems(spec, inspection));
+    });
+  for (const file of calibrationFiles(spec))
+    await collect(inputs, file, async () => {
+      const inspection = await inspectDataset(resolvePath(file, resourcesDir), 'calibration');
+      inputs.calibrations.set(file, inspection);
+      inputs.problems.push(...inspection.problems);
+    });
+  return inputs;
+}
+
+/** Warns, or refuses, when the project's disk cannot hold what the study writes. */
+export async function diskProblems(dir: string, neededBytes: number): Promise<InspectionProblem[]> {
+  const { bavail, bsize } = await statfs(dir);
+  const freeBytes = bavail * bsize;
+  if (freeBytes > neededBytes) return [];
+  const message = `The study writes about ${megabytes(neededBytes)}, but only ${megabytes(freeBytes)} are free.`;
+  return [{ severity: 'error', where: dir, message, hint: 'Free some disk space, or keep the project on another disk.' }];
+}
+
+async function addModel(inputs: StudyInputs, model: string, spec: StudySpec, resourcesDir: string): Promise<void> {
+  const dir = resolvePath(model, resourcesDir);
+  const inspection = await inspectModel(dir);
+  inputs.models.set(model, inspection);
+  inputs.problems.push(...inspection.problems);
+  if (inspection.problems.some((problem) => problem.severity === 'error')) return;
+  const config = await readModelConfig(dir);
+  for (const scheme of schemesOf(spec)) {
+    const [first, ...others] = groupSizeProblems(config, scheme);
+    if (first === undefined) continue;
+    const more = others.length > 0 ? ` (and ${others.length} more modules)` : '';
+    inputs.problems.push({
+      severity: 'error',
+      where: `${inspection.name}, ${formatScheme(scheme)}`,
+      message: `${first}${more}.`,
+      hint: 'Choose a group size that divides the inputs of every linear, or one scale per channel.',
+    });
+  }
+  if (spec.protocol.maxNewTokens >= inspection.contextLength)
+    inputs.problems.push({
+      severity: 'error',
+      where: `protocol, ${inspection.name}`,
+      message: `${spec.protocol.maxNewTokens} new tokens leave no room for a prompt in the model's context of ${inspection.contextLength}.`,
+      hint: `Lower maxNewTokens below ${inspection.contextLength}.`,
+    });
+}
+
+function schemesOf(spec: StudySpec): QuantizationScheme[] {
+  const schemes = new Map<string, QuantizationScheme>();
+  for (const variant of spec.variants)
+    for (const stage of variant.stages) if (stage.type === 'quantize') schemes.set(formatScheme(stage.scheme), stage.scheme);
+  return [...schemes.values()];
+}
+
+function calibrationFiles(spec: StudySpec): string[] {
+  const files = spec.variants.flatMap((variant) =>
+    variant.stages.flatMap((stage) => (stage.type === 'quantize' && stage.method === 'gptq' ? [stage.calibration.path] : [])),
+  );
+  return [...new Set(files)];
+}
+
+function tooFewProblems(spec: StudySpec, inspection: DatasetInspection): InspectionProblem[] {
+  const wanted = spec.protocol.problemsPerBenchmark;
+  if (wanted === null || inspection.rows === 0 || inspection.rows >= wanted) return [];
+  const message = `The file has ${inspection.rows} problems, fewer than the ${wanted} of the protocol; all of them are used.`;
+  return [{ severity: 'warning', where: inspection.path, message, hint: 'Lower the number of problems, or choose a larger file.' }];
+}
+
+async function collect(inputs: StudyInputs, where: string, inspect: () => Promise<void>): Promise<void> {
+  try {
+    await inspect();
+  } catch (error) {
+    if (!(error instanceof RoundoffError)) throw error;
+    const messages = error.problems.length > 0 ? error.problems : [error.message];
+    for (const message of messages) inputs.problems.push({ severity: 'error', where, message, hint: error.hint });
+  }
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0)} MB`;
+}
