@@ -78,7 +78,7 @@ describe('GPTQ against the NumPy reference in float64', () => {
   it.each(cases.filter((part) => part.method === 'gptq'))(title, (part) => {
     const hessian = hessianOf(inputs[part.data], inFeatures);
     const factor = factorHessian(hessian, inFeatures, { actOrder: part.act_order, dampPercent: 0.01 });
-    const result = solveGptq(weight, shape, factor, {
+    const result = await solveGptq(weight, shape, factor, {
       bits: part.bits,
       grid: part.grid,
       mseSearch: part.mse,

@@ -74,8 +74,11 @@ export function dequantizeLinear(packed: PackedLinear): Float32Array {
   return weights;
 }
 
+/** What decides how many bytes a quantized linear takes. */
+export type PackedLayout = Pick<PackedLinear, 'bits' | 'symmetric' | 'outFeatures' | 'inFeatures' | 'groupSize'>;
+
 /** Bytes of the stored tensors: packed codes, binary16 scales, packed zero points (asymmetric) and the group index, if any. */
-export function packedLinearBytes(packed: PackedLinear): number {
+export function packedLinearBytes(packed: PackedLayout & { groupIndex?: Int32Array | null }): number {
   const groups = packed.outFeatures * groupCount(packed.inFeatures, packed.groupSize);
   const codeBytes = 4 * packed.outFeatures * packedWords(packed.inFeatures, packed.bits);
   const zeroBytes = packed.symmetric ? 0 : 4 * packedWords(groups, packed.bits);
