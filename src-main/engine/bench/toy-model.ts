@@ -1,0 +1,135 @@
+/**
+ * The 861K-parameter decoder whose training step is the engine's yardstick: batch 16, 64 tokens, width 128, 4 layers of 4 heads, MLP 384,
+ * vocabulary 64, tied embeddings, Adam. Small enough that every overhead shows. Written twice: in the engine's ops, and in plain tensor ops
+ * for the stock backend it is compared with.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import {
+  adamW,
+  causalAttention,
+  createMoments,
+  embedding,
+  linear,
+  linearCrossEntropy,
+  type Moments,
+  rmsNorm,
+  swiglu,
+} from '../ops/index.ts';
+
+export const toyShape = { batch: 16, seq: 64, width: 128, layers: 4, heads: 4, mlp: 384, vocab: 64 } as const;
+export const toyTokens = toyShape.batch * toyShape.seq;
+
+const learningRate = 1e-3;
+
+/** Linear weights are [out, in]. */
+interface ToyLayer {
+  q: tf.Variable;
+  k: tf.Variable;
+  v: tf.Variable;
+  o: tf.Variable;
+  gate: tf.Variable;
+  up: tf.Variable;
+  down: tf.Variable;
+  attentionNorm: tf.Variable;
+  mlpNorm: tf.Variable;
+}
+
+export interface ToyModel {
+  embedding: tf.Variable;
+  layers: ToyLayer[];
+  variables: tf.Variable[];
+  /** int32 [batch, seq]; inputs and targets alike, as only the time matters. */
+  ids: tf.Tensor2D;
+}
+
+/** The same weights and ids for the same seed, on every backend. */
+export function createToyModel(seed = 1): ToyModel {
+  const { batch, seq, width, mlp, vocab } = toyShape;
+  const variables: tf.Variable[] = [];
+  const keep = (values: tf.Tensor): tf.Variable => {
+    const variable = tf.variable(values);
+    values.dispose();
+    variables.push(variable);
+    return variable;
+  };
+  let stream = seed;
+  const matrix = (rows: number, columns: number) => keep(tf.randomNormal([rows, columns], 0, 0.02, 'float32', stream++));
+  const ones = () => keep(tf.ones([width]));
+  const layer = (): ToyLayer => ({
+    q: matrix(width, width),
+    k: matrix(width, width),
+    v: matrix(width, width),
+    o: matrix(width, width),
+    gate: matrix(mlp, width),
+    up: matrix(mlp, width),
+    down: matrix(width, mlp),
+    attentionNorm: ones(),
+    mlpNorm: ones(),
+  });
+  const table = matrix(vocab, width);
+  const layers = Array.from({ length: toyShape.layers }, layer);
+  const ids = tf.randomUniform([batch, seq], 0, vocab, 'int32', stream) as tf.Tensor2D;
+  return { embedding: table, layers, variables, ids };
+}
+
+/** One training step in the engine's ops; returns the loss before the update. The caller disposes it. */
+export function engineStep(model: ToyModel): () => tf.Scalar {
+  const moments: Moments[] = model.variables.map(createMoments);
+  let step = 0;
+  return () => {
+    step++;
+    const { value, grads } = tf.variableGrads(() => engineLoss(model), model.variables);
+    model.variables.forEach((variable, index) => {
+      adamW(variable, grads[variable.name]!, moments[index]!, { learningRate, step, epsilon: 1e-7 });
+    });
+    tf.dispose(grads);
+    return value;
+  };
+}
+
+export function engineLoss(model: ToyModel): tf.Scalar {
+  const { batch, seq, width, heads } = toyShape;
+  const headShape: [number, number, number, number] = [batch, seq, heads, width / heads];
+  let x = embedding(model.embedding as unknown as tf.Tensor2D, model.ids);
+  for (const layer of model.layers) {
+    const h = rmsNorm(x, layer.attentionNorm as unknown as tf.Tensor1D);
+    const project = (weight: tf.Variable) => tf.reshape(linear(h, weight as unknown as tf.Tensor2D), headShape) as tf.Tensor4D;
+    const mixed = causalAttention(project(layer.q), project(layer.k), project(layer.v));
+    x = tf.add(x, linear(tf.reshape(mixed, [batch, seq, width]), layer.o as unknown as tf.Tensor2D));
+    const m = rmsNorm(x, layer.mlpNorm as unknown as tf.Tensor1D);
+    const gated = swiglu(linear(m, layer.gate as unknown as tf.Tensor2D), linear(m, layer.up as unknown as tf.Tensor2D));
+    x = tf.add(x, linear(gated, layer.down as unknown as tf.Tensor2D));
+  }
+  const targets = tf.reshape(model.ids, [-1]) as tf.Tensor1D;
+  return linearCrossEntropy(tf.reshape(x, [-1, width]) as tf.Tensor2D, model.embedding as unknown as tf.Tensor2D, targets);
+}
+
+/** The same step in plain tensor ops and tfjs's own Adam. */
+export function plainStep(model: ToyModel): () => tf.Scalar {
+  const optimizer = tf.train.adam(learningRate);
+  return () => optimizer.minimize(() => plainLoss(model), true, model.variables) as tf.Scalar;
+}
+
+export function plainLoss(model: ToyModel): tf.Scalar {
+  const { batch, seq, width, heads, vocab } = toyShape;
+  const targets = tf.oneHot(tf.reshape(model.ids, [-1]), vocab, 1, 0, 'float32') as tf.Tensor2D;
+  const mask = tf.mul(tf.sub(1, tf.linalg.bandPart(tf.ones([seq, seq]), -1, 0)), -1e9);
+  const apply = (x: tf.Tensor, weight: tf.Variable) => {
+    const rows = tf.matMul(tf.reshape(x, [-1, weight.shape[1]!]) as tf.Tensor2D, weight as unknown as tf.Tensor2D, false, true);
+    return tf.reshape(rows, [batch, seq, weight.shape[0]!]);
+  };
+  const norm = (x: tf.Tensor, weight: tf.Variable) => tf.mul(tf.mul(x, tf.rsqrt(tf.add(tf.mean(tf.square(x), -1, true), 1e-6))), weight);
+  const split = (x: tf.Tensor) => tf.transpose(tf.reshape(x, [batch, seq, heads, width / heads]), [0, 2, 1, 3]);
+  let x = tf.reshape(tf.matMul(targets, model.embedding as unknown as tf.Tensor2D), [batch, seq, width]) as tf.Tensor;
+  for (const layer of model.layers) {
+    const h = norm(x, layer.attentionNorm);
+    const scores = tf.mul(tf.matMul(split(apply(h, layer.q)), split(apply(h, layer.k)), false, true), 1 / Math.sqrt(width / heads));
+    const mixed = tf.matMul(tf.softmax(tf.add(scores, mask)), split(apply(h, layer.v)));
+    x = tf.add(x, apply(tf.reshape(tf.transpose(mixed, [0, 2, 1, 3]), [batch, seq, width]), layer.o));
+    const m = norm(x, layer.mlpNorm);
+    const gate = apply(m, layer.gate);
+    x = tf.add(x, apply(tf.mul(tf.mul(gate, tf.sigmoid(gate)), apply(m, layer.up)), layer.down));
+  }
+  const logits = tf.matMul(tf.reshape(x, [-1, width]) as tf.Tensor2D, model.embedding as unknown as tf.Tensor2D, false, true);
+  return tf.neg(tf.mean(tf.sum(tf.mul(tf.logSoftmax(logits), targets), -1))) as tf.Scalar;
+}
