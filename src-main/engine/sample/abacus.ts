@@ -1,0 +1,115 @@
+/**
+ * Abacus itself: architecture, the files beside its weights, and what it is trained on.
+ */
+import { Tokenizer } from '@huggingface/tokenizers';
+import { RandomStream } from '../data/random-stream.ts';
+import type { ModelConfig } from '../model/config.ts';
+import type { TrainingData, TrainingExample } from '../training/index.ts';
+import { drawGeneralText } from './general-text.ts';
+import { completionOf, drawProblem, taskByName } from './problems.ts';
+import { tokenIds, tokenizerConfig, tokenizerJson } from './tokenizer-files.ts';
+import type { IntegerSource, TaskDefinition, TaskName } from './types.ts';
+import { vocabularySize } from './vocabulary.ts';
+
+/** Width and depth: every linear's input is a multiple of 128, so that all group sizes up to 128 divide it. */
+export const abacusConfig: ModelConfig = {
+  architecture: 'qwen3',
+  hiddenSize: 128,
+  intermediateSize: 384,
+  layers: 4,
+  heads: 4,
+  kvHeads: 2,
+  headDim: 32,
+  vocabSize: vocabularySize,
+  rmsNormEps: 1e-6,
+  ropeTheta: 10_000,
+  ropeScaling: null,
+  attentionBias: false,
+  outputBias: false,
+  qkNorm: true,
+  tiedEmbeddings: true,
+  contextLength: 512,
+  eosTokenIds: [tokenIds.end],
+  padTokenId: tokenIds.pad,
+  bosTokenId: null,
+};
+
+/** Sequences of each task per hundred; the rest is general text. */
+export const trainingMix: Record<TaskName, number> = {
+  'abacus-sums': 16,
+  'abacus-binary': 11,
+  'abacus-products': 22,
+  'abacus-divisors': 21,
+  'abacus-chains': 27,
+};
+
+/** The text files of the model folder, in Hugging Face's layout, by name. */
+export function abacusFiles(): Record<string, string> {
+  const config = abacusConfig;
+  const ids = { bos_token_id: config.bosTokenId, eos_token_id: tokenIds.end, pad_token_id: tokenIds.pad };
+  const modelConfig = {
+    architectures: ['Qwen3ForCausalLM'],
+    attention_bias: config.attentionBias,
+    attention_dropout: 0,
+    ...ids,
+    dtype: 'float16',
+    head_dim: config.headDim,
+    hidden_act: 'silu',
+    hidden_size: config.hiddenSize,
+    initializer_range: 0.02,
+    intermediate_size: config.intermediateSize,
+    max_position_embeddings: config.contextLength,
+    max_window_layers: config.layers,
+    model_type: 'qwen3',
+    num_attention_heads: config.heads,
+    num_hidden_layers: config.layers,
+    num_key_value_heads: config.kvHeads,
+    rms_norm_eps: config.rmsNormEps,
+    rope_scaling: null,
+    rope_theta: config.ropeTheta,
+    sliding_window: null,
+    tie_word_embeddings: config.tiedEmbeddings,
+    use_cache: true,
+    use_sliding_window: false,
+    vocab_size: config.vocabSize,
+  };
+  const generationConfig = { ...ids, do_sample: true, temperature: 0.6, top_p: 0.95 };
+  return {
+    'config.json': jsonText(modelConfig),
+    'generation_config.json': jsonText(generationConfig),
+    'tokenizer.json': jsonText(tokenizerJson()),
+    'tokenizer_config.json': jsonText(tokenizerConfig(config.contextLength)),
+  };
+}
+
+/** Training sequences by index: problems of the train split, and a little general text. Example n depends on the seed and n alone. */
+export function abacusTrainingData(seed: number, count: number): TrainingData {
+  const tokenizer = new Tokenizer(tokenizerJson(), tokenizerConfig(abacusConfig.contextLength));
+  const stream = new RandomStream(seed, 'abacus-training');
+  const encode = (text: string) => tokenizer.encode(text, { add_special_tokens: false }).ids;
+  return {
+    count,
+    example: (index) => drawExample(stream.fork(String(index)), encode),
+  };
+}
+
+function drawExample(random: IntegerSource, encode: (text: string) => number[]): TrainingExample {
+  const task = drawTask(random);
+  if (task === null) return { ids: [...encode(drawGeneralText(random.integer(2, 5), random)), tokenIds.end], lossStart: 1 };
+  const problem = drawProblem(task, 'train', random);
+  const prompt = encode(`<|user|>${problem.question}<|end|><|assistant|>`);
+  return { ids: [...prompt, ...encode(completionOf(problem)), tokenIds.end], lossStart: prompt.length };
+}
+
+function drawTask(random: IntegerSource): TaskDefinition | null {
+  let ticket = random.integer(0, 99);
+  for (const [name, share] of Object.entries(trainingMix)) {
+    if (ticket < share) return taskByName(name as TaskName);
+    ticket -= share;
+  }
+  return null;
+}
+
+function jsonText(value: object): string {
+  return `${JSON.stringify(value, null, 1)}\n`;
+}
