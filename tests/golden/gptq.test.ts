@@ -75,7 +75,7 @@ function compare(part: Case, codes: Uint8Array, scales: Float32Array, zeros: Uin
 const title = 'W$bits group $group $grid act_order=$act_order static=$static mse=$mse ($data)';
 
 describe('GPTQ against the NumPy reference in float64', () => {
-  it.each(cases.filter((part) => part.method === 'gptq'))(title, (part) => {
+  it.each(cases.filter((part) => part.method === 'gptq'))(title, async (part) => {
     const hessian = hessianOf(inputs[part.data], inFeatures);
     const factor = factorHessian(hessian, inFeatures, { actOrder: part.act_order, dampPercent: 0.01 });
     const result = await solveGptq(weight, shape, factor, {

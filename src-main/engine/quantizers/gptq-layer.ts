@@ -55,11 +55,11 @@ export async function quantizeLayerGptq(index: number, calibrator: Calibrator, o
 }
 
 async function quantizeGroup(modules: string[], statistics: InputStatistics, options: GptqOptions, context: LayerContext): Promise<void> {
-  const factor = factorFor(modules, await statistics.hessian(), options, context);
+  const factor = await factorFor(modules, await statistics.hessian(), options, context);
   for (const module of modules) {
     const { weight, shape } = await readWeight(context.model, module);
     const settings = settingsFor('gptq', context.scheme, shape, options);
-    const result = naming(module, () => solveGptq(weight, shape, factor, settings));
+    const result = await naming(module, () => solveGptq(weight, shape, factor, settings));
     const packed = pack(result, shape, settings, context.scheme);
     const error = await measure(module, weight, shape, packed, settings, statistics);
     context.model.setLinear(module, new PackedLinearOp(context.model.parameters, module, packed));
@@ -67,9 +67,9 @@ async function quantizeGroup(modules: string[], statistics: InputStatistics, opt
   }
 }
 
-function factorFor(modules: string[], hessian: Float64Array, options: GptqOptions, context: LayerContext): GptqFactor {
+async function factorFor(modules: string[], hessian: Float64Array, options: GptqOptions, context: LayerContext): Promise<GptqFactor> {
   const names = modules.join(', ');
-  const factor = naming(names, () => factorHessian(hessian, Math.sqrt(hessian.length), options));
+  const factor = await naming(names, () => factorHessian(hessian, Math.sqrt(hessian.length), options));
   if (factor.dampPercent !== options.dampPercent) {
     const percent = (share: number) => `${Number((100 * share).toPrecision(3))} %`;
     context.onNote(
@@ -80,9 +80,9 @@ function factorFor(modules: string[], hessian: Float64Array, options: GptqOption
 }
 
 /** Runs `work`; an expected error gets the module's name in front. */
-export function naming<T>(module: string, work: () => T): T {
+export async function naming<T>(module: string, work: () => T | Promise<T>): Promise<T> {
   try {
-    return work();
+    return await work();
   } catch (error) {
     if (!(error instanceof RoundoffError)) throw error;
     throw new RoundoffError(error.code, `${module}: ${error.message}`, error.hint, { problems: error.problems, cause: error });

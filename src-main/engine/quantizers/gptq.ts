@@ -9,6 +9,7 @@ import { groupCount } from '../formats/packed-linear.ts';
 import { decodeCode, encodeWeight, type Grid } from '../observers/grid.ts';
 import { GroupObserver, type GroupObserverSettings } from '../observers/group-observer.ts';
 import { observeWeight, type QParams, type WeightShape } from '../observers/weight-observer.ts';
+import { type BlockErrors, propagateErrors } from './gptq-block.ts';
 import type { GptqFactor } from './gptq-factor.ts';
 
 export interface GptqSettings extends GroupObserverSettings {
@@ -47,14 +48,14 @@ interface Walk {
 }
 
 /** Quantizes `weight` [out, in] along `factor`. Throws `numeric` when the compensation leaves the finite range. */
-export function solveGptq(weight: Float32Array, shape: WeightShape, factor: GptqFactor, settings: GptqSettings): GptqResult {
+export async function solveGptq(weight: Float32Array, shape: WeightShape, factor: GptqFactor, settings: GptqSettings): Promise<GptqResult> {
   const walk = startWalk(weight, shape, factor, settings);
-  const block = alignedBlock(settings.blockSize, settings.groupSize, walk.dynamic);
-  const errors = new Float64Array(shape.outFeatures * block);
-  for (let start = 0; start < shape.inFeatures; start += block) {
-    const end = Math.min(start + block, shape.inFeatures);
-    quantizeBlock(walk, start, end, errors, block);
-    propagate(walk, start, end, errors, block);
+  const width = alignedBlock(settings.blockSize, settings.groupSize, walk.dynamic);
+  const values = new Float64Array(shape.outFeatures * width);
+  for (let start = 0; start < shape.inFeatures; start += width) {
+    const errors: BlockErrors = { start, end: Math.min(start + width, shape.inFeatures), width, values };
+    quantizeBlock(walk, errors);
+    await propagateErrors(walk.current, errors, factor.upper, shape);
   }
   if (!Number.isFinite(walk.result.loss)) {
     throw new RoundoffError(
@@ -104,8 +105,9 @@ function alignedBlock(blockSize: number, groupSize: number, dynamic: boolean): n
   return groupSize % blockSize === 0 ? blockSize : groupSize;
 }
 
-/** Quantizes columns start … end of every row and leaves their scaled errors in `errors` [out, block]. */
-function quantizeBlock(walk: Walk, start: number, end: number, errors: Float64Array, block: number): void {
+/** Quantizes the block's columns of every row and leaves their scaled errors in `errors`. */
+function quantizeBlock(walk: Walk, errors: BlockErrors): void {
+  const { start, end, width, values } = errors;
   const { shape, factor, settings, current, groups, dynamic, result } = walk;
   const { upper, order } = factor;
   const { scales, zeros, codes, latents } = result;
@@ -132,40 +134,10 @@ function quantizeBlock(walk: Walk, start: number, end: number, errors: Float64Ar
       codes[stored] = code;
       const pivots = column * n;
       const error = (latent - decodeCode(code, scale, zero)) / upper[pivots + column]!;
-      errors[row * block + column - start] = error;
+      values[row * width + column - start] = error;
       loss += error * error;
       for (let later = column + 1; later < end; later++) current[base + later]! -= error * upper[pivots + later]!;
     }
   }
   result.loss += loss / 2;
-}
-
-/** current[row, later] −= Σ_column errors[row, column] · upper[column, later] for all columns after the block, four at a time. */
-function propagate(walk: Walk, start: number, end: number, errors: Float64Array, block: number): void {
-  const { current, factor, shape } = walk;
-  const { upper } = factor;
-  const n = shape.inFeatures;
-  if (end === n) return;
-  for (let row = 0; row < shape.outFeatures; row++) {
-    const base = row * n;
-    const rowErrors = row * block - start;
-    let column = start;
-    for (; column + 4 <= end; column += 4) {
-      const e0 = errors[rowErrors + column]!;
-      const e1 = errors[rowErrors + column + 1]!;
-      const e2 = errors[rowErrors + column + 2]!;
-      const e3 = errors[rowErrors + column + 3]!;
-      const u0 = column * n;
-      const u1 = u0 + n;
-      const u2 = u1 + n;
-      const u3 = u2 + n;
-      for (let later = end; later < n; later++) {
-        current[base + later]! -= e0 * upper[u0 + later]! + e1 * upper[u1 + later]! + e2 * upper[u2 + later]! + e3 * upper[u3 + later]!;
-      }
-    }
-    for (; column < end; column++) {
-      const e = errors[rowErrors + column]!;
-      for (let later = end; later < n; later++) current[base + later]! -= e * upper[column * n + later]!;
-    }
-  }
 }

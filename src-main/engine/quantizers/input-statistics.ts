@@ -23,7 +23,9 @@ export class InputStatistics {
   /** H = (2/N)·XᵀX [in, in]. */
   async hessian(): Promise<Float64Array> {
     const sums = await this.required().data<'float32'>();
-    return Float64Array.from(sums, (value) => (2 / this.rows) * value);
+    const hessian = new Float64Array(sums.length);
+    for (let i = 0; i < hessian.length; i++) hessian[i] = (2 / this.rows) * sums[i]!;
+    return hessian;
   }
 
   /** Mean over rows and outputs of (x·Δᵀ)² for a change Δ [out, in] of the weights. */

@@ -101,7 +101,7 @@ async function runRtn(context: LayerContext, mseSearch: boolean, options: Quanti
     await setImmediate();
     throwIfCancelled(options.signal, 'Quantization');
     const { weight, shape } = await readWeight(model, module);
-    const packed = naming(module, () => quantizeRtn(weight, shape, scheme, { mseSearch }));
+    const packed = await naming(module, () => quantizeRtn(weight, shape, scheme, { mseSearch }));
     const restored = dequantizeLinear(packed);
     const weightError = meanSquare(weight.map((value, index) => value - restored[index]!));
     model.setLinear(module, new PackedLinearOp(model.parameters, module, packed));

@@ -1,4 +1,6 @@
-import { describe, expect, it } from 'vitest';
+import * as tf from '@tensorflow/tfjs-core';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
 import { decodeCode, encodeWeight, type Grid } from '../../../../src-main/engine/observers/grid.ts';
 import { observeWeight } from '../../../../src-main/engine/observers/weight-observer.ts';
 import { type GptqResult, type GptqSettings, solveGptq } from '../../../../src-main/engine/quantizers/gptq.ts';
@@ -43,9 +45,12 @@ describe('the worked example', () => {
   const shape = { outFeatures: 1, inFeatures: 4 };
   const settings: GptqSettings = { ...base, bits: 2, groupSize: 4, scaleType: 'unrounded' };
   const factor = factorHessian(hessianOf(inputs, 4), 4, { actOrder: false, dampPercent: 0.01 });
-  const result = solveGptq(weight, shape, factor, settings);
+  let result: GptqResult;
+  beforeAll(async () => {
+    result = await solveGptq(weight, shape, factor, settings);
+  });
 
-  it('gives scale, zero point, codes and latents', () => {
+  it('gives scale, zero point, codes and latents', async () => {
     expect(result.scales[0]).toBeCloseTo(0.466667, 6);
     expect(result.zeros[0]).toBe(1);
     const quantized = decode(result, 4, 4);
@@ -53,7 +58,7 @@ describe('the worked example', () => {
     [0.9, -0.533531, 0.272933, -0.369799].forEach((value, index) => void expect(result.latents[index]).toBeCloseTo(value, 6));
   });
 
-  it('lowers the mean squared output error from .068417 to .007206', () => {
+  it('lowers the mean squared output error from .068417 to .007206', async () => {
     const rtn = roundOnGrid(weight, result, 4, settings);
     [0.9333, -0.4667, 0.4667, 0].forEach((value, index) => void expect(rtn[index]).toBeCloseTo(value, 4));
     expect(outputErrorOf(inputs, weight, rtn, 4)).toBeCloseTo(0.068417, 6);
@@ -79,16 +84,16 @@ describe('invariants', () => {
     { actOrder: false, groupSize: 48, blockSize: 32 },
   ];
 
-  it.each(cases)('%j: rounding the latents on the grid gives the output bit for bit', ({ actOrder, ...part }) => {
+  it.each(cases)('%j: rounding the latents on the grid gives the output bit for bit', async ({ actOrder, ...part }) => {
     const settings = { ...base, ...part };
-    const result = solveGptq(weight, shape, factorHessian(hessian, n, { actOrder, dampPercent: 0.01 }), settings);
+    const result = await solveGptq(weight, shape, factorHessian(hessian, n, { actOrder, dampPercent: 0.01 }), settings);
     expect(roundOnGrid(result.latents, result, n, settings)).toEqual(decode(result, n, settings.groupSize));
     expect(result.groupIndex === null).toBe(!(actOrder && !settings.staticGroups && settings.groupSize < n));
   });
 
-  it.each(cases)('%j: ½Σe² equals ½·tr(Δ·H_damped·Δᵀ)', ({ actOrder, ...part }) => {
+  it.each(cases)('%j: ½Σe² equals ½·tr(Δ·H_damped·Δᵀ)', async ({ actOrder, ...part }) => {
     const settings = { ...base, ...part };
-    const result = solveGptq(weight, shape, factorHessian(hessian, n, { actOrder, dampPercent: 0.01 }), settings);
+    const result = await solveGptq(weight, shape, factorHessian(hessian, n, { actOrder, dampPercent: 0.01 }), settings);
     const quantized = decode(result, n, settings.groupSize);
     const mean = Array.from({ length: n }, (_, i) => hessian[i * n + i]!).reduce((a, b) => a + b) / n;
     let trace = 0;
@@ -103,63 +108,80 @@ describe('invariants', () => {
     expect(result.loss / (trace / 2)).toBeCloseTo(1, 5);
   });
 
-  it.each<Grid>(['affine', 'mirrored', 'signed'])('a diagonal Hessian gives round-to-nearest on %s', (grid) => {
+  it.each<Grid>(['affine', 'mirrored', 'signed'])('a diagonal Hessian gives round-to-nearest on %s', async (grid) => {
     const diagonal = new Float64Array(n * n);
     for (let i = 0; i < n; i++) diagonal[i * n + i] = 1 + ((i * 7) % 13);
     for (const actOrder of [false, true]) {
       const settings = { ...base, grid, staticGroups: true };
-      const result = solveGptq(weight, shape, factorHessian(diagonal, n, { actOrder, dampPercent: 0.01 }), settings);
+      const result = await solveGptq(weight, shape, factorHessian(diagonal, n, { actOrder, dampPercent: 0.01 }), settings);
       const qparams = observeWeight(weight, shape, 16, settings);
       expect(result.codes).toEqual(encodeOnGrid(weight, shape, 16, qparams, 3));
       expect(result.latents).toEqual(weight);
     }
   });
 
-  it('the block size does not change the codes', () => {
+  it('the block size does not change the codes', async () => {
     const factor = factorHessian(hessian, n, { actOrder: false, dampPercent: 0.01 });
     for (const groupSize of [8, 16, 64]) {
-      const whole = solveGptq(weight, shape, factor, { ...base, groupSize, blockSize: 64 });
+      const whole = await solveGptq(weight, shape, factor, { ...base, groupSize, blockSize: 64 });
       for (const blockSize of [8, 20, 33]) {
-        expect(solveGptq(weight, shape, factor, { ...base, groupSize, blockSize }).codes).toEqual(whole.codes);
+        const blocked = await solveGptq(weight, shape, factor, { ...base, groupSize, blockSize });
+        expect(blocked.codes).toEqual(whole.codes);
       }
     }
   });
 
-  it('a dynamic group is observed with every earlier error applied, also inside a block', () => {
+  it('a dynamic group is observed with every earlier error applied, also inside a block', async () => {
     const factor = factorHessian(hessian, n, { actOrder: false, dampPercent: 0.01 });
-    const result = solveGptq(weight, shape, factor, base);
-    const stale = solveGptq(weight, shape, factor, { ...base, staticGroups: true });
+    const result = await solveGptq(weight, shape, factor, base);
+    const stale = await solveGptq(weight, shape, factor, { ...base, staticGroups: true });
     expect(result.scales.subarray(0, 1)).toEqual(stale.scales.subarray(0, 1));
     expect(result.scales).not.toEqual(stale.scales);
   });
 
-  it('beats round-to-nearest on the calibration inputs, case after case', () => {
+  it('beats round-to-nearest on the calibration inputs, case after case', async () => {
     for (let seed = 0; seed < 40; seed++) {
       const w = Float32Array.from(normals(8 * 32, 100 + seed));
       const x = correlatedInputs(120, 32, 200 + seed);
       const small = { outFeatures: 8, inFeatures: 32 };
       const settings = { ...base, groupSize: 16, staticGroups: true, bits: (2 + (seed % 3)) as 2 | 3 | 4 };
       const factor = factorHessian(hessianOf(x, 32), 32, { actOrder: seed % 2 === 1, dampPercent: 0.01 });
-      const result = solveGptq(w, small, factor, settings);
+      const result = await solveGptq(w, small, factor, settings);
       const rtn = outputErrorOf(x, w, roundOnGrid(w, result, 32, settings), 32);
       expect(outputErrorOf(x, w, decode(result, 32, 16), 32)).toBeLessThan(1.02 * rtn);
     }
   });
 
-  it('gives the same result every time', () => {
+  it('gives the same result every time', async () => {
     const run = () =>
       solveGptq(weight, shape, factorHessian(hessian, n, { actOrder: true, dampPercent: 0.01 }), { ...base, mseSearch: true });
-    expect(run()).toEqual(run());
+    expect(await run()).toEqual(await run());
+  });
+});
+
+describe('a wide linear', () => {
+  it('hands large block updates to the backend and chooses the same codes as in float64', async () => {
+    await selectBackend('wasm');
+    const wide = { outFeatures: 512, inFeatures: 512 };
+    const w = Float32Array.from(normals(512 * 512, 21), (value) => value / 16);
+    const factor = factorHessian(hessianOf(correlatedInputs(600, 512, 22), 512), 512, { actOrder: false, dampPercent: 0.01 });
+    const tensors = tf.memory().numTensors;
+    const large = await solveGptq(w, wide, factor, { ...base, groupSize: 128 });
+    expect(tf.memory().numTensors).toBe(tensors);
+    const small = await solveGptq(w, wide, factor, { ...base, groupSize: 128, blockSize: 16 });
+    const same = large.codes.reduce((count, code, index) => count + (code === small.codes[index] ? 1 : 0), 0);
+    expect(same / w.length).toBeGreaterThan(0.999);
+    expect(large.loss / small.loss).toBeCloseTo(1, 4);
   });
 });
 
 describe('difficult Hessians', () => {
-  it('zeroes dead inputs and keeps the rest of the row in order', () => {
+  it('zeroes dead inputs and keeps the rest of the row in order', async () => {
     const silenced = inputs.map((value, index) => (index % n === 7 || index % n === 40 ? 0 : value));
     for (const actOrder of [false, true]) {
       const factor = factorHessian(hessianOf(silenced, n), n, { actOrder, dampPercent: 0.01 });
       expect(Array.from(factor.dead.keys()).filter((input) => factor.dead[input])).toEqual([7, 40]);
-      const result = solveGptq(weight, shape, factor, base);
+      const result = await solveGptq(weight, shape, factor, base);
       const quantized = decode(result, n, 16);
       for (let row = 0; row < rows; row++) {
         expect(quantized[row * n + 7]).toBe(0);
@@ -171,28 +193,29 @@ describe('difficult Hessians', () => {
     }
   });
 
-  it('quantizes with fewer calibration rows than inputs (a singular Hessian)', () => {
+  it('quantizes with fewer calibration rows than inputs (a singular Hessian)', async () => {
     const few = inputs.slice(0, 5 * n);
     const factor = factorHessian(hessianOf(few, n), n, { actOrder: false, dampPercent: 0.01 });
     expect(factor.dampPercent).toBe(0.01);
-    const result = solveGptq(weight, shape, factor, base);
+    const result = await solveGptq(weight, shape, factor, base);
     expect(outputErrorOf(few, weight, decode(result, n, 16), n)).toBeLessThan(
       outputErrorOf(few, weight, roundOnGrid(weight, result, n, base), n),
     );
   });
 
-  it('quantizes without any activation at all as round-to-nearest of zero', () => {
+  it('quantizes without any activation at all as round-to-nearest of zero', async () => {
     const factor = factorHessian(new Float64Array(n * n), n, { actOrder: true, dampPercent: 0.01 });
-    expect(decode(solveGptq(weight, shape, factor, base), n, 16).every((value) => value === 0)).toBe(true);
+    const result = await solveGptq(weight, shape, factor, base);
+    expect(decode(result, n, 16).every((value) => value === 0)).toBe(true);
   });
 
-  it('raises the damping in steps of .01 until the factorisation succeeds', () => {
+  it('raises the damping in steps of .01 until the factorisation succeeds', async () => {
     const indefinite = Float64Array.from([1, 1.045, 1.045, 1]);
     expect(factorHessian(indefinite, 2, { actOrder: false, dampPercent: 0.01 }).dampPercent).toBeCloseTo(0.05, 10);
     expect(indefinite).toEqual(Float64Array.from([1, 1.045, 1.045, 1]));
   });
 
-  it('refuses a matrix no damping can help, and one that is not finite', () => {
+  it('refuses a matrix no damping can help, and one that is not finite', async () => {
     const options = { actOrder: false, dampPercent: 0.01 };
     expect(() => factorHessian(Float64Array.from([1, 9, 9, 1]), 2, options)).toThrowError(
       expect.objectContaining({ code: 'numeric', message: expect.stringContaining('not positive definite') }),
