@@ -47,9 +47,12 @@ export function groupSamples(samples: Iterable<CompactSample>): RunSamples {
   return runs;
 }
 
-/** Accuracy with interval, and the paired difference where the baseline has samples of the same problems and seeds. */
+/**
+ * Accuracy with interval, and the paired difference where the baseline has samples of the same problems and seeds. Problems are
+ * taken in the order of their ids, so that equal samples give equal numbers to the last bit, whatever order they were recorded in.
+ */
 export function benchmarkResult(benchmark: string, own: BenchmarkSamples, baseline: BenchmarkSamples | undefined): BenchmarkResult {
-  const scores = [...own.problems.values()].map((answers) => ({
+  const scores = sortedProblems(own).map(([, answers]) => ({
     correct: [...answers.values()].filter(Boolean).length,
     samples: answers.size,
   }));
@@ -67,7 +70,7 @@ export function benchmarkResult(benchmark: string, own: BenchmarkSamples, baseli
 
 function pairProblems(own: BenchmarkSamples, baseline: BenchmarkSamples): ProblemPair[] {
   const problems: ProblemPair[] = [];
-  for (const [problemId, answers] of own.problems) {
+  for (const [problemId, answers] of sortedProblems(own)) {
     const reference = baseline.problems.get(problemId);
     if (!reference) continue;
     const pair = { pairs: 0, gained: 0, lost: 0 };
@@ -81,6 +84,10 @@ function pairProblems(own: BenchmarkSamples, baseline: BenchmarkSamples): Proble
     if (pair.pairs > 0) problems.push(pair);
   }
   return problems;
+}
+
+function sortedProblems(samples: BenchmarkSamples): [problemId: string, answers: Map<number, boolean>][] {
+  return [...samples.problems].sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
 function emptyBenchmark(): BenchmarkSamples {

@@ -9,6 +9,7 @@ import { formatScheme } from '#contract/scheme.ts';
 import type { QuantizeSummary, StageSummary } from '#contract/worker.ts';
 import { averageDrop, averageIntervals } from '../engine/statistics/index.ts';
 import { type BenchmarkSamples, benchmarkResult, type CompactSample, groupSamples, type RunSamples } from './comparison-samples.ts';
+import { bytes } from './format.ts';
 
 export type { CompactSample } from './comparison-samples.ts';
 
@@ -150,7 +151,7 @@ function lineageNode(run: ComparisonRun): LineageNode {
 }
 
 function describe(summary: StageSummary): string {
-  if (summary.type === 'quantize') return `${summary.bitsPerWeight.toFixed(2)} bits per weight, ${summary.totalBytes} bytes`;
+  if (summary.type === 'quantize') return `${summary.bitsPerWeight.toFixed(2)} bits per weight, ${bytes(summary.totalBytes)}`;
   if (summary.type === 'evaluate') return `${summary.samples} samples at ${summary.tokensPerSecond.toFixed(0)} tokens/s`;
-  return `${summary.format}, ${summary.sizeBytes} bytes`;
+  return `${summary.format}, ${bytes(summary.sizeBytes)}`;
 }

@@ -57,9 +57,8 @@ function smallestFinding(compared: ComparedRow[]): Finding | null {
   const smallest = sized.find((row) => row.drop.verdict !== 'worse');
   if (sized.length === 0) return null;
   if (smallest) {
-    const worseBelow = sized.indexOf(smallest);
-    const below =
-      worseBelow > 0 ? ` The ${worseBelow === 1 ? 'one smaller run is' : `${worseBelow} smaller runs are`} measurably worse.` : '';
+    const smaller = sized.filter((row) => row.sizeBytes! < smallest.sizeBytes!).length;
+    const below = smaller > 0 ? ` ${smaller === 1 ? 'The one smaller run is' : `All ${smaller} smaller runs are`} measurably worse.` : '';
     return {
       title: `${describe(smallest)} is the smallest not distinguishable from the baseline`,
       text: `${bytes(smallest.sizeBytes!)}${bits(smallest)}, averaging ${percentInterval(smallest.average)} %; its change against the baseline is ${change(smallest)} points.${below}`,

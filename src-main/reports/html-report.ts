@@ -70,7 +70,8 @@ function byBenchmark(comparison: StudyComparison): Markup | null {
       return chart ? [markup`<div><h3>${name}, accuracy in %</h3>${chart}</div>`] : [];
     });
     if (panels.length === 0) return null;
-    return markup`<figure class="panels">${panels}</figure><h3>In numbers</h3>${benchmarkTable(rows, comparison.benchmarks)}`;
+    return markup`<figure class="panels">${panels}</figure><h3>In numbers</h3>${benchmarkTable(rows, comparison.benchmarks)}
+<figcaption>Accuracy in % with its interval; below it the change in points, and how many completions turned right and wrong against the baseline.</figcaption>`;
   });
   return charts && section('Benchmark by benchmark', charts);
 }
@@ -108,7 +109,7 @@ function lineage(nodes: readonly LineageNode[]): Markup {
       (node) => (node.parentRunId && known.has(node.parentRunId) ? node.parentRunId : null) === parent && !seen.has(node.runId),
     );
     if (children.length === 0) return null;
-    return markup`<ul class="plain">${children.map((node) => markup`<li>${lineageNode(node)}${branch(node.runId, new Set([...seen, node.runId]))}</li>`)}</ul>`;
+    return markup`<ul class="plain lineage">${children.map((node) => markup`<li>${lineageNode(node)}${branch(node.runId, new Set([...seen, node.runId]))}</li>`)}</ul>`;
   };
   return branch(null, new Set()) ?? markup`<p>No runs.</p>`;
 }
@@ -119,7 +120,7 @@ function lineageNode(node: LineageNode): Markup {
       markup`<li>${kind}: <code>${path}</code>, ${bytes(sizeBytes)}, sha256 <code>${sha256}</code></li>`,
   );
   const stages = node.stages.map(({ title, summary }) => `${title} (${summary})`).join(' → ');
-  return markup`<strong>${node.name}</strong>${stages !== '' && `: ${stages}`}${artifacts.length > 0 && markup`<ul class="plain">${artifacts}</ul>`}`;
+  return markup`<strong>${node.name}</strong>${stages !== '' && `: ${stages}`}${artifacts.length > 0 && markup`<ul class="plain lineage">${artifacts}</ul>`}`;
 }
 
 function notes(rows: readonly ComparisonRow[]): Markup | null {

@@ -34,17 +34,17 @@ a{color:var(--accent)}
 .kicker{margin:0;color:var(--soft);font-size:13px}
 .facts{display:flex;flex-wrap:wrap;gap:4px 28px;margin:14px 0 0;padding:0;list-style:none;color:var(--soft);font-size:13.5px}
 .facts strong{color:var(--ink);font-weight:600}
-.findings{margin:28px 0 0;padding:0;list-style:none;display:grid;gap:0}
-.findings li{padding:13px 0 13px 18px;border-left:3px solid var(--accent);margin-bottom:10px;background:var(--panel)}
-.findings strong{display:block;font-size:16px;line-height:1.35;padding-right:16px}
-.findings span{display:block;color:var(--soft);padding-right:16px}
+.findings{margin:30px 0 0;padding:0;list-style:none;border-bottom:1px solid var(--line)}
+.findings li{display:grid;grid-template-columns:minmax(0,5fr) minmax(0,8fr);gap:4px 32px;padding:14px 0;border-top:1px solid var(--line)}
+.findings strong{font-size:16px;line-height:1.4}
+.findings span{color:var(--soft);line-height:1.5}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:13.5px;font-variant-numeric:tabular-nums}
 th,td{padding:7px 10px;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
 th{font-weight:600;color:var(--soft);font-size:12.5px;white-space:nowrap;vertical-align:bottom}
 th:first-child,td:first-child{padding-left:0}
 td.number,th.number{text-align:right;white-space:nowrap}
-td.name{font-weight:600;overflow-wrap:anywhere}
+td.name{font-weight:600;min-width:118px;max-width:240px;overflow-wrap:break-word}
 td small,th small{display:block;color:var(--soft);font-weight:400;font-size:12px}
 tr.is-baseline td{background:var(--panel)}
 tr.is-baseline td:first-child{padding-left:8px}
@@ -52,7 +52,7 @@ tr.is-baseline td:first-child{padding-left:8px}
 .badge.better,.badge.correct{color:var(--good-ink);background:var(--good-page)}
 .badge.worse,.badge.incorrect,.badge.failed{color:var(--bad-ink);background:var(--bad-page)}
 figure{margin:18px 0 0}
-figcaption{color:var(--soft);font-size:13px;margin-top:6px;max-width:90ch}
+figcaption{display:block;color:var(--soft);font-size:13px;margin-top:6px;max-width:90ch}
 .panels{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:8px 32px}
 .panels h3{margin:14px 0 0}
 .chart{display:block;width:100%;height:auto;font:12.5px system-ui,-apple-system,"Segoe UI",Roboto,Arial,sans-serif}
@@ -60,18 +60,18 @@ figcaption{color:var(--soft);font-size:13px;margin-top:6px;max-width:90ch}
 .chart .tick,.chart .label,.chart .legend{fill:var(--soft)}
 .chart .point-label{font-weight:600;font-size:12px}
 .chart .bar-label{fill:var(--bar-ink);font-size:11.5px}
-.chart .sr{display:none}
 .grid{stroke:var(--line);stroke-width:1}
 .axis{stroke:var(--soft);stroke-width:1}
 .guide{stroke:var(--line);stroke-width:1;stroke-dasharray:3 3}
 .band{fill:var(--band)}
 .baseline{stroke:var(--s0);stroke-width:1.3;stroke-dasharray:6 4}
 .whisker{stroke-width:1.8}
+.trend.whisker{fill:none;stroke-width:1.2;opacity:.45}
 .marker{stroke:var(--page);stroke-width:1}
 ${series}
 ${verdicts}
 pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere;font:12.5px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
-code,.hash{font:12.5px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}
+code,td.hash{font:12.5px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}
 .sample{margin:20px 0 0;border:1px solid var(--line);border-radius:6px;overflow:hidden}
 .sample header{padding:12px 16px;background:var(--panel);border-bottom:1px solid var(--line)}
 .sample header p{margin:0;color:var(--soft);font-size:13px}
@@ -83,9 +83,10 @@ dl{display:grid;grid-template-columns:minmax(150px,max-content) 1fr;gap:5px 22px
 dt{color:var(--soft)}
 dd{margin:0;overflow-wrap:anywhere;white-space:pre-wrap}
 ul.plain{margin:8px 0;padding-left:20px;max-width:90ch}
+ul.lineage{max-width:none}
 ul.plain li{margin:5px 0;overflow-wrap:anywhere}
 footer{margin-top:56px;padding-top:14px;border-top:1px solid var(--line);color:var(--soft);font-size:13px}
-@media (max-width:720px){main{padding:24px 16px 48px}.panels{grid-template-columns:1fr}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:8px}}
+@media (max-width:720px){main{padding:24px 16px 48px}.panels,.findings li{grid-template-columns:1fr}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:8px}}
 @media print{main{max-width:none;padding:0}body{font-size:11pt}h2{break-after:avoid;margin-top:28px}.scroll{overflow:visible}table{font-size:9.5pt}
-figure,.sample,.findings li,tr{break-inside:avoid}.findings li,tr.is-baseline td,.badge,.sample header{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
+figure,.sample,.findings li,tr{break-inside:avoid}tr.is-baseline td,.badge,.sample header{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 `;

@@ -68,7 +68,6 @@ function withInterval(format: (value: number) => string, interval: { value: numb
 function benchmarkCell(result: BenchmarkResult | undefined): Markup {
   if (!result) return markup`<td class="number">–</td>`;
   const difference = result.versusBaseline;
-  const change =
-    difference && markup`<small>${points(difference.value)} points, ${difference.gained} gained, ${difference.lost} lost</small>`;
+  const change = difference && markup`<small>${points(difference.value)} (${difference.gained} right, ${difference.lost} wrong)</small>`;
   return markup`<td class="number">${percent(result.accuracy.value)}<small>${percent(result.accuracy.low)} … ${percent(result.accuracy.high)}</small>${change}</td>`;
 }

@@ -4,7 +4,7 @@
 
 export const methodNotes: readonly string[] = [
   'Accuracy is the share of completions judged correct, one completion per problem and evaluation seed.',
-  'Intervals are 95 % intervals. Completions of one problem under several seeds are alike, so problems are the independent units: the cluster-robust variance over problems gives an effective number of samples (at least the number of problems, at most the number of completions), and a Wilson score interval with Student’s t is computed from it. It stays within 0 and 100 % and keeps a width when every answer is right or wrong.',
+  'Intervals are 95 % intervals. Completions of one problem under several seeds are alike, so problems are the independent units: the cluster-robust variance over problems gives an effective number of samples (at least the number of problems, at most the number of completions; nearer to the former while few problems show the rarer outcome), and a Wilson score interval with Student’s t is computed from it. It stays within 0 and 100 % and keeps a width when every answer is right or wrong.',
   'The average is the plain mean over benchmarks; its interval combines the benchmarks’ intervals as independent errors (square and add).',
   'Change and drop are paired: the same problems and the same seeds as the baseline. Their interval is Student’s t on the per-problem differences, with two pseudo-problems added so that runs that never disagree do not appear certain.',
   'A run is better or worse when its paired interval excludes zero, otherwise not distinguishable. That is no proof of equality: the interval says how large a difference may have been missed. Each comparison stands by itself; intervals are not adjusted for the number of runs.',

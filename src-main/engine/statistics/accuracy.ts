@@ -14,11 +14,10 @@ export interface ProblemScore {
   samples: number;
 }
 
-/**
- * Share of right answers and its interval. The effective number of samples, p(1−p) ÷ variance, is held between the number of
- * problems (seeds agree fully) and the number of samples (seeds are independent); it is the number of problems when p is 0
- * or 1, where the data say nothing about agreement. Throws `numeric` without any sample.
- */
+/** How many problems with full agreement of the seeds are assumed before the data speak; see `effectiveSamples`. */
+const assumedAgreement = 2;
+
+/** Share of right answers and its interval. Throws `numeric` without any sample. */
 export function accuracyInterval(problems: readonly ProblemScore[]): Interval {
   const { samples, correct } = totals(problems);
   const value = correct / samples;
@@ -60,11 +59,20 @@ export function averageIntervals(intervals: readonly Interval[]): Interval {
   return { value, low: value - Math.sqrt(below) / count, high: value + Math.sqrt(above) / count };
 }
 
+/**
+ * Samples divided by the design effect: the clustered variance over that of independent samples, between 1 (seeds are
+ * independent) and the number of seeds (they agree fully). Few problems with the rarer outcome say little about agreement, so
+ * the effect is averaged over these problems with two more on which all seeds agree; when all answers are right or wrong, the
+ * effective samples are the problems.
+ */
 function effectiveSamples(problems: readonly ProblemScore[], value: number, samples: number): number {
-  const count = problems.length;
-  const variance = clusteredVariance(problems);
-  if (variance === 0) return count;
-  return Math.min(samples, Math.max(count, (value * (1 - value)) / variance));
+  const most = samples / problems.length;
+  const independent = (value * (1 - value)) / samples;
+  const measured = independent > 0 ? Math.min(most, Math.max(1, clusteredVariance(problems) / independent)) : most;
+  const withRight = problems.filter((problem) => problem.correct > 0).length;
+  const withWrong = problems.filter((problem) => problem.correct < problem.samples).length;
+  const informative = Math.min(withRight, withWrong);
+  return (samples * (informative + assumedAgreement)) / (informative * measured + assumedAgreement * most);
 }
 
 function totals(problems: readonly ProblemScore[]): { samples: number; correct: number } {

@@ -21,7 +21,7 @@ export function benchmarkChart(rows: readonly ComparisonRow[], benchmark: string
   if (results.length === 0) return null;
   const bottom = plot.top + results.length * rowHeight + 4;
   const classes = seriesClasses(rows);
-  const x = percentScale([0, ...results.map(({ result }) => result.accuracy.high)], { from: plot.left, to: plot.right });
+  const x = percentScale([0, 1], { from: plot.left, to: plot.right });
   const baseline = results.find(({ row }) => row.isBaseline)?.result;
   const title = `Accuracy on ${benchmark} by run`;
   return markup`<svg class="chart" viewBox="0 0 ${width} ${bottom + 26}" role="img" aria-label="${title}" xmlns="http://www.w3.org/2000/svg">
@@ -47,7 +47,7 @@ function drawRow(row: ComparisonRow, result: BenchmarkResult, y: number, x: Scal
   return markup`<g><title>${`${row.name}: ${percentInterval(result.accuracy)} %`}</title>
 <text class="row-label" x="${plot.left - 12}" y="${px(y + 4)}" text-anchor="end">${shorten(row.name)}</text>
 <line class="whisker ${seriesClass}" x1="${px(x.at(low))}" x2="${px(x.at(high))}" y1="${px(y)}" y2="${px(y)}"/>
-${marker(seriesClass, x.at(value), y)}</g>`;
+${marker(seriesClass, x.at(value), y, 4.2)}</g>`;
 }
 
 function shorten(text: string): string {

@@ -2,6 +2,9 @@
  * Axis scales and ticks for the report's charts.
  */
 
+/** Pixels a size label needs. */
+const tickSpacing = 64;
+
 export interface Scale {
   /** Position in pixels of a value. */
   at(value: number): number;
@@ -38,8 +41,18 @@ export function logScale(values: readonly number[], pixels: Range): Scale {
     return ticks.filter((tick) => tick >= lowest && tick <= highest);
   };
   const coarse = ticksOf([1, 2, 5]);
-  const ticks = coarse.length >= 3 ? coarse : ticksOf([1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9]);
-  return { at, ticks };
+  const ticks = coarse.length >= 3 ? coarse : ticksOf([1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9]);
+  return { at, ticks: spaced(ticks, at) };
+}
+
+/** Leaves out ticks whose labels would touch the one before. */
+function spaced(ticks: readonly number[], at: (value: number) => number): number[] {
+  let last = Number.NEGATIVE_INFINITY;
+  return ticks.filter((tick) => {
+    if (at(tick) - last < tickSpacing) return false;
+    last = at(tick);
+    return true;
+  });
 }
 
 /** Pixel positions with one decimal keep the file small. */

@@ -11,8 +11,10 @@ const colours = 6;
 /** Class of each method in order of appearance; the baseline has its own. */
 export function seriesClasses(rows: readonly ComparisonRow[]): Map<string, string> {
   const methods = [...new Set(rows.filter((row) => !row.isBaseline).map((row) => row.method))];
-  const classes = new Map(methods.map((method, index) => [method, `series-${(index % colours) + 1}`]));
-  return classes.set(baselineSeries, 'series-0');
+  return new Map([
+    [baselineSeries, 'series-0'],
+    ...methods.map((method, index): [string, string] => [method, `series-${(index % colours) + 1}`]),
+  ]);
 }
 
 export const baselineSeries = 'baseline';
@@ -22,8 +24,7 @@ export function seriesOf(row: ComparisonRow): string {
 }
 
 /** A marker centred at (x, y): diamond for the baseline, then circle, square, triangle, … */
-export function marker(seriesClass: string, x: number, y: number): Markup {
-  const size = 5;
+export function marker(seriesClass: string, x: number, y: number, size = 5): Markup {
   const shape = Number(seriesClass.slice('series-'.length)) % 4;
   if (shape === 1) return markup`<circle class="marker ${seriesClass}" cx="${px(x)}" cy="${px(y)}" r="${px(size - 0.5)}"/>`;
   if (shape === 2) {

@@ -2,7 +2,7 @@
  * Accuracy against size: one point with its interval per run, sizes on a logarithmic axis, the baseline as a line with its band.
  */
 import type { ComparisonRow } from '#contract/comparison.ts';
-import { bytes, methodLabel, percent, percentInterval } from '../format.ts';
+import { bytes, methodLabel, percentInterval } from '../format.ts';
 import { type Markup, markup } from '../markup.ts';
 import { assignTiers, logScale, percentScale, px, type Scale } from './scale.ts';
 import { baselineSeries, marker, seriesClasses, seriesOf } from './series.ts';
@@ -33,6 +33,7 @@ export function sizeChart(rows: readonly ComparisonRow[], title: string): Markup
 ${baseline && baselineBand(baseline, y)}
 ${axes(x, y)}
 ${schemeGuides(points, x)}
+${[...classes.keys()].map((series) => trend(series, points, x, y, classes))}
 ${points.map((point) => drawPoint(point, x, y, classes))}
 ${legend(classes)}
 </svg>`;
@@ -76,9 +77,7 @@ function baselineBand(baseline: Point, y: Scale): Markup {
 }
 
 function drawPoint(point: Point, x: Scale, y: Scale, classes: Map<string, string>): Markup {
-  const methods = [...classes.keys()].filter((series) => series !== baselineSeries);
-  const offset = point.isBaseline ? 0 : (methods.indexOf(point.method) - (methods.length - 1) / 2) * dodge;
-  const at = x.at(point.sizeBytes) + offset;
+  const at = pointX(point, x, classes);
   const seriesClass = classes.get(seriesOf(point))!;
   const { low, high, value } = point.average;
   const tooltip = `${point.name}: ${percentInterval(point.average)} %, ${bytes(point.sizeBytes)}`;
@@ -86,7 +85,22 @@ function drawPoint(point: Point, x: Scale, y: Scale, classes: Map<string, string
 <line class="whisker ${seriesClass}" x1="${px(at)}" x2="${px(at)}" y1="${px(y.at(low))}" y2="${px(y.at(high))}"/>
 <line class="whisker ${seriesClass}" x1="${px(at - 3)}" x2="${px(at + 3)}" y1="${px(y.at(low))}" y2="${px(y.at(low))}"/>
 <line class="whisker ${seriesClass}" x1="${px(at - 3)}" x2="${px(at + 3)}" y1="${px(y.at(high))}" y2="${px(y.at(high))}"/>
-${marker(seriesClass, at, y.at(value))}<text class="sr">${percent(value)}</text></g>`;
+${marker(seriesClass, at, y.at(value))}</g>`;
+}
+
+/** Methods of one scheme have one size; they are drawn side by side. */
+function pointX(point: Point, x: Scale, classes: Map<string, string>): number {
+  const methods = [...classes.keys()].filter((series) => series !== baselineSeries);
+  const offset = point.isBaseline ? 0 : (methods.indexOf(point.method) - (methods.length - 1) / 2) * dodge;
+  return x.at(point.sizeBytes) + offset;
+}
+
+/** A thin line through a method's points, smallest first. */
+function trend(series: string, points: readonly Point[], x: Scale, y: Scale, classes: Map<string, string>): Markup | null {
+  const own = points.filter((point) => seriesOf(point) === series).sort((a, b) => a.sizeBytes - b.sizeBytes);
+  if (own.length < 2) return null;
+  const path = own.map((point) => `${px(pointX(point, x, classes))},${px(y.at(point.average.value))}`).join(' ');
+  return markup`<polyline class="trend whisker ${classes.get(series)!}" points="${path}"/>`;
 }
 
 function legend(classes: Map<string, string>): Markup {

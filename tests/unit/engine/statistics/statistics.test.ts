@@ -42,9 +42,11 @@ describe('accuracyInterval', () => {
     const problems = [2, 2, 1, 0].map((correct) => ({ correct, samples: 2 }));
     expect(clusteredVariance(problems)).toBeCloseTo(0.6875 / 12, 12);
     const { value, low, high } = accuracyInterval(problems);
+    // Independent variance .625·.375/8, design effect 1.9556 on 2 problems with a wrong answer, averaged with 2 of effect 2:
+    // 1.9778, so 4.0449 effective samples; Student's t for 3 degrees of freedom 3.18245.
     expect(value).toBe(0.625);
-    expect(low).toBeCloseTo(0.1178, 3);
-    expect(high).toBeCloseTo(0.9542, 3);
+    expect(low).toBeCloseTo(0.11679, 4);
+    expect(high).toBeCloseTo(0.95456, 4);
   });
 
   it('is the Wilson interval for one seed', () => {
@@ -61,6 +63,13 @@ describe('accuracyInterval', () => {
     const spread = accuracyInterval(Array.from({ length: 100 }, (_, index) => ({ correct: index % 10 < 8 ? 2 : 1, samples: 3 })));
     expect(spread.value).toBeCloseTo(0.6, 12);
     expect(spread.high - spread.low).toBeLessThan(single.high - single.low);
+  });
+
+  it('widens smoothly as the last wrong answer goes', () => {
+    const oneWrong = accuracyInterval([...repeat(99, { correct: 3, samples: 3 }), { correct: 2, samples: 3 }]);
+    const allRight = accuracyInterval(repeat(100, { correct: 3, samples: 3 }));
+    expect(oneWrong.low).toBeLessThan(allRight.low + 0.01);
+    expect(oneWrong.low).toBeGreaterThan(allRight.low - 0.01);
   });
 
   it('keeps a width and stays in [0, 1] at both ends', () => {

@@ -1,0 +1,128 @@
+import { describe, expect, it } from 'vitest';
+import { buildComparison, type CompactSample, findings } from '../../../src-main/reports/index.ts';
+import { benchmarkNames, fakeStudy } from './fake-study.ts';
+
+const full = fakeStudy();
+const comparison = buildComparison(full);
+const row = (name: string, from = comparison) => from.rows.find((candidate) => candidate.name === name)!;
+const share = (samples: CompactSample[]) => samples.filter((sample) => sample[4] === 'correct').length / samples.length;
+
+describe('buildComparison', () => {
+  it('has a row per run in the given order, with method, scheme and size', () => {
+    expect(comparison.rows.map(({ name }) => name)).toEqual(full.runs.map(({ name }) => name));
+    expect(row('baseline')).toMatchObject({ isBaseline: true, method: 'none', scheme: 'none', sizeBytes: 1_606_912, bitsPerWeight: 16 });
+    expect(row('GPTQ W2G32')).toMatchObject({
+      method: 'gptq',
+      scheme: 'W2G32',
+      sizeBytes: 443_520,
+      bitsPerWeight: 2.56,
+      elapsedMs: 18_400,
+    });
+    expect(comparison.complete).toBe(true);
+  });
+
+  it('agrees with the samples counted directly', () => {
+    const samples = [...full.samples].filter(([runId]) => runId === 'run-8');
+    for (const [index, name] of benchmarkNames.entries()) {
+      const own = samples.filter((sample) => sample[1] === name);
+      const result = row('GPTQ W2G32').benchmarks[index]!;
+      expect(result).toMatchObject({ benchmark: name, problems: 100, seeds: [42, 43, 44] });
+      expect(result.accuracy.value).toBeCloseTo(share(own), 12);
+      expect(result.meanTokens).toBeCloseTo(own.reduce((sum, sample) => sum + sample[5], 0) / own.length, 9);
+      expect(Object.values(result.verdicts).reduce((a, b) => a + b)).toBe(300);
+    }
+    const means = row('GPTQ W2G32').benchmarks.map((result) => result.accuracy.value);
+    expect(row('GPTQ W2G32').average?.value).toBeCloseTo(means.reduce((a, b) => a + b) / 5, 12);
+  });
+
+  it('compares with the baseline on the same problems and seeds', () => {
+    const baseline = row('baseline');
+    for (const run of comparison.rows.filter((candidate) => !candidate.isBaseline)) {
+      expect(run.drop?.value).toBeCloseTo(baseline.average!.value - run.average!.value, 12);
+      expect(run.recovery).toBeCloseTo(run.average!.value / baseline.average!.value, 12);
+      for (const [index, result] of run.benchmarks.entries()) {
+        const change = result.accuracy.value - baseline.benchmarks[index]!.accuracy.value;
+        expect(result.versusBaseline?.value).toBeCloseTo(change, 12);
+        expect((result.versusBaseline!.gained - result.versusBaseline!.lost) / 300).toBeCloseTo(change, 12);
+      }
+    }
+    expect(baseline.drop).toBeNull();
+    expect(row('RTN W2G128').drop?.verdict).toBe('worse');
+    expect(row('RTN W4G128').drop?.verdict).toBe('not distinguishable');
+  });
+
+  it('does not depend on the order of samples and counts a repeated sample once', () => {
+    const samples = [...full.samples];
+    const shuffled = [...samples].reverse();
+    expect(buildComparison({ ...full, samples: shuffled })).toEqual(comparison);
+    expect(buildComparison({ ...full, samples: [...samples, ...samples.slice(0, 500)] })).toEqual(comparison);
+  });
+
+  it('leaves averages and drops open until every benchmark is complete', () => {
+    const samples = [...full.samples].filter((sample, index) => sample[0] !== 'run-3' || index % 2 === 0);
+    const partial = row('RTN W3G128', buildComparison({ ...full, samples }));
+    expect(partial).toMatchObject({ average: null, drop: null, recovery: null });
+    expect(partial.benchmarks[0]?.versusBaseline).not.toBeNull();
+    expect(partial.notes).toEqual(['750 of 1500 samples recorded.']);
+    const queued = buildComparison(fakeStudy({ pending: ['baseline', 'GPTQ W2G32'] }));
+    expect(queued.complete).toBe(false);
+    expect(row('GPTQ W2G32', queued)).toMatchObject({ status: 'queued', benchmarks: [], average: null, elapsedMs: null });
+    expect(row('RTN W4G128', queued)).toMatchObject({ drop: null, recovery: null });
+    expect(row('RTN W4G128', queued).average).not.toBeNull();
+  });
+
+  it('pairs each run with the baseline of its own model', () => {
+    const other = full.runs.map((run) => ({ ...run, id: `other-${run.id}`, modelId: 2 }));
+    const samples = [...full.samples];
+    const failing = samples
+      .map(([runId, ...rest]): CompactSample => [`other-${runId}`, ...rest])
+      .map(
+        (sample): CompactSample =>
+          sample[0] === 'other-run-0' ? [sample[0], sample[1], sample[2], sample[3], 'incorrect', sample[5]] : sample,
+      );
+    const models = [...full.models, { ...full.models[0]!, id: 2, name: 'Other' }];
+    const both = buildComparison({ ...full, models, runs: [...full.runs, ...other], samples: [...samples, ...failing] });
+    expect(both.rows.slice(0, 9)).toEqual(comparison.rows);
+    const better = both.rows[10]!;
+    expect(better).toMatchObject({ model: 'Other', recovery: null });
+    expect(better.drop?.verdict).toBe('better');
+  });
+
+  it('carries notes and errors', () => {
+    expect(row('GPTQ W2G128').notes).toEqual([expect.stringContaining('Damping was raised')]);
+    const runs = full.runs.map((run) =>
+      run.name === 'RTN W2G32'
+        ? { ...run, status: 'failed' as const, error: { code: 'numeric' as const, message: 'NaN.', hint: 'Try again.' } }
+        : run,
+    );
+    expect(row('RTN W2G32', buildComparison({ ...full, runs })).notes).toEqual(['NaN. Try again.']);
+  });
+});
+
+describe('findings', () => {
+  const text = (from = comparison) => findings(from).map((finding) => `${finding.title}. ${finding.text}`);
+
+  it('names the smallest run that is not distinguishable, from the data', () => {
+    const expected = comparison.rows
+      .filter((candidate) => candidate.drop && candidate.drop.verdict !== 'worse')
+      .sort((a, b) => a.sizeBytes! - b.sizeBytes!)[0]!;
+    expect(text()[1]).toContain(`${expected.method.toUpperCase()} ${expected.scheme} is the smallest not distinguishable`);
+  });
+
+  it('names the scheme where the methods part, the largest loss and runaway lengths', () => {
+    expect(text().some((line) => /^The method matters most at W2G32\. GPTQ keeps .* intervals do not overlap/.test(line))).toBe(true);
+    expect(text().some((line) => /^RTN W2G128 loses the most/.test(line))).toBe(true);
+    expect(text().some((line) => /^RTN W2G128 often does not come to an end/.test(line))).toBe(true);
+  });
+
+  it('says so when every run is worse, and when nothing has been measured', () => {
+    const bad = [...full.samples].map(
+      (sample): CompactSample => (sample[0] === 'run-0' ? sample : [sample[0], sample[1], sample[2], sample[3], 'incorrect', sample[5]]),
+    );
+    const allWorse = text(buildComparison({ ...full, samples: bad }));
+    expect(allWorse).toContainEqual(expect.stringMatching(/^Every quantized run is measurably worse/));
+    expect(allWorse).toContainEqual(expect.stringMatching(/^The methods do not part/));
+    const nothing = text(buildComparison({ ...full, samples: [], runs: full.runs.map((run) => ({ ...run, status: 'queued' as const })) }));
+    expect(nothing).toEqual([expect.stringMatching(/^Not every run has finished.*baseline \(queued\)/)]);
+  });
+});
