@@ -1,5 +1,5 @@
-// Every `npm` script enters here, under whatever Node (>= 20) the user has. It installs the locked packages when the lock changed,
-// compiles the SIMD kernels when their source changed, and then runs the task under the pinned Node that npm brought.
+// Every `npm` script enters here, under whatever Node (>= 20) the user has. It installs the locked packages when the lock changed and
+// then runs the task under the pinned Node that npm brought.
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -29,6 +29,7 @@ const tasks = {
   browser: () => browserHost([]),
   cli: () => run([path.join(root, 'src-main/cli/index.ts'), ...rest], { cwd: callerDir }),
   build,
+  kernels: () => run([path.join(root, 'scripts/build-kernels.mjs'), ...rest]),
   check,
   format: () => run([modules('@biomejs/biome/bin/biome'), 'check', '--write', '.']),
   test: () => {
@@ -114,7 +115,7 @@ function check() {
   run([modules('typescript/bin/tsc'), '-p', 'tsconfig.preload.json']);
   run([modules('vue-tsc/bin/vue-tsc.js'), '-p', 'tsconfig.renderer.json']);
   run([
-    modules('dependency-cruiser/bin/dependency-cruise.mjs'),
+    modules('dependency-cruiser/bin/dependency-cruiser.mjs'),
     '--config',
     '.dependency-cruiser.cjs',
     'src-main',

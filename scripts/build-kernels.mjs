@@ -1,6 +1,6 @@
 /**
- * Compiles the AssemblyScript kernels to one WebAssembly module and writes it, as base64 with a hash of what it was made from, into
- * `kernels-binary.ts`, which is committed: an import then works alike under Node, tests and bundlers. Does nothing when the hash still fits.
+ * Compiles the AssemblyScript kernels, one WebAssembly module per folder, and writes each, as base64 with a hash of what it was made from,
+ * into its `kernels-binary.ts`, which is committed: an import then works alike under Node, tests and bundlers. Skips what still fits.
  *
  *   node scripts/build-kernels.mjs            compile if the sources changed
  *   node scripts/build-kernels.mjs --check    fail if they changed
@@ -12,25 +12,43 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const sourceDir = join(root, 'src-main/engine/backends/wasm/kernels');
-const outputPath = join(root, 'src-main/engine/backends/wasm/kernels-binary.ts');
-const compilerFlags = ['-O3', '--converge', '--noAssert', '--runtime', 'stub', '--importMemory', '--enable', 'simd,relaxed-simd'];
+const commonFlags = ['-O3', '--converge', '--noAssert', '--runtime', 'stub', '--importMemory'];
+
+/** `folders` holds every source a module is made of; the first one has its entry, `index.ts`. */
+export const kernelModules = {
+  /** The fused ops, working in the memory of the wasm backend. */
+  ops: {
+    folders: ['src-main/engine/backends/wasm/kernels'],
+    output: 'src-main/engine/backends/wasm/kernels-binary.ts',
+    flags: [...commonFlags, '--enable', 'simd,relaxed-simd'],
+  },
+  /** The decode engine, in a memory of its own that threads share. */
+  decode: {
+    folders: ['src-main/engine/rollouts/kernels', 'src-main/engine/backends/wasm/kernels'],
+    output: 'src-main/engine/rollouts/cpu/kernels-binary.ts',
+    flags: [...commonFlags, '--sharedMemory', '--maximumMemory', '65536', '--enable', 'simd,relaxed-simd,threads'],
+  },
+};
 
 /** Hash of every source, the flags and the compiler's version. */
-export function sourceHash() {
+export function sourceHash({ folders, flags } = kernelModules.ops) {
   const hash = createHash('sha256');
   const require = createRequire(import.meta.url);
-  hash.update(JSON.stringify([compilerFlags, require('assemblyscript/package.json').version]));
-  for (const file of readdirSync(sourceDir).sort()) hash.update(`\0${file}\0${readFileSync(join(sourceDir, file), 'utf8')}`);
+  hash.update(JSON.stringify([flags, require('assemblyscript/package.json').version]));
+  for (const folder of folders) {
+    for (const file of readdirSync(join(root, folder)).sort()) {
+      hash.update(`\0${folder}/${file}\0${readFileSync(join(root, folder, file), 'utf8')}`);
+    }
+  }
   return hash.digest('hex');
 }
 
-/** Compiles the kernels; returns the module's bytes. Throws with the compiler's messages. */
-export async function compileKernels() {
+/** Compiles a module's kernels; returns its bytes. Throws with the compiler's messages. */
+export async function compileKernels({ folders, flags } = kernelModules.ops) {
   const { default: asc } = await import('assemblyscript/asc');
   let binary = null;
-  const { error, stderr } = await asc.main(['index.ts', '--outFile', 'kernels.wasm', ...compilerFlags], {
-    readFile: (name) => (existsSync(join(sourceDir, name)) ? readFileSync(join(sourceDir, name), 'utf8') : null),
+  const { error, stderr } = await asc.main([`${folders[0]}/index.ts`, '--outFile', 'kernels.wasm', ...flags], {
+    readFile: (name) => (existsSync(join(root, name)) ? readFileSync(join(root, name), 'utf8') : null),
     writeFile: (name, data) => {
       if (name.endsWith('.wasm')) binary = data;
     },
@@ -40,11 +58,9 @@ export async function compileKernels() {
   return binary;
 }
 
-/** The text of `kernels-binary.ts`. */
+/** The text of a `kernels-binary.ts`. */
 export function renderModule(binary, hash) {
-  const lines = Buffer.from(binary)
-    .toString('base64')
-    .match(/.{1,120}/g);
+  const lines = Buffer.from(binary).toString('base64').match(/.{1,120}/g);
   return [
     '/** Made by scripts/build-kernels.mjs from kernels/*.ts; do not edit. */',
     `export const kernelSourceHash = '${hash}';`,
@@ -55,18 +71,23 @@ export function renderModule(binary, hash) {
   ].join('\n');
 }
 
-async function main() {
-  const hash = sourceHash();
-  const current = existsSync(outputPath) ? readFileSync(outputPath, 'utf8') : '';
+async function build(name, kernels) {
+  const hash = sourceHash(kernels);
+  const output = join(root, kernels.output);
+  const current = existsSync(output) ? readFileSync(output, 'utf8') : '';
   if (current.includes(`'${hash}'`)) return;
   if (process.argv.includes('--check')) {
-    console.error('src-main/engine/backends/wasm/kernels-binary.ts is older than its sources. Run: node scripts/build-kernels.mjs');
+    console.error(`${kernels.output} is older than its sources. Run: node scripts/build-kernels.mjs`);
     process.exitCode = 1;
     return;
   }
-  const binary = await compileKernels();
-  writeFileSync(outputPath, renderModule(binary, hash));
-  console.error(`Compiled the SIMD kernels (${(binary.length / 1024).toFixed(1)} KB).`);
+  const binary = await compileKernels(kernels);
+  writeFileSync(output, renderModule(binary, hash));
+  console.error(`Compiled the SIMD kernels of ${name} (${(binary.length / 1024).toFixed(1)} KB).`);
+}
+
+async function main() {
+  for (const [name, kernels] of Object.entries(kernelModules)) await build(name, kernels);
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) await main();
