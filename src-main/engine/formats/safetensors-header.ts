@@ -153,7 +153,7 @@ interface Claim {
 function readClaim(value: unknown, where: string, problems: ProblemList): Claim | null {
   const { dtype, shape, data_offsets: offsets } = isJsonObject(value) ? value : ({} as JsonObject);
   if (typeof dtype !== 'string' || !Object.hasOwn(dtypeBytes, dtype)) {
-    problems.error(where, `unknown data type ${JSON.stringify(dtype)}.`, 'Store the model as F32, F16 or BF16 safetensors.');
+    problems.error(where, `unknown data type ${JSON.stringify(dtype ?? null)}.`, 'Store the model as F32, F16 or BF16 safetensors.');
     return null;
   }
   if (!isCountList(shape) || !isCountList(offsets) || offsets.length !== 2) {

@@ -74,9 +74,10 @@ export function parseModelConfig(json: JsonObject, generation: JsonObject, probl
   const before = problems.items.length;
   const fields = new ConfigFields(json, problems);
   const config = readFields(architecture, fields, generation);
-  checkConsistency(config, fields);
+  const isReadable = problems.items.length === before;
+  if (isReadable) checkConsistency(config, fields);
   checkUnsupported(json, fields);
-  return problems.items.slice(before).some((item) => item.severity === 'error') ? null : config;
+  return problems.items.length === before ? config : null;
 }
 
 function readArchitecture(json: JsonObject, problems: ProblemList): Architecture | null {
