@@ -1,7 +1,8 @@
 /**
  * Writes a quantized model as a folder that stands on its own: `roundoff` (packed codes, loads here) or `dequantized` (a plain Hugging
  * Face checkpoint with the rounded weights, loads in transformers). Everything that was not quantized is copied byte for byte from the
- * source model, tokenizer and templates included, so the reloaded model computes exactly what the quantized one did.
+ * source model, tokenizer and templates included, so the reloaded model computes exactly what the quantized one did. Without quantized
+ * linears the folder is a plain copy of the model.
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -132,8 +133,9 @@ async function writeConfig(
   format: ExportFormat,
 ): Promise<WrittenFile> {
   const { quantization_config: _, ...config } = await readJsonObject(join(sourceDir, configFile), { code: 'model-invalid' });
-  const added: JsonObject =
+  const stored: JsonObject =
     format === 'roundoff' ? { quantization_config: quantizationConfig(quantized) } : { dtype: 'float32', torch_dtype: 'float32' };
+  const added = quantized.size === 0 ? {} : stored;
   return writeWholeFile(join(dir, configFile), `${JSON.stringify({ ...config, ...added }, null, 2)}\n`);
 }
 

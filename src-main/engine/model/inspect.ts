@@ -15,7 +15,7 @@ import type { StoredScheme } from '../formats/quantized-layout.ts';
 import { type Checkpoint, scanCheckpoint, weightsIndexFile } from '../formats/safetensors.ts';
 import { configFile, type ModelConfig, scanModelConfig } from './config.ts';
 import { checkTensors, firstNonFinite, readStoredSchemes, reportNonFinite, storedShapes } from './load.ts';
-import { decoderLinears, headName, parameterCount } from './parameters.ts';
+import { decoderLinears, headName, parameterCount, parameterShapes } from './parameters.ts';
 import { memoryEstimates, schemeSizes } from './scheme-sizes.ts';
 import { type ModelTokenizer, scanTokenizer } from './tokenizer.ts';
 
@@ -125,10 +125,7 @@ function checkTokens(config: ModelConfig, tokenizer: ModelTokenizer, problems: P
 }
 
 function describe(config: ModelConfig, checkpoint: Checkpoint, isQuantized: boolean): Partial<ModelInspection> {
-  const linears = new Set(decoderLinears(config).map((module) => `${module}.weight`));
-  let otherBytes = 0;
-  for (const entry of checkpoint.tensors.values()) if (isShared(entry.name, linears)) otherBytes += entry.sizeBytes;
-  const sizes = schemeSizes(config, otherBytes);
+  const sizes = schemeSizes(config, sharedBytes(config, checkpoint));
   const alreadyQuantized = 'The model is already quantized. Quantize the original model.';
   return {
     architecture: config.architecture,
@@ -147,9 +144,13 @@ function describe(config: ModelConfig, checkpoint: Checkpoint, isQuantized: bool
   };
 }
 
-/** Whether a tensor stays as it is when the decoder linears are quantized. */
-function isShared(name: string, linears: ReadonlySet<string>): boolean {
-  return !linears.has(name) && !/\.(codes|scales|zeros|group_index)$/.test(name);
+/** Bytes of what stays as it is when the decoder linears are quantized; a tensor that is missing counts as 16-bit. */
+function sharedBytes(config: ModelConfig, checkpoint: Checkpoint): number {
+  const linears = new Set(decoderLinears(config).map((module) => `${module}.weight`));
+  let bytes = 0;
+  for (const [name, shape] of parameterShapes(config))
+    if (!linears.has(name)) bytes += checkpoint.tensors.get(name)?.sizeBytes ?? 2 * shape.reduce((size, length) => size * length, 1);
+  return bytes;
 }
 
 /** Stored types, the one with most bytes first. */

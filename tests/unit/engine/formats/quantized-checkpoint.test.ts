@@ -87,6 +87,16 @@ describe('saveQuantizedCheckpoint', () => {
     expect(first.files.map((file) => file.name)).toEqual(['config.json', 'generation_config.json', 'model.safetensors']);
   });
 
+  it('copies a model that was not quantized', async () => {
+    const sourceDir = goldenModel('llama-sharded-bias').dir;
+    const dir = join(await temporaryFolder(), 'copy');
+    await saveQuantizedCheckpoint(dir, { sourceDir, quantized: new Map() });
+    const [original, copy] = [await loadModel(sourceDir), await loadModel(dir)];
+    expect(await logitsOf(copy)).toEqual(await logitsOf(original));
+    original.dispose();
+    copy.dispose();
+  });
+
   it('converts a packed checkpoint to a dequantized one', async () => {
     const sourceDir = goldenModel('qwen3-tied').dir;
     const { model, quantized } = await quantizedModel(sourceDir);
