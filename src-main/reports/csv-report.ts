@@ -3,6 +3,7 @@
  * prefixed with an apostrophe; numbers are written plainly.
  */
 import type { BenchmarkResult, ComparisonRow, PairedDifference, StudyComparison } from '#contract/comparison.ts';
+import { mcNemarExact } from '../engine/statistics/index.ts';
 import { negated } from './format.ts';
 
 type Cell = string | number | boolean | null;
@@ -37,6 +38,7 @@ const columns = [
   'verdict',
   'gained',
   'lost',
+  'mcnemar_p',
   'recovery',
   'elapsed_ms',
   'backend',
@@ -44,7 +46,10 @@ const columns = [
   'notes',
 ] as const;
 
-/** The line whose `benchmark` is `(average)` is the plain mean over benchmarks. `change` is this accuracy minus the baseline's. */
+/**
+ * The line whose `benchmark` is `(average)` is the plain mean over benchmarks. `change` is this accuracy minus the baseline's;
+ * `mcnemar_p` is the exact McNemar test, given with one evaluation seed, where pairs are independent.
+ */
 export function csvReport(comparison: StudyComparison): string {
   const lines: Cell[][] = [[...columns]];
   for (const row of comparison.rows) {
@@ -82,7 +87,7 @@ function benchmarkCells(result: BenchmarkResult): Cell[] {
     verdicts.unparsed,
     verdicts.truncated,
     result.meanTokens,
-    ...differenceCells(result.versusBaseline),
+    ...differenceCells(result.versusBaseline, result.seeds),
   ];
 }
 
@@ -101,13 +106,14 @@ function averageCells(row: ComparisonRow): Cell[] {
     total((result) => result.verdicts.unparsed),
     total((result) => result.verdicts.truncated),
     row.benchmarks.length > 0 ? total((result) => result.meanTokens) / row.benchmarks.length : null,
-    ...differenceCells(row.drop && negated(row.drop)),
+    ...differenceCells(row.drop && negated(row.drop), seeds),
   ];
 }
 
-function differenceCells(difference: PairedDifference | null): Cell[] {
-  if (!difference) return [null, null, null, null, null, null];
-  return [difference.value, difference.low, difference.high, difference.verdict, difference.gained, difference.lost];
+function differenceCells(difference: PairedDifference | null, seeds: readonly number[]): Cell[] {
+  if (!difference) return [null, null, null, null, null, null, null];
+  const { value, low, high, verdict, gained, lost } = difference;
+  return [value, low, high, verdict, gained, lost, seeds.length === 1 ? mcNemarExact(gained, lost) : null];
 }
 
 function tailCells(row: ComparisonRow): Cell[] {

@@ -1,5 +1,5 @@
 /**
- * Benchmarks: problem files and the evaluation of a model on them.
+ * Benchmark files, without the tensor engine: what main needs to inspect and plan. The evaluation itself is in `evaluate.ts`.
  */
 export { type Benchmark, type BenchmarkSource, inspectBenchmark, loadBenchmark } from './load.ts';
 export { type Problem, parseProblem } from './problem.ts';

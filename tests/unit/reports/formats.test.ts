@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { mcNemarExact } from '../../../src-main/engine/statistics/index.ts';
 import { csvCell } from '../../../src-main/reports/csv-report.ts';
 import { bytes, duration, percentInterval, points } from '../../../src-main/reports/format.ts';
 import { buildComparison, renderReport } from '../../../src-main/reports/index.ts';
@@ -48,6 +49,21 @@ describe('CSV report', () => {
         expect(Number(record.correct) + Number(record.incorrect) + Number(record.unparsed) + Number(record.truncated)).toBe(300);
       }
     }
+  });
+
+  it('adds the exact McNemar test where there is one evaluation seed', () => {
+    const input = fakeStudy();
+    const single = { ...input, samples: [...input.samples].filter((sample) => sample[2] === 42) };
+    const study = { ...input.study, protocol: { ...input.study.protocol, seeds: [42] } };
+    const lines = parseCsv(renderReport(buildComparison({ ...single, study }), 'csv'));
+    const column = lines[0]!.indexOf('mcnemar_p');
+    const [gained, lost] = [lines[0]!.indexOf('gained'), lines[0]!.indexOf('lost')];
+    const withTest = lines.slice(1).filter((cells) => cells[column] !== '');
+    expect(withTest).toHaveLength(8 * 6);
+    for (const cells of withTest) {
+      expect(Number(cells[column])).toBeCloseTo(mcNemarExact(Number(cells[gained]), Number(cells[lost])), 6);
+    }
+    expect(records.every((record) => record.mcnemar_p === '')).toBe(true);
   });
 
   it('guards against formulas and keeps hostile text in its cell', () => {
