@@ -15,7 +15,7 @@ const root = resolve(import.meta.dirname, '..');
 const { values } = parseArgs({ options: { steps: { type: 'string' }, work: { type: 'string' } } });
 const workDir = resolve(values.work ?? join(root, 'out/abacus'));
 const settings = { ...abacusTrainingSettings, ...(values.steps ? { steps: Number(values.steps) } : {}) };
-const reportEvery = 10;
+const reportEvery = 50;
 
 const interrupt = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort());

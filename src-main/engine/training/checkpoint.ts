@@ -2,7 +2,7 @@
  * Where a training run stands, in one safetensors file that appears whole or not at all: parameters, both moments, the number of finished
  * steps and the settings. Randomness needs no state of its own, because batch n depends on the seed alone.
  */
-import { access } from 'node:fs/promises';
+import { access, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { RoundoffError } from '#contract/errors.ts';
@@ -35,6 +35,7 @@ export async function saveCheckpoint(
     })),
   );
   const metadata = { step: String(progress.step), tokens: String(progress.tokens), settings: resumeKey(settings) };
+  await mkdir(dir, { recursive: true });
   return await writeSafetensors(join(dir, weightsFile), tensors, { metadata });
 }
 

@@ -12,7 +12,7 @@ export const chains: TaskDefinition = {
   name: 'abacus-chains',
   title: 'Long sums with a modulus',
   draw: (random) => {
-    const terms = Array.from({ length: random.integer(4, 6) }, () => random.integer(10, 99));
+    const terms = Array.from({ length: random.integer(3, 7) }, () => random.integer(10, 99));
     return [...terms, random.integer(3, 9), pick(random, moduli)];
   },
   key: (operands) =>
