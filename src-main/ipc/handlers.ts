@@ -1,7 +1,7 @@
 /** One handler per command of the contract; the mapped type makes a missing one an error of the compiler. Inputs arrive validated. */
 import os from 'node:os';
 import path from 'node:path';
-import type { CommandName, CommandOutput, ParsedInput } from '#contract/commands.ts';
+import type { CommandName, CommandOutput, ParsedInput, ReportFormat } from '#contract/commands.ts';
 import { writeWholeFile } from '../engine/formats/atomic-file.ts';
 import { inspectModel } from '../engine/model/inspect.ts';
 import { listModels } from '../project/repositories/models.ts';
@@ -78,10 +78,14 @@ function studyHandlers(session: ProjectSession): Section<'studies' | 'runs' | 's
     'runs.resume': ({ runId }) => session.runs.resume(runId),
     'samples.query': (filter) => querySamples(session.runs.project.db, filter),
     'samples.compare': (at) => compareSamples(session.runs.project.db, at),
-    'reports.preview': ({ studyId, format }) => ({ text: renderStudyReport(session.runs, studyId, format) }),
+    'reports.preview': ({ studyId, format }) => ({ text: reportText(session, studyId, format) }),
     'reports.export': async ({ studyId, format, path: file }) => {
-      const written = await writeWholeFile(file, renderStudyReport(session.runs, studyId, format));
+      const written = await writeWholeFile(file, reportText(session, studyId, format));
       return { path: written.path, sizeBytes: written.sizeBytes };
     },
   };
+}
+
+function reportText({ runs }: ProjectSession, studyId: number, format: ReportFormat): string {
+  return renderStudyReport(runs.project.db, runs.study(studyId), format);
 }

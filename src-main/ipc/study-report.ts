@@ -1,20 +1,20 @@
 /** A study's report, with completions of the problems on which a quantized model lost or gained an answer. */
 import type { ReportFormat } from '#contract/commands.ts';
-import type { SampleRow } from '#contract/records.ts';
+import type { SampleRow, StudyRecord } from '#contract/records.ts';
+import type { Connection } from '../project/connection.ts';
 import { compareSamples, querySamples } from '../project/repositories/samples.ts';
 import { renderReport } from '../reports/index.ts';
-import type { RunService } from '../runs/run-service.ts';
+import { compareStudy } from '../runs/compare-study.ts';
 
 const shownProblems = 8;
 
-export function renderStudyReport(runs: RunService, studyId: number, format: ReportFormat): string {
-  const comparison = runs.compare(studyId);
-  return renderReport(comparison, format, { samples: format === 'html' || format === 'json' ? tellingSamples(runs, studyId) : [] });
+export function renderStudyReport(db: Connection, study: StudyRecord, format: ReportFormat): string {
+  const samples = format === 'html' || format === 'json' ? tellingSamples(db, study.id) : [];
+  return renderReport(compareStudy(db, study), format, { samples });
 }
 
 /** All runs' completions of the first problems whose verdict flipped; of the first problems where none did. */
-function tellingSamples(runs: RunService, studyId: number): SampleRow[] {
-  const { db } = runs.project;
+function tellingSamples(db: Connection, studyId: number): SampleRow[] {
   const query = { studyId, runId: null, benchmark: null, seed: null, verdict: null, text: '', offset: 0, limit: 400 };
   const flipped = querySamples(db, { ...query, flippedOnly: true }).rows;
   const candidates = flipped.length > 0 ? flipped : querySamples(db, { ...query, flippedOnly: false }).rows;

@@ -34,6 +34,8 @@ export class RunExecution {
   private supervisor: WorkerSupervisor | null = null;
   private ending: 'cancel' | 'stop' | null = null;
   private recordingFailure: ErrorInfo | null = null;
+  /** What this side found wrong while the worker ran. */
+  private failure: ErrorInfo | null = null;
 
   constructor(project: Project, runId: string, options: ExecutionOptions & { onEvents(events: RunEvent[]): void }) {
     this.project = project;
@@ -71,7 +73,9 @@ export class RunExecution {
       timeouts,
       onEvents: (events) => {
         try {
-          if (!this.recordingFailure) recorder.record(events);
+          if (this.recordingFailure) return;
+          recorder.record(events);
+          this.checkModel(events);
         } catch (error) {
           this.recordingFailure = toErrorInfo(error);
           throw error;
@@ -116,10 +120,28 @@ export class RunExecution {
       );
   }
 
+  /** A model whose files changed since the study was made would give numbers that belong to another model. */
+  private checkModel(events: readonly RunEvent[]): void {
+    const started = events.find((event) => event.type === 'started');
+    const run = started && findRun(this.project.db, this.runId);
+    const model = run && findModel(this.project.db, run.modelId);
+    if (!model || model.hash === started.modelHash) return;
+    this.failure = {
+      code: 'model-invalid',
+      message: `The files of the model ${model.path} have changed since this study was made.`,
+      hint: 'Restore them, or make a new study with the changed model.',
+    };
+    this.supervisor?.kill('the model has changed');
+  }
+
   /** Records an end that the worker did not record itself. */
   private conclude(recorder: RunRecorder, exit: WorkerExit | null): ErrorInfo | null {
     if (this.recordingFailure) return this.recordingFailure;
     if (recorder.ending) return null;
+    if (this.failure) {
+      recorder.append({ type: 'failed', error: this.failure });
+      return null;
+    }
     if (this.ending) recorder.append({ type: this.ending === 'cancel' ? 'cancelled' : 'stopped' });
     else if (exit) this.recordCrash(recorder, exit);
     return null;

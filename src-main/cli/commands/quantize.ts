@@ -1,0 +1,121 @@
+/** `quantize`: one model, one method, one scheme; a checkpoint folder and a report of per-layer error. */
+import path from 'node:path';
+import { type Command, Option } from 'commander';
+import { RoundoffError } from '#contract/errors.ts';
+import { type ExportFormat, exportFormats, type QuantizeStage, quantizationMethods, quantizeStageSchema } from '#contract/recipe.ts';
+import { formatScheme, parseScheme } from '#contract/scheme.ts';
+import { selectBackend } from '../../engine/backends/select.ts';
+import { writeWholeFile } from '../../engine/formats/atomic-file.ts';
+import { saveQuantizedCheckpoint } from '../../engine/formats/quantized-checkpoint.ts';
+import { loadModel } from '../../engine/model/load.ts';
+import { loadTokenizer } from '../../engine/model/tokenizer.ts';
+import { quantizeModel } from '../../engine/quantizers/quantize-model.ts';
+import { bytes } from '../../reports/format.ts';
+import type { CliContext } from '../context.ts';
+import { type BackendOptions, backendOption, examples, jsonOption, positiveWholeNumber, userPath, wholeNumber } from '../options.ts';
+
+interface QuantizeOptions extends BackendOptions {
+  method: 'rtn' | 'gptq';
+  scheme: string;
+  calibration?: string;
+  samples: number;
+  sequenceLength: number;
+  seed: number;
+  mseSearch?: boolean;
+  actOrder: boolean;
+  staticGroups: boolean;
+  out: string;
+  format: ExportFormat;
+  json?: boolean;
+}
+
+export function addQuantize(program: Command, context: CliContext): void {
+  const command = program
+    .command('quantize <model>')
+    .description('quantize a model folder and write a checkpoint with a report of per-layer error')
+    .addOption(new Option('--method <name>', 'how the codes are chosen').choices(quantizationMethods).makeOptionMandatory())
+    .requiredOption('--scheme <scheme>', 'W<bits>[G<group>][:sym|:asym], for example W3G128')
+    .requiredOption('--out <folder>', 'new folder for the checkpoint')
+    .option('--calibration <file>', 'calibration text (.jsonl or .txt), needed by gptq')
+    .option('--samples <n>', 'calibration samples', positiveWholeNumber, 128)
+    .option('--sequence-length <n>', 'tokens per calibration sample', positiveWholeNumber, 512)
+    .option('--seed <n>', 'order of calibration documents', wholeNumber, 0)
+    .option('--mse-search', 'search a shrunken range per group (default for gptq)')
+    .option('--no-mse-search', 'keep the full range of each group')
+    .option('--act-order', 'gptq: columns with the largest activations first', false)
+    .option('--static-groups', 'gptq: fix the grids of all groups beforehand', false)
+    .addOption(new Option('--format <name>', 'packed codes, or plain rounded weights').choices(exportFormats).default('roundoff'))
+    .addOption(backendOption())
+    .addOption(jsonOption());
+  examples(command, [
+    'quantize sample:abacus --method rtn --scheme W4G128 --out abacus-w4',
+    'quantize sample:abacus --method gptq --scheme W2G32 --calibration sample:calibration/abacus.jsonl --sequence-length 128 --out abacus-w2 --format dequantized',
+  ]).action((model: string, options: QuantizeOptions) => quantize(context, userPath(model, context.resourcesDir), options));
+}
+
+async function quantize(context: CliContext, sourceDir: string, options: QuantizeOptions): Promise<void> {
+  const { progress, signal } = context;
+  const stage = stageFrom(context, options);
+  const startedAt = performance.now();
+  const backend = await selectBackend(options.backend);
+  const model = await loadModel(sourceDir, { signal });
+  const tokenizer = stage.method === 'rtn' ? undefined : await loadTokenizer(sourceDir, { vocabSize: model.config.vocabSize });
+  const result = await quantizeModel(model, stage, {
+    tokenizer,
+    seed: options.seed,
+    signal,
+    onLog: (message) => progress.note(message),
+    onProgress: ({ done, total, detail }) => progress.update('Quantizing', `${done} of ${total} linears, ${detail}`),
+  });
+  const dir = path.resolve(options.out);
+  const scheme = formatScheme(stage.scheme);
+  const metadata = { method: stage.method, scheme };
+  const saved = await saveQuantizedCheckpoint(dir, { sourceDir, quantized: result.packed, format: options.format, metadata, signal });
+  model.dispose();
+  progress.clear();
+  const report = {
+    out: dir,
+    method: stage.method,
+    scheme,
+    format: options.format,
+    bytes: saved.weightBytes,
+    quantizedBytes: result.quantizedBytes,
+    bitsPerWeight: result.bitsPerWeight,
+    sha256: saved.sha256,
+    layers: result.layers,
+    notes: result.notes,
+    backend: backend.name,
+  };
+  await writeWholeFile(path.join(dir, 'quantization-report.json'), `${JSON.stringify(report, null, 2)}\n`);
+  context.print(options.json ?? false, { ...report, timing: { elapsedMs: performance.now() - startedAt } }, () =>
+    [
+      `${stage.method.toUpperCase()} ${scheme}: ${report.bitsPerWeight.toFixed(2)} bits per weight, ${bytes(saved.weightBytes)} in ${dir}`,
+      `mean squared error of the weights ${mean(result.layers.map((layer) => layer.weightError)).toExponential(3)}`,
+      ...result.notes,
+    ].join('\n'),
+  );
+}
+
+function stageFrom(context: CliContext, options: QuantizeOptions): QuantizeStage {
+  const scheme = parseScheme(options.scheme);
+  const { mseSearch } = options;
+  if (options.method === 'rtn') return quantizeStageSchema.parse({ type: 'quantize', method: 'rtn', scheme, options: { mseSearch } });
+  if (options.calibration === undefined)
+    throw new RoundoffError(
+      'bad-input',
+      'GPTQ needs calibration text.',
+      'Give it with --calibration FILE, for example sample:calibration/abacus.jsonl.',
+    );
+  const { samples, sequenceLength, actOrder, staticGroups, seed } = options;
+  return quantizeStageSchema.parse({
+    type: 'quantize',
+    method: 'gptq',
+    scheme,
+    calibration: { path: userPath(options.calibration, context.resourcesDir), samples, sequenceLength, seed },
+    options: { mseSearch, actOrder, staticGroups },
+  });
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}

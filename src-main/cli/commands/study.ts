@@ -1,0 +1,49 @@
+/** `study run` and `study show`: a study from a file or preset, run or continued, and its rows. */
+import path from 'node:path';
+import type { Command } from 'commander';
+import type { StudyComparison } from '#contract/comparison.ts';
+import { compareStudy } from '../../runs/compare-study.ts';
+import type { CliContext } from '../context.ts';
+import { examples, jsonOption, wholeNumber } from '../options.ts';
+import { readStudy } from '../read-study.ts';
+import { findSpec, runStudy } from '../run-study.ts';
+import { studyResult, studyText } from '../study-result.ts';
+
+interface RunOptions {
+  project: string;
+  json?: boolean;
+}
+
+interface ShowOptions extends RunOptions {
+  study?: number;
+}
+
+export function addStudy(program: Command, context: CliContext): void {
+  const study = program.command('study').description('run studies and show their results');
+  const run = study
+    .command('run <study>')
+    .description('run a study file or preset; on an existing project, continue the same study where it stopped')
+    .requiredOption('--project <file>', 'project file, created when it does not exist')
+    .addOption(jsonOption());
+  examples(run, ['study run first-study --project first.roundoff', 'study run my-study.json --project first.roundoff --json']).action(
+    async (name: string, { project, json = false }: RunOptions) => {
+      const spec = await findSpec(name, context.resourcesDir);
+      const comparison = await runStudy(context, spec, path.resolve(project));
+      print(context, json, comparison);
+      if (!comparison.complete) context.exitCode = 1;
+    },
+  );
+  const show = study
+    .command('show')
+    .description('show the rows of a study; works while the project is open elsewhere')
+    .requiredOption('--project <file>', 'project file')
+    .option('--study <id>', 'which study; the newest without it', wholeNumber)
+    .addOption(jsonOption());
+  examples(show, ['study show --project first.roundoff', 'study show --project first.roundoff --json']).action(
+    ({ project, study: id, json = false }: ShowOptions) => print(context, json, readStudy(project, id ?? null, compareStudy)),
+  );
+}
+
+function print(context: CliContext, json: boolean, comparison: StudyComparison): void {
+  context.print(json, studyResult(comparison), () => studyText(comparison));
+}

@@ -1,0 +1,114 @@
+/** Runs a study through the same services as the workbench, or continues it where an earlier execution stopped. */
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import type { CommandName, CommandOutput } from '#contract/commands.ts';
+import type { StudyComparison } from '#contract/comparison.ts';
+import { fromErrorInfo, RoundoffError } from '#contract/errors.ts';
+import { canonicalJson } from '#contract/protocol.ts';
+import { parseStudySpec, type StudySpec } from '#contract/recipe.ts';
+import type { HostEvent, RunRecord } from '#contract/records.ts';
+import { readJsonObject } from '../engine/data/json-file.ts';
+import { findPreset } from '../ipc/presets.ts';
+import { createServices, type Services } from '../ipc/services.ts';
+import { duration } from '../reports/format.ts';
+import { anchorPaths } from '../runs/resources.ts';
+import type { CliContext } from './context.ts';
+
+/** A study file, or the preset of this name. Throws `recipe-invalid` or `not-found`. */
+export async function findSpec(name: string, resourcesDir: string): Promise<StudySpec> {
+  const file = path.resolve(name);
+  if (!existsSync(file)) return (await findPreset(resourcesDir, name)).spec;
+  const json = await readJsonObject(file, { code: 'recipe-invalid', hint: 'Correct the file, or start from a preset.' });
+  return anchorPaths(parseStudySpec(json, file), path.dirname(file));
+}
+
+/** Resolves when every run has ended. Ctrl-C stops at a checkpoint and throws `cancelled`. */
+export async function runStudy(context: CliContext, spec: StudySpec, projectFile: string): Promise<StudyComparison> {
+  const { version, resourcesDir, workerEntry, signal } = context;
+  const services = createServices({ host: 'cli', version, resourcesDir, workerEntry });
+  const command = commandsOf(services);
+  try {
+    await command(existsSync(projectFile) ? 'project.open' : 'project.create', { path: projectFile });
+    const studyId = await startOrContinue(context, command, spec);
+    await followRuns(context, services, command, studyId);
+    if (signal.aborted) throw interrupted(projectFile);
+    return await command('studies.show', { studyId });
+  } finally {
+    context.progress.clear();
+    await services.close();
+  }
+}
+
+type RunCommand = <K extends CommandName>(name: K, input: unknown) => Promise<CommandOutput<K>>;
+
+function commandsOf(services: Services): RunCommand {
+  return async (name, input) => {
+    const result = await services.dispatch(name, input);
+    if (!result.ok) throw fromErrorInfo(result.error);
+    return result.value;
+  };
+}
+
+async function startOrContinue(context: CliContext, command: RunCommand, spec: StudySpec): Promise<number> {
+  const wanted = canonicalJson(spec);
+  const known = (await command('studies.list', {})).find((study) => canonicalJson(study.spec) === wanted);
+  if (!known) return (await command('studies.create', { spec })).id;
+  const unfinished = (await command('runs.list', { studyId: known.id })).filter((run) => run.status !== 'finished');
+  context.progress.note(
+    unfinished.length === 0
+      ? `"${known.name}" is already complete in this project.`
+      : `Continuing "${known.name}": ${known.finishedCount} of ${known.runCount} runs are finished.`,
+  );
+  for (const run of unfinished) await command('runs.resume', { runId: run.id });
+  return known.id;
+}
+
+/** Shows progress until no run is queued or running, or the user interrupts. */
+async function followRuns(context: CliContext, services: Services, command: RunCommand, studyId: number): Promise<void> {
+  const runs = new Map((await command('runs.list', { studyId })).map((run) => [run.id, run]));
+  const position = new Map([...runs.keys()].map((id, index) => [id, index + 1]));
+  await new Promise<void>((resolve) => {
+    const settle = () => {
+      if (!context.signal.aborted && services.activeRuns() > 0) return;
+      unsubscribe();
+      context.signal.removeEventListener('abort', settle);
+      resolve();
+    };
+    const unsubscribe = services.onEvent((event) => {
+      showEvent(context, event, runs, position);
+      if (event.type === 'run-changed') settle();
+    });
+    context.signal.addEventListener('abort', settle);
+    settle();
+  });
+}
+
+function showEvent({ progress }: CliContext, event: HostEvent, runs: Map<string, RunRecord>, position: Map<string, number>): void {
+  if (event.type === 'run-changed') {
+    runs.set(event.run.id, event.run);
+    const { status, name, error } = event.run;
+    if (status === 'failed' || status === 'interrupted')
+      progress.note(`${name}: ${status}${error ? `. ${error.message} ${error.hint}` : ''}`);
+    for (const line of error?.problems ?? []) progress.note(`  ${line}`);
+  }
+  if (event.type !== 'run-events') return;
+  const run = runs.get(event.runId);
+  if (!run) return;
+  const title = `[${position.get(run.id)}/${runs.size}] ${run.name}`;
+  for (const item of event.events) {
+    if (item.type === 'log' && item.level !== 'info') progress.note(`${run.name}: ${item.message}`);
+    if (item.type === 'stage-started') progress.update(`${title}: ${item.title}`);
+    if (item.type !== 'progress') continue;
+    const rate = item.ratePerSecond === null ? '' : `, ${item.ratePerSecond.toFixed(1)} ${item.unit}/s`;
+    const left = item.remainingMs === null ? '' : `, ${duration(item.remainingMs)} left`;
+    progress.update(title, `${item.done} of ${item.total} ${item.unit}${rate}${left} ${item.detail}`);
+  }
+}
+
+function interrupted(projectFile: string): RoundoffError {
+  return new RoundoffError(
+    'cancelled',
+    `The study was interrupted; what was recorded is in ${projectFile}.`,
+    'Run the same command again to continue.',
+  );
+}

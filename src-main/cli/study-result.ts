@@ -1,0 +1,80 @@
+/** A study's comparison as the command line prints it: rows that are equal for equal seeds, and timings kept apart from them. */
+import type { ComparisonRow, StudyComparison } from '#contract/comparison.ts';
+import { bytes, duration, percentInterval, points } from '../reports/format.ts';
+import { textTable } from './terminal.ts';
+
+export function studyResult(comparison: StudyComparison): object {
+  return {
+    study: {
+      name: comparison.name,
+      complete: comparison.complete,
+      protocolHash: comparison.protocolHash,
+      protocol: comparison.protocol,
+      models: comparison.models.map(({ name, hash, parameters, sizeBytes }) => ({ name, hash, parameters, bytes: sizeBytes })),
+      benchmarks: comparison.benchmarks.map(({ name, sha256, problems }) => ({ name, sha256, problems })),
+    },
+    rows: comparison.rows.map(resultRow),
+    timing: comparison.rows.map(({ name, elapsedMs, backend, device }) => ({ recipe: name, elapsedMs, backend, device })),
+    environment: comparison.environment,
+  };
+}
+
+function resultRow(row: ComparisonRow): object {
+  return {
+    recipe: row.name,
+    status: row.status,
+    model: row.model,
+    seed: row.seed,
+    method: row.method,
+    scheme: row.scheme,
+    bytes: row.sizeBytes,
+    bitsPerWeight: row.bitsPerWeight,
+    benchmarks: row.benchmarks.map(({ benchmark, accuracy, problems, seeds, verdicts, meanTokens, versusBaseline }) => ({
+      benchmark,
+      accuracy: accuracy.value,
+      low: accuracy.low,
+      high: accuracy.high,
+      problems,
+      seeds,
+      verdicts,
+      meanTokens,
+      versusBaseline,
+    })),
+    average: row.average,
+    drop: row.drop,
+    recovery: row.recovery,
+    notes: row.notes,
+  };
+}
+
+export function studyText(comparison: StudyComparison): string {
+  const names = comparison.benchmarks.map((benchmark) => benchmark.name);
+  const header = ['recipe', 'status', 'size', 'bits', ...names, 'average [95 %]', 'drop', 'recovery'];
+  const rows = comparison.rows.map((row) => [
+    row.name,
+    row.status,
+    row.sizeBytes === null ? '–' : bytes(row.sizeBytes),
+    row.bitsPerWeight === null ? '–' : row.bitsPerWeight.toFixed(2),
+    ...names.map((name) => {
+      const result = row.benchmarks.find((benchmark) => benchmark.benchmark === name);
+      return result ? (100 * result.accuracy.value).toFixed(1) : '–';
+    }),
+    row.average ? percentInterval(row.average) : '–',
+    row.drop ? points(row.drop.value) : '–',
+    row.recovery === null ? '–' : `${(100 * row.recovery).toFixed(1)} %`,
+  ]);
+  const elapsed = comparison.rows.reduce((sum, row) => sum + (row.elapsedMs ?? 0), 0);
+  const table = textTable(header, rows, new Set(header.map((_, column) => column).slice(2)));
+  const { seeds, temperature, topP } = comparison.protocol;
+  const notes = comparison.rows
+    .filter((row) => row.status !== 'finished')
+    .flatMap((row) => row.notes.map((note) => `${row.name}: ${note}`));
+  return [
+    `${comparison.name}: accuracy in percent, ${seeds.length} seeds, temperature ${temperature}, top-p ${topP}`,
+    '',
+    table,
+    '',
+    ...notes,
+    `Measured in ${duration(elapsed)}.`,
+  ].join('\n');
+}

@@ -1,0 +1,53 @@
+/** The evaluate stage: every completion becomes a sample event at once, so that a killed run loses at most the last tenth of a second. */
+import type { EvaluateStage } from '#contract/recipe.ts';
+import type { EvaluateSummary } from '#contract/worker.ts';
+import { type EvaluationProgress, evaluateModel } from '../engine/benchmarks/evaluate.ts';
+import type { RunContext } from './run-context.ts';
+
+/** Between two points of the curves. */
+const metricMs = 1000;
+
+export async function runEvaluateStage(context: RunContext, index: number, stage: EvaluateStage): Promise<EvaluateSummary> {
+  const { events, request, signal } = context;
+  const { recordedSamples } = request.resume;
+  if (recordedSamples.length > 0) events.log('info', `${recordedSamples.length} completions are already recorded and are kept.`);
+  const curves = new EvaluationCurves(context, index);
+  return evaluateModel(
+    { model: await context.model(), tokenizer: await context.tokenizer(), protocol: stage.protocol, benchmarks: stage.benchmarks },
+    {
+      recordedSamples,
+      signal,
+      onSample: (sample) => events.emit({ type: 'sample', stage: index, sample }),
+      onProgress: (progress) => {
+        const { done, total, ratePerSecond, remainingMs, tokensPerSecond } = progress;
+        const detail = tokensPerSecond === null ? '' : `${Math.round(tokensPerSecond)} tokens/s`;
+        events.emit({ type: 'progress', stage: index, done, total, unit: 'completions', ratePerSecond, remainingMs, detail });
+        curves.add(progress);
+      },
+    },
+  );
+}
+
+/** Generation rate, and accuracy so far where this execution made all completions itself. */
+class EvaluationCurves {
+  private readonly context: RunContext;
+  private readonly stage: number;
+  private lastAt = 0;
+  private lastDone = 0;
+
+  constructor(context: RunContext, stage: number) {
+    this.context = context;
+    this.stage = stage;
+  }
+
+  add({ done, total, correct, tokensPerSecond }: EvaluationProgress): void {
+    const now = performance.now();
+    if (done === this.lastDone || (now - this.lastAt < metricMs && done < total)) return;
+    this.lastAt = now;
+    this.lastDone = done;
+    const { events, request } = this.context;
+    const emit = (name: string, value: number) => events.emit({ type: 'metric', stage: this.stage, name, step: done, value });
+    if (tokensPerSecond !== null) emit('tokens-per-second', tokensPerSecond);
+    if (request.resume.recordedSamples.length === 0) emit('accuracy', correct / done);
+  }
+}

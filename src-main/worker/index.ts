@@ -1,0 +1,34 @@
+/**
+ * Entry of a run's process: connects the run to the process's message channel, or with `--backends` prints which backends work here. The
+ * process ends with its run, and at once when main is gone.
+ */
+import { listBackends } from '../engine/backends/select.ts';
+import { serveRun, type WorkerPort } from './run-recipe.ts';
+
+if (process.argv.includes('--backends')) {
+  process.stdout.write(`${JSON.stringify(await listBackends())}\n`);
+  process.exit(0);
+}
+if (!process.send) {
+  process.stderr.write('The worker is started by Roundoff, not by hand.\n');
+  process.exit(2);
+}
+
+let pending = 0;
+let drained: () => void = () => undefined;
+const port: WorkerPort = {
+  post: (message) => {
+    pending++;
+    process.send?.(message, undefined, undefined, () => {
+      pending--;
+      if (pending === 0) drained();
+    });
+  },
+  on: (listener) => process.on('message', listener as (message: unknown) => void),
+};
+process.on('disconnect', () => process.exit(3));
+for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
+
+await serveRun(port);
+if (pending > 0) await new Promise<void>((resolve) => (drained = resolve));
+process.exit(0);

@@ -1,0 +1,67 @@
+/** What the stages of one run share: the request, the way out for events, the signal, and the model as the stages so far have made it. */
+import path from 'node:path';
+import type { RunRequest } from '#contract/worker.ts';
+import type { PackedLinear } from '../engine/formats/packed-linear.ts';
+import { decoderLinears, type LanguageModel } from '../engine/model/language-model.ts';
+import { loadModel } from '../engine/model/load.ts';
+import { loadTokenizer, type ModelTokenizer } from '../engine/model/tokenizer.ts';
+import type { EventEmitter } from './event-emitter.ts';
+
+export class RunContext {
+  readonly request: RunRequest;
+  readonly events: EventEmitter;
+  readonly signal: AbortSignal;
+  /** Folder of the model as the finished stages left it. */
+  private currentDir: string;
+  private loaded: LanguageModel | null = null;
+  private loadedTokenizer: ModelTokenizer | null = null;
+
+  constructor(request: RunRequest, events: EventEmitter, signal: AbortSignal) {
+    this.request = request;
+    this.events = events;
+    this.signal = signal;
+    this.currentDir = request.modelDir;
+  }
+
+  get modelDir(): string {
+    return this.currentDir;
+  }
+
+  /** Where a stage keeps its checkpoint. */
+  checkpointDir(stage: number): string {
+    return path.join(this.request.outputDir, `stage-${stage}`);
+  }
+
+  async model(): Promise<LanguageModel> {
+    this.loaded ??= await loadModel(this.currentDir, { signal: this.signal });
+    return this.loaded;
+  }
+
+  async tokenizer(): Promise<ModelTokenizer> {
+    const { config } = await this.model();
+    this.loadedTokenizer ??= await loadTokenizer(this.request.modelDir, { vocabSize: config.vocabSize });
+    return this.loadedTokenizer;
+  }
+
+  /** Later stages continue from this folder. What is evaluated is thus always what was saved. */
+  continueFrom(dir: string): void {
+    this.dispose();
+    this.currentDir = dir;
+  }
+
+  /** The quantized linears of the current model, by module. */
+  async packedLinears(): Promise<Map<string, PackedLinear>> {
+    const model = await this.model();
+    const packed = new Map<string, PackedLinear>();
+    for (const module of decoderLinears(model.config)) {
+      const stored = model.linear(module).packed;
+      if (stored) packed.set(module, stored);
+    }
+    return packed;
+  }
+
+  dispose(): void {
+    this.loaded?.dispose();
+    this.loaded = null;
+  }
+}
