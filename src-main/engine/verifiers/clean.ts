@@ -27,7 +27,7 @@ export function cleanAnswer(text: string): string {
     .replace(/\\lbrace|\\\{/g, '\\{');
   result = result.replace(/\\rbrace/g, '\\}').replace(/\^\s?\{?\s?\\circ\s?\}?|\\degree|°/g, '');
   result = result.replace(/[−–]/g, '-').replaceAll('×', '\\times').replaceAll('·', '\\cdot').replaceAll('÷', '\\div');
-  return trimPunctuation(stripUnits(result).replace(wrapper, '$1'));
+  return trimPunctuation(stripUnits(result.trim()).replace(wrapper, '$1'));
 }
 
 /** Without white space at all, for comparing as text. */
@@ -50,8 +50,16 @@ export function joinThousands(text: string): string {
 function stripUnits(text: string): string {
   const wrapped = /^(.*[\d})%])\s*\\(?:text|mathrm|mbox|textbf|rm)\s?\{\s*([^{}]{0,80})\}\s*(?:\^\s?\{?-?\d\}?)?[.\s]*$/s.exec(text);
   if (wrapped && isUnit(wrapped[2]!)) return wrapped[1]!;
-  const plain = /^(\s*[-+]?[\d.,/]{1,1200}|.*\})\s?([a-zA-Z][a-zA-Z ]{1,79}\.?)(?:\^\s?\{?-?\d\}?)?\s*$/s.exec(text);
-  return plain && isUnit(plain[2]!) ? plain[1]! : text;
+  const plain =
+    /^(\s*[-+]?[\d.,/]{1,1200}|.*\})(?:\s+(?=[a-zA-Z]{2})|(?=(?:cm|mm|km|kg|ft|hours?|minutes?|days?)\b))([a-zA-Z][a-zA-Z ]{0,79}\.?)(?:\^\s?\{?-?\d\}?)?\s*$/s.exec(
+      text,
+    );
+  return plain && isUnit(plain[2]!) && plain[2]!.split(/[ .]+/).every(isLongOrKnown) ? plain[1]! : text;
+}
+
+/** Two letters after a number are more often a product of variables than a unit. */
+function isLongOrKnown(word: string): boolean {
+  return word.length !== 1 && (word.length !== 2 || /^(?:cm|mm|km|kg|mg|ml|ft|in|mi|oz|lb|hr|of|sq)$/.test(word));
 }
 
 function isUnit(text: string): boolean {
