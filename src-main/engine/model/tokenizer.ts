@@ -38,7 +38,7 @@ export class ModelTokenizer {
     this.chatTemplate = chatTemplate;
     const added = [...this.tokenizer.get_added_tokens_decoder().values()];
     this.specialIds = new Set(added.filter((token) => token.special).map((token) => token.id));
-    this.size = Math.max(-1, ...idsOf(this.tokenizer)) + 1;
+    this.size = largestId(this.tokenizer) + 1;
     this.alphabet = limitedAlphabet(json, this.tokenizer.get_vocab(true).keys());
   }
 
@@ -189,6 +189,9 @@ function checkTokenizer(json: JsonObject, tokenizer: ModelTokenizer, vocabSize: 
       );
 }
 
-function* idsOf(tokenizer: Tokenizer): Generator<number> {
-  yield* tokenizer.get_vocab(true).values();
+/** −1 for an empty vocabulary. */
+function largestId(tokenizer: Tokenizer): number {
+  let largest = -1;
+  for (const id of tokenizer.get_vocab(true).values()) largest = Math.max(largest, id);
+  return largest;
 }

@@ -1,4 +1,4 @@
-import { cp, rm, writeFile } from 'node:fs/promises';
+import { cp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ChatTemplate } from '../../../../src-main/engine/model/chat-template.ts';
@@ -60,6 +60,16 @@ describe('ModelTokenizer', () => {
     expect(tokenizer.decode([...tokenizer.encode('hi'), 5000])).toBe('hi');
     expect(tokenizer.decode([])).toBe('');
     expect(tokenizer.encode('')).toEqual([]);
+  });
+
+  it('takes vocabularies of the size of Qwen’s', async () => {
+    const dir = await tokenizerFolder();
+    const { model } = JSON.parse(await readFile(join(dir, 'tokenizer.json'), 'utf8'));
+    for (let id = 365; id < 200_000; id++) model.vocab[`token${id}`] = id;
+    await patchJson(join(dir, 'tokenizer.json'), { model });
+    const tokenizer = await loadTokenizer(dir);
+    expect(tokenizer.size).toBe(200_000);
+    expect(tokenizer.decode([...tokenizer.encode('a'), 199_999])).toBe('atoken199999');
   });
 
   it('refuses text its alphabet cannot express instead of dropping it', async () => {
