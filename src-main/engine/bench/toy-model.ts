@@ -112,7 +112,8 @@ export function plainStep(model: ToyModel): () => tf.Scalar {
 
 export function plainLoss(model: ToyModel): tf.Scalar {
   const { batch, seq, width, heads, vocab } = toyShape;
-  const targets = tf.oneHot(tf.reshape(model.ids, [-1]), vocab, 1, 0, 'float32') as tf.Tensor2D;
+  // The stock wasm kernel writes integers into a float32 one-hot, hence the cast.
+  const targets = tf.cast(tf.oneHot(tf.reshape(model.ids, [-1]), vocab), 'float32') as tf.Tensor2D;
   const mask = tf.mul(tf.sub(1, tf.linalg.bandPart(tf.ones([seq, seq]), -1, 0)), -1e9);
   const apply = (x: tf.Tensor, weight: tf.Variable) => {
     const rows = tf.matMul(tf.reshape(x, [-1, weight.shape[1]!]) as tf.Tensor2D, weight as unknown as tf.Tensor2D, false, true);

@@ -1,6 +1,9 @@
 /**
- * Benchmark files, without the tensor engine: what main needs to inspect and plan. The evaluation itself is in `evaluate.ts`.
+ * Benchmarks: problem files and the evaluation of a model on them. Importing this loads the tensor engine; what only reads files
+ * imports `load.ts` and `protocol-hash.ts`.
  */
+export { type EvaluationInput, type EvaluationOptions, type EvaluationProgress, evaluateModel } from './evaluate.ts';
 export { type Benchmark, type BenchmarkSource, inspectBenchmark, loadBenchmark } from './load.ts';
 export { type Problem, parseProblem } from './problem.ts';
+export { type Prompt, renderPrompt, renderPrompts } from './prompts.ts';
 export { protocolHash } from './protocol-hash.ts';

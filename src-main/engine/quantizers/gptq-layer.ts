@@ -61,7 +61,7 @@ async function quantizeGroup(modules: string[], statistics: InputStatistics, opt
     const settings = settingsFor('gptq', context.scheme, shape, options);
     const result = await naming(module, () => solveGptq(weight, shape, factor, settings));
     const packed = pack(result, shape, settings, context.scheme);
-    const error = await measure(module, weight, shape, packed, settings, statistics);
+    const error = await measure(module, weight, packed, settings, statistics);
     context.model.setLinear(module, new PackedLinearOp(context.model.parameters, module, packed));
     context.onLinear({ module, packed, error, latents: result.latents });
   }
@@ -118,22 +118,22 @@ function pack(result: GptqResult, shape: WeightShape, settings: GptqSettings, sc
 async function measure(
   module: string,
   weight: Float32Array,
-  shape: WeightShape,
   packed: PackedLinear,
   settings: GptqSettings,
   statistics: InputStatistics,
 ): Promise<LayerError> {
   const delta = differences(weight, dequantizeLinear(packed));
   const outputError = await statistics.meanSquaredOutput(delta);
-  const nearest = dequantizeLinear({ ...packed, ...roundToNearest(weight, shape, settings), groupIndex: null });
+  const nearest = dequantizeLinear({ ...packed, ...roundToNearest(weight, packed, settings), groupIndex: null });
   const rtnError = await statistics.meanSquaredOutput(differences(weight, nearest));
   return { name: module, weightError: meanSquare(delta), outputError, outputErrorVsRtn: rtnError > 0 ? outputError / rtnError : null };
 }
 
-/** Round-to-nearest with GPTQ's grid and range search, for comparison. */
-function roundToNearest(weight: Float32Array, shape: WeightShape, settings: GptqSettings): QParams & { codes: Uint8Array } {
-  const qparams = observeWeight(weight, shape, settings.groupSize, settings);
-  return { ...qparams, codes: encodeOnGrid(weight, shape, settings.groupSize, qparams, settings.bits) };
+/** Round-to-nearest with GPTQ's grid and range search, for comparison: on GPTQ's own groups where those come from the untouched weight. */
+function roundToNearest(weight: Float32Array, packed: PackedLinear, settings: GptqSettings): QParams & { codes: Uint8Array } {
+  const isUntouched = settings.staticGroups || packed.groupSize >= packed.inFeatures;
+  const { scales, zeros } = isUntouched ? packed : observeWeight(weight, packed, packed.groupSize, settings);
+  return { scales, zeros, codes: encodeOnGrid(weight, packed, packed.groupSize, { scales, zeros }, packed.bits) };
 }
 
 function differences(a: Float32Array, b: Float32Array): Float32Array {

@@ -43,8 +43,18 @@ const smallestKStep = 128;
 const narrowSlice = 80;
 const maxCachedTensors = 4096;
 
-const sessions = new Map<string, Session>();
-const tensors = new Map<string, NativePointer>();
+interface CachedTensor {
+  batch: number;
+  rows: number;
+  columns: number;
+  pointer: NativePointer;
+}
+
+const plainSessions = new Map<number, Session>();
+const batchedSessions = new Map<string, Session>();
+/** By byte offset; few shapes meet at one place. */
+const tensors = new Map<number, CachedTensor[]>();
+let tensorCount = 0;
 let boundBuffer: ArrayBuffer | undefined;
 let heapAddress = 0n;
 let scratch = { offset: 0, sizeBytes: 0 };
@@ -123,29 +133,29 @@ function threadsFor(m: number, n: number, k: number): number {
 }
 
 function plainSession(transA: boolean, transB: boolean, accumulate: boolean, count: number): Session {
-  const key = `2 ${transA} ${transB} ${accumulate} ${count}`;
-  let session = sessions.get(key);
+  const key = Number(transA) + 2 * Number(transB) + 4 * Number(accumulate) + 8 * count;
+  let session = plainSessions.get(key);
   if (!session) {
     const inputs = accumulate ? ['a', 'b', 'c'] : ['a', 'b'];
     const infos = inputs.map((name) => ({ name, dims: [`${name}0`, `${name}1`] }));
     const ints = { transA: Number(transA), transB: Number(transB) };
     const node = { op: 'Gemm', inputs, outputs: ['y'], ints, floats: { alpha: 1, beta: accumulate ? 1 : 0 } };
     session = createSession(singleNodeModel(node, infos, [{ name: 'y', dims: ['y0', 'y1'] }]), inputs, count);
-    sessions.set(key, session);
+    plainSessions.set(key, session);
   }
   return session;
 }
 
 function batchedSession(transA: boolean, transB: boolean, alpha: number, count: number): Session {
-  const key = `3 ${transA} ${transB} ${alpha} ${count}`;
-  let session = sessions.get(key);
+  const key = `${transA} ${transB} ${alpha} ${count}`;
+  let session = batchedSessions.get(key);
   if (!session) {
     const inputs = ['a', 'b'];
     const infos = inputs.map((name) => ({ name, dims: [`${name}0`, `${name}1`, `${name}2`] }));
     const ints = { transA: Number(transA), transB: Number(transB) };
     const node = { op: 'FusedMatMul', domain: 'com.microsoft', inputs, outputs: ['y'], ints, floats: { alpha } };
     session = createSession(singleNodeModel(node, infos, [{ name: 'y', dims: ['y0', 'y1', 'y2'] }]), inputs, count);
-    sessions.set(key, session);
+    batchedSessions.set(key, session);
   }
   return session;
 }
@@ -160,15 +170,23 @@ function createSession(model: Uint8Array, inputs: string[], count: number): Sess
   };
 }
 
-/** C-API tensors are kept by place and shape: training steps and decode loops meet the same ones over and over. */
-function tensor(offset: number, rows: number, columns: number, batch?: number): NativePointer {
-  const key = batch === undefined ? `${offset} ${rows} ${columns}` : `${offset} ${rows} ${columns} ${batch}`;
-  let pointer = tensors.get(key);
-  if (pointer === undefined) {
-    const dims = batch === undefined ? [rows, columns] : [batch, rows, columns];
-    pointer = onnxRuntime().createTensor(heapAddress + BigInt(offset), 4 * rows * columns * (batch ?? 1), dims);
-    tensors.set(key, pointer);
+/** C-API tensors are kept by place and shape: training steps and decode loops meet the same ones over and over. `batch` 0 means a matrix. */
+function tensor(offset: number, rows: number, columns: number, batch = 0): NativePointer {
+  let here = tensors.get(offset);
+  const known = here?.find((cached) => cached.rows === rows && cached.columns === columns && cached.batch === batch);
+  if (known) return known.pointer;
+  if (tensorCount >= maxCachedTensors) {
+    dropTensors();
+    here = undefined;
   }
+  if (!here) {
+    here = [];
+    tensors.set(offset, here);
+  }
+  const dims = batch === 0 ? [rows, columns] : [batch, rows, columns];
+  const pointer = onnxRuntime().createTensor(heapAddress + BigInt(offset), 4 * rows * columns * (batch || 1), dims);
+  here.push({ batch, rows, columns, pointer });
+  tensorCount++;
   return pointer;
 }
 
@@ -191,6 +209,7 @@ function bindHeap(): void {
 }
 
 function dropTensors(): void {
-  for (const pointer of tensors.values()) onnxRuntime().releaseTensor(pointer);
+  for (const here of tensors.values()) for (const { pointer } of here) onnxRuntime().releaseTensor(pointer);
   tensors.clear();
+  tensorCount = 0;
 }

@@ -19,6 +19,7 @@ const allOptimizations = 99;
 export interface OnnxRuntime {
   version: string;
   createSession(model: Uint8Array, threads: number): NativePointer;
+  releaseSession(session: NativePointer): void;
   /** A float32 tensor over memory the caller keeps alive; it may be named by address. */
   createTensor(data: Uint8Array | NativePointer, sizeBytes: number, dims: number[]): NativePointer;
   releaseTensor(tensor: NativePointer): void;
@@ -94,7 +95,9 @@ function load(path: string): OnnxRuntime {
     tensorData: at(51, 'void *', 'void *tensor, void *out'),
     cpuMemory: at(69, 'void *', 'int allocator, int type, void *out'),
     releaseStatus: at(93, 'void', 'void *status'),
+    releaseSession: at(95, 'void', 'void *session'),
     releaseTensor: at(96, 'void', 'void *tensor'),
+    releaseOptions: at(100, 'void', 'void *options'),
     addConfig: at(130, 'void *', 'void *options, const char *key, const char *value'),
   };
   const check = (status: unknown) => {
@@ -119,8 +122,13 @@ function load(path: string): OnnxRuntime {
       check(call.setThreads(options, threads));
       check(call.setOptimization(options, allOptimizations));
       check(call.setLogLevel(options, logOnlyErrors));
-      return created(call.createSession(env, model, model.length, options, out));
+      try {
+        return created(call.createSession(env, model, model.length, options, out));
+      } finally {
+        call.releaseOptions(options);
+      }
     },
+    releaseSession: (session) => void call.releaseSession(session),
     createTensor(data, sizeBytes, dims) {
       return created(call.createTensor(memory, data, sizeBytes, BigInt64Array.from(dims, BigInt), dims.length, floatTensor, out));
     },

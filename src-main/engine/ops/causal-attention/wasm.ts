@@ -1,26 +1,26 @@
-/** Causal attention on the wasm backend: flash-style, with the log-sum-exp kept for the backward pass instead of the probabilities. */
+/** Causal attention on the wasm backend: flash-style, with the softmax statistics kept for the backward pass instead of the probabilities. */
 import * as tf from '@tensorflow/tfjs-core';
 import { kernels } from '../../backends/wasm/kernel-module.ts';
 import { workspace } from '../../backends/wasm/workspace.ts';
 import { firstGradient, pointers, registerWasmKernel, runKernel } from '../kernel.ts';
 
-type Inputs = Record<'q' | 'k' | 'v' | 'out' | 'logSum' | 'dOut', tf.TensorInfo>;
+type Inputs = Record<'q' | 'k' | 'v' | 'out' | 'rowStats' | 'dOut', tf.TensorInfo>;
 
 registerWasmKernel('CausalAttention', ({ inputs, attributes, output }) => {
   const { q, k, v } = inputs as Inputs;
   const [batch, seq, heads] = q.shape as [number, number, number];
   const out = output(q.shape);
-  const logSum = output([batch, heads, seq]);
+  const rowStats = output([batch, heads, seq, 2]);
   const scratch = scratchFor(k);
-  kernels().attentionForward(...pointers(q, k, v, out, logSum), scratch, ...sizes(q, k), attributes.scale as number);
-  return [out, logSum];
+  kernels().attentionForward(...pointers(q, k, v, out, rowStats), scratch, ...sizes(q, k), attributes.scale as number);
+  return [out, rowStats];
 });
 
 registerWasmKernel('CausalAttentionGrad', ({ inputs, attributes, output }) => {
-  const { q, k, v, out, logSum, dOut } = inputs as Inputs;
+  const { q, k, v, out, rowStats, dOut } = inputs as Inputs;
   const [dq, dk, dv] = [output(q.shape), output(k.shape), output(v.shape)] as const;
   const scratch = scratchFor(k);
-  const places = pointers(q, k, v, out, logSum, dOut, dq, dk, dv);
+  const places = pointers(q, k, v, out, rowStats, dOut, dq, dk, dv);
   kernels().attentionBackward(...places, scratch, ...sizes(q, k), attributes.scale as number);
   return [dq, dk, dv];
 });
@@ -30,8 +30,8 @@ tf.registerGradient({
   inputsToSave: ['q', 'k', 'v'],
   outputsToSave: [true, true],
   gradFunc: (dys, saved, attributes) => {
-    const [q, k, v, out, logSum] = saved as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor];
-    const inputs = { q, k, v, out, logSum, dOut: firstGradient(dys) };
+    const [q, k, v, out, rowStats] = saved as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor];
+    const inputs = { q, k, v, out, rowStats, dOut: firstGradient(dys) };
     const [dq, dk, dv] = runKernel('CausalAttentionGrad', inputs, { scale: attributes.scale }) as [tf.Tensor, tf.Tensor, tf.Tensor];
     return { q: () => dq, k: () => dk, v: () => dv };
   },

@@ -1,9 +1,9 @@
 /**
  * Causal grouped-query attention, forward and backward, on [batch, seq, heads, headDim] without head transposes. One (batch, key head) at a
  * time: its keys and values are transposed once into scratch, queries come in blocks. The backward pass recomputes probabilities from the
- * saved log-sum-exp, as flash attention does (Dao et al., arXiv 2205.14135). headDim must be a multiple of 4.
+ * saved row statistics, as flash attention does (Dao et al., arXiv 2205.14135). headDim must be a multiple of 4.
  */
-import { at, exp4, log1, maxLanes, sumLanes } from './math';
+import { at, exp4, fma, maxLanes, sumLanes } from './math';
 import { product, transposeInto } from './product';
 
 /** Queries handled together in the backward pass; a block's scores stay in the cache. */
@@ -20,7 +20,7 @@ export function attentionScratch(keys: i32, headDim: i32): usize {
 }
 
 /**
- * q, out [batch, seq, heads, headDim]; k, v [batch, keys, kvHeads, headDim]; logSum [batch, heads, seq] for the backward pass.
+ * q, out [batch, seq, heads, headDim]; k, v [batch, keys, kvHeads, headDim]; rowStats [batch, heads, seq, 2] (largest scaled score, 1 / Σ exp) for the backward pass.
  * Query t sees keys 0 … keys − seq + t.
  */
 export function attentionForward(
@@ -28,7 +28,7 @@ export function attentionForward(
   k: usize,
   v: usize,
   out: usize,
-  logSum: usize,
+  rowStats: usize,
   scratch: usize,
   batch: i32,
   seq: i32,
@@ -48,59 +48,62 @@ export function attentionForward(
     for (let kh = 0; kh < kvHeads; kh++) {
       const kStart = at(k, b * keys * kRow + kh * headDim);
       const vStart = at(v, b * keys * kRow + kh * headDim);
-      memory.fill(keysT, 0, (<usize>(width * headDim)) << 2);
       transposeInto(kStart, kRow, keysT, width, keys, headDim);
       for (let h = kh * group; h < (kh + 1) * group; h++) {
         const qStart = at(q, b * seq * qRow + h * headDim);
         const outStart = at(out, b * seq * qRow + h * headDim);
-        const sums = at(logSum, (b * heads + h) * seq);
+        const stats = at(rowStats, 2 * (b * heads + h) * seq);
         for (let t = 0; t < seq; t += 4) {
           const rows = min(4, seq - t);
           const visible = keys - seq + t + rows;
           product(at(qStart, t * qRow), qRow, 1, keysT, width, scores, width, rows, padded(visible), headDim, false);
           for (let r = 0; r < rows; r++) {
-            const row = at(scores, r * width);
-            store<f32>(at(sums, t + r), softmaxRow(row, visible - rows + r + 1, padded(visible), scale));
+            const count = visible - rows + r + 1;
+            exponentials(at(scores, r * width), count, padded(visible), scale, at(stats, 2 * (t + r)));
           }
           product(scores, width, 1, vStart, kRow, at(outStart, t * qRow), qRow, rows, headDim, visible, false);
+          for (let r = 0; r < rows; r++) scaleRow(at(outStart, (t + r) * qRow), load<f32>(at(stats, 2 * (t + r) + 1)), headDim);
         }
       }
     }
   }
 }
 
-/** Turns scores into probabilities over the first `count` entries and zeroes the rest up to `width`; returns log Σ exp. */
-function softmaxRow(row: usize, count: i32, width: i32, scale: f32): f32 {
-  const factor = f32x4.splat(scale);
+/**
+ * Turns the first `count` scores into exp(scale · s − largest) and zeroes the rest up to `width`. Writes the largest scaled score and the
+ * reciprocal of the exponentials' sum to `stats`.
+ */
+function exponentials(row: usize, count: i32, width: i32, scale: f32, stats: usize): void {
   for (let j = count; j < width; j++) store<f32>(at(row, j), -Infinity);
   let largest4 = f32x4.splat(-Infinity);
-  for (let j = 0; j < width; j += 4) {
-    const s = f32x4.mul(v128.load(at(row, j)), factor);
-    v128.store(at(row, j), s);
-    largest4 = f32x4.max(largest4, s);
-  }
-  const largest = maxLanes(largest4);
-  const shift = f32x4.splat(largest);
+  for (let j = 0; j < width; j += 4) largest4 = f32x4.max(largest4, v128.load(at(row, j)));
+  const largest = maxLanes(largest4) * scale;
+  const factor = f32x4.splat(scale);
+  const shift = f32x4.splat(-largest);
   let total4 = f32x4.splat(0);
+  // Entries beyond count add e⁻⁸⁷ to the sum, which rounds away beside the largest entry's 1.
   for (let j = 0; j < width; j += 4) {
-    const e = exp4(f32x4.sub(v128.load(at(row, j)), shift));
+    const e = exp4(fma(v128.load(at(row, j)), factor, shift));
     v128.store(at(row, j), e);
+    total4 = f32x4.add(total4, e);
   }
   for (let j = count; j < width; j++) store<f32>(at(row, j), 0);
-  for (let j = 0; j < width; j += 4) total4 = f32x4.add(total4, v128.load(at(row, j)));
-  const total = sumLanes(total4);
-  const share = f32x4.splat(1 / total);
-  for (let j = 0; j < width; j += 4) v128.store(at(row, j), f32x4.mul(v128.load(at(row, j)), share));
-  return largest + <f32>log1(total);
+  store<f32>(stats, largest);
+  store<f32>(at(stats, 1), 1 / sumLanes(total4));
 }
 
-/** dq like q; dk and dv like k and v. Needs the forward pass's `out` and `logSum`. */
+function scaleRow(row: usize, by: f32, count: i32): void {
+  const factor = f32x4.splat(by);
+  for (let j = 0; j < count; j += 4) v128.store(at(row, j), f32x4.mul(v128.load(at(row, j)), factor));
+}
+
+/** dq like q; dk and dv like k and v. Needs the forward pass's `out` and `rowStats`. */
 export function attentionBackward(
   q: usize,
   k: usize,
   v: usize,
   out: usize,
-  logSum: usize,
+  rowStats: usize,
   dOut: usize,
   dq: usize,
   dk: usize,
@@ -129,11 +132,10 @@ export function attentionBackward(
   for (let b = 0; b < batch; b++) {
     for (let kh = 0; kh < kvHeads; kh++) {
       const kvStart = b * keys * kRow + kh * headDim;
-      memory.fill(keysT, 0, (<usize>(2 * width * headDim)) << 2);
       transposeInto(at(k, kvStart), kRow, keysT, width, keys, headDim);
       transposeInto(at(v, kvStart), kRow, valuesT, width, keys, headDim);
       for (let h = kh * group; h < (kh + 1) * group; h++) {
-        const sums = at(logSum, (b * heads + h) * seq);
+        const stats = at(rowStats, 2 * (b * heads + h) * seq);
         for (let t = 0; t < seq; t += blockRows) {
           const rows = min(blockRows, seq - t);
           const qOffset = (b * seq + t) * qRow + h * headDim;
@@ -155,7 +157,7 @@ export function attentionBackward(
                 first + r + i + 1,
                 padded(visible),
                 scale,
-                load<f32>(at(sums, t + r + i)),
+                at(stats, 2 * (t + r + i)),
                 load<f32>(at(rowSums, r + i)),
               );
             }
@@ -205,20 +207,21 @@ function rowProducts(out: usize, dOut: usize, result: usize, rows: i32, headDim:
     let total = f32x4.splat(0);
     for (let j = 0; j < headDim; j += 4) {
       const place = r * stride + j;
-      total = f32x4.relaxed_madd(v128.load(at(out, place)), v128.load(at(dOut, place)), total);
+      total = fma(v128.load(at(out, place)), v128.load(at(dOut, place)), total);
     }
     store<f32>(at(result, r), sumLanes(total));
   }
 }
 
 /** Scores → probabilities in `p`; dP → scale · p · (dP − rowSum) in `ds`; zero beyond `count`. */
-function scoreGradients(p: usize, ds: usize, count: i32, width: i32, scale: f32, logSum: f32, rowSum: f32): void {
+function scoreGradients(p: usize, ds: usize, count: i32, width: i32, scale: f32, stats: usize, rowSum: f32): void {
   const factor = f32x4.splat(scale);
-  const shift = f32x4.splat(-logSum);
+  const shift = f32x4.splat(-load<f32>(stats));
+  const share = f32x4.splat(load<f32>(at(stats, 1)));
   const sum = f32x4.splat(rowSum);
   for (let j = count; j < width; j++) store<f32>(at(p, j), -Infinity);
   for (let j = 0; j < width; j += 4) {
-    const probability = exp4(f32x4.relaxed_madd(v128.load(at(p, j)), factor, shift));
+    const probability = f32x4.mul(exp4(fma(v128.load(at(p, j)), factor, shift)), share);
     v128.store(at(p, j), probability);
     const difference = f32x4.sub(v128.load(at(ds, j)), sum);
     v128.store(at(ds, j), f32x4.mul(f32x4.mul(probability, factor), difference));

@@ -22,20 +22,22 @@ export function maxLanes(v: v128): f32 {
   return max(f32x4.extract_lane(pairs, 0), f32x4.extract_lane(pairs, 1));
 }
 
-/** eˣ by range reduction to |r| ≤ ln2/2 and a degree-6 polynomial (Cephes expf), about 1 unit in the last place. x is clamped to [−87, 88]. */
+/**
+ * eˣ by range reduction to |r| ≤ ln2/2 and a degree-6 polynomial (Cephes expf), about 1 unit in the last place. x is clamped to [−87, 88], NaN
+ * stays NaN (the constant comes first in min and max). n = round(x/ln2) is read from the low bits left by adding 1.5·2²³.
+ */
 export function exp4(value: v128): v128 {
-  const x = f32x4.max(f32x4.min(value, f32x4.splat(88)), f32x4.splat(-87));
-  const n = f32x4.nearest(f32x4.mul(x, f32x4.splat(<f32>Math.LOG2E)));
-  const negative = f32x4.neg(n);
-  const r = fma(negative, f32x4.splat(-2.1219444e-4), fma(negative, f32x4.splat(0.693359375), x));
+  const x = f32x4.relaxed_max(f32x4.splat(-87), f32x4.relaxed_min(f32x4.splat(88), value));
+  const shifted = fma(x, f32x4.splat(<f32>Math.LOG2E), f32x4.splat(12582912));
+  const n = f32x4.sub(shifted, f32x4.splat(12582912));
+  const r = fma(n, f32x4.splat(2.1219444e-4), fma(n, f32x4.splat(-0.693359375), x));
   let p = fma(f32x4.splat(1.98756915e-4), r, f32x4.splat(1.39819995e-3));
   p = fma(p, r, f32x4.splat(8.33345205e-3));
   p = fma(p, r, f32x4.splat(4.16657962e-2));
   p = fma(p, r, f32x4.splat(1.66666657e-1));
   p = fma(p, r, f32x4.splat(0.5));
   p = fma(p, f32x4.mul(r, r), f32x4.add(r, f32x4.splat(1)));
-  const power = i32x4.shl(i32x4.add(i32x4.relaxed_trunc_f32x4_s(n), i32x4.splat(127)), 23);
-  return f32x4.mul(p, power);
+  return i32x4.add(p, i32x4.shl(shifted, 23));
 }
 
 export function exp1(x: f32): f32 {

@@ -93,10 +93,31 @@ function oneByFour(a: usize, aStep: i32, b: usize, bRow: i32, c: usize, depth: i
   v128.store(c, sum);
 }
 
-/** Writes the transpose of x[rows, columns] (row stride xRow) as y[columns, rows] with row stride yRow. */
+/**
+ * Writes the transpose of x[rows, columns] (row stride xRow) as y[columns, yRow], columns a multiple of 4, filling each row of y with zeros
+ * behind `rows`.
+ */
 export function transposeInto(x: usize, xRow: i32, y: usize, yRow: i32, rows: i32, columns: i32): void {
-  for (let j = 0; j < columns; j++) {
-    const column = at(y, j * yRow);
-    for (let i = 0; i < rows; i++) store<f32>(at(column, i), load<f32>(at(x, i * xRow + j)));
+  const whole = rows & ~3;
+  for (let j = 0; j < columns; j += 4) {
+    for (let i = 0; i < whole; i += 4) {
+      const from = at(x, i * xRow + j);
+      const r0 = v128.load(from);
+      const r1 = v128.load(at(from, xRow));
+      const r2 = v128.load(at(from, 2 * xRow));
+      const r3 = v128.load(at(from, 3 * xRow));
+      const low01 = i32x4.shuffle(r0, r1, 0, 4, 1, 5);
+      const high01 = i32x4.shuffle(r0, r1, 2, 6, 3, 7);
+      const low23 = i32x4.shuffle(r2, r3, 0, 4, 1, 5);
+      const high23 = i32x4.shuffle(r2, r3, 2, 6, 3, 7);
+      const to = at(y, j * yRow + i);
+      v128.store(to, i64x2.shuffle(low01, low23, 0, 2));
+      v128.store(at(to, yRow), i64x2.shuffle(low01, low23, 1, 3));
+      v128.store(at(to, 2 * yRow), i64x2.shuffle(high01, high23, 0, 2));
+      v128.store(at(to, 3 * yRow), i64x2.shuffle(high01, high23, 1, 3));
+    }
+    for (let column = j; column < j + 4; column++) {
+      for (let i = whole; i < yRow; i++) store<f32>(at(y, column * yRow + i), i < rows ? load<f32>(at(x, i * xRow + column)) : 0);
+    }
   }
 }
