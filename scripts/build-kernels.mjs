@@ -60,7 +60,9 @@ export async function compileKernels({ folders, flags } = kernelModules.ops) {
 
 /** The text of a `kernels-binary.ts`. */
 export function renderModule(binary, hash) {
-  const lines = Buffer.from(binary).toString('base64').match(/.{1,120}/g);
+  const lines = Buffer.from(binary)
+    .toString('base64')
+    .match(/.{1,120}/g);
   return [
     '/** Made by scripts/build-kernels.mjs from kernels/*.ts; do not edit. */',
     `export const kernelSourceHash = '${hash}';`,
