@@ -34,6 +34,11 @@ export class EvaluationMeter {
     this.report = report;
   }
 
+  /** Reports what earlier executions left. */
+  start(): void {
+    this.emit();
+  }
+
   generated(tokens: number): void {
     this.tokens = tokens;
     this.emit();

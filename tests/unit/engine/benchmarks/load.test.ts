@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { inspectBenchmark, loadBenchmark } from '../../../../src-main/engine/benchmarks/index.ts';
+import { inspectBenchmark, loadBenchmark } from '../../../../src-main/engine/benchmarks/load.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'roundoff-benchmarks-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

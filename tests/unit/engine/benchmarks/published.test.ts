@@ -5,7 +5,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { loadBenchmark } from '../../../../src-main/engine/benchmarks/index.ts';
+import { loadBenchmark } from '../../../../src-main/engine/benchmarks/load.ts';
 import { verify } from '../../../../src-main/engine/verifiers/index.ts';
 
 const data = process.env.ROUNDOFF_DATA ?? resolve(import.meta.dirname, '../../../../../shared/data');

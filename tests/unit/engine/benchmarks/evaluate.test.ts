@@ -1,0 +1,169 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import * as tf from '@tensorflow/tfjs-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
+import {
+  type EvaluationOptions,
+  type EvaluationProgress,
+  evaluateModel,
+  protocolHash,
+} from '../../../../src-main/engine/benchmarks/index.ts';
+import { readModelConfig } from '../../../../src-main/engine/model/config.ts';
+import { createRandomModel } from '../../../../src-main/engine/model/init.ts';
+import type { LanguageModel } from '../../../../src-main/engine/model/language-model.ts';
+import { loadTokenizer, type ModelTokenizer } from '../../../../src-main/engine/model/tokenizer.ts';
+import { verify } from '../../../../src-main/engine/verifiers/index.ts';
+import type { EvaluationProtocol } from '../../../../src-preload/contract/protocol.ts';
+import { type SampleResult, sampleKey } from '../../../../src-preload/contract/worker.ts';
+
+const sampleModel = join(import.meta.dirname, '../../../../resources/sample/abacus');
+const folder = mkdtempSync(join(tmpdir(), 'roundoff-evaluate-'));
+let model: LanguageModel;
+let tokenizer: ModelTokenizer;
+
+beforeAll(async () => {
+  await selectBackend('wasm');
+  const config = { ...(await readModelConfig(sampleModel)), layers: 1 };
+  model = createRandomModel(config, 5, { deviation: 0.3 });
+  // The model keeps its angle tables; they are made here so that tensors can be counted.
+  model.rotary.upTo(128);
+  tokenizer = await loadTokenizer(sampleModel, { vocabSize: config.vocabSize });
+  for (const name of ['easy', 'hard']) {
+    const rows = Array.from({ length: 4 }, (_, index) =>
+      JSON.stringify({ id: `${name}-${index}`, problem: `${index}+${name.length}=?`, answer: String(index + 1) }),
+    );
+    writeFileSync(join(folder, `${name}.jsonl`), rows.join('\n'));
+  }
+});
+afterAll(() => {
+  model.dispose();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const protocol: EvaluationProtocol = {
+  temperature: 1,
+  topP: 1,
+  topK: 0,
+  maxNewTokens: 24,
+  seeds: [42, 43],
+  systemPrompt: null,
+  promptTemplate: '{question}',
+  verifier: 'maths-1',
+  problemsPerBenchmark: 3,
+};
+const reference = (name: string) => ({ name, path: join(folder, `${name}.jsonl`) });
+const key = (sample: SampleResult) => sampleKey(sample.benchmark, sample.seed, sample.problemId);
+
+async function evaluate(
+  benchmarks = ['easy', 'hard'],
+  options: Partial<EvaluationOptions> = {},
+  changed: Partial<EvaluationProtocol> = {},
+) {
+  const samples = new Map<string, SampleResult>();
+  const progress: EvaluationProgress[] = [];
+  const summary = await evaluateModel(
+    { model, tokenizer, protocol: { ...protocol, ...changed }, benchmarks: benchmarks.map(reference) },
+    { onSample: (sample) => samples.set(key(sample), sample), onProgress: (reading) => progress.push(reading), ...options },
+  );
+  return { samples, progress, summary };
+}
+
+describe('evaluateModel', () => {
+  it('makes one completion per problem and seed, judged by the verifier', async () => {
+    const tensors = tf.memory().numTensors;
+    const { samples, progress, summary } = await evaluate();
+    expect(tf.memory().numTensors).toBe(tensors);
+    expect(samples.size).toBe(12);
+    expect(summary).toMatchObject({ type: 'evaluate', protocolHash: protocolHash(protocol), samples: 12 });
+    expect(summary.tokensPerSecond).toBeGreaterThan(0);
+    expect(new Set([...samples.values()].map((sample) => sample.finishReason))).toEqual(new Set(['stop', 'length']));
+    for (const sample of samples.values()) {
+      const { gold, completion, finishReason } = sample;
+      expect(sample).toMatchObject(verify({ gold, completion, finishReason }));
+      expect(sample.completionTokens).toBeLessThanOrEqual(24);
+      expect(completion).not.toContain('<|end|>');
+    }
+    expect(samples.get(sampleKey('easy', 42, 'easy-2'))).toMatchObject({ prompt: '<|user|>2+4=?<|end|><|assistant|>', gold: '3' });
+    expect(progress[0]).toMatchObject({ done: 0, total: 12, ratePerSecond: null });
+    const last = progress.at(-1)!;
+    expect(last).toMatchObject({ done: 12, total: 12 });
+    expect(last.generatedTokens).toBe([...samples.values()].reduce((sum, sample) => sum + sample.completionTokens, 0));
+    expect(last.correct).toBe([...samples.values()].filter((sample) => sample.verdict === 'correct').length);
+  });
+
+  it('gives every problem and seed its own randomness', async () => {
+    const { samples } = await evaluate();
+    expect(new Set([...samples.values()].map((sample) => sample.completion)).size).toBe(12);
+  });
+
+  it('does not depend on company, slots or where it was resumed', async () => {
+    const { samples } = await evaluate();
+    const alone = await evaluate(['hard'], { slots: 1 });
+    for (const [name, sample] of alone.samples) expect(sample).toEqual(samples.get(name));
+    const recorded = [...samples.keys()].filter((_, index) => index % 3 !== 1);
+    const resumed = await evaluate(['easy', 'hard'], { recordedSamples: recorded, slots: 3 });
+    expect([...resumed.samples.keys()].sort()).toEqual([...samples.keys()].filter((name) => !recorded.includes(name)).sort());
+    for (const [name, sample] of resumed.samples) expect(sample).toEqual(samples.get(name));
+    expect(resumed.progress[0]).toMatchObject({ done: 8, total: 12 });
+    expect(resumed.summary.samples).toBe(12);
+  });
+
+  it('has nothing left to do when everything is recorded', async () => {
+    const { samples } = await evaluate();
+    const again = await evaluate(['easy', 'hard'], { recordedSamples: samples.keys() });
+    expect(again.samples.size).toBe(0);
+    expect(again.progress).toEqual([expect.objectContaining({ done: 12, total: 12, remainingMs: null })]);
+    expect(again.summary).toMatchObject({ samples: 12, tokensPerSecond: 0 });
+  });
+
+  it('gives equal completions for all seeds when greedy', async () => {
+    const { samples } = await evaluate(['easy'], {}, { temperature: 0 });
+    for (const id of ['easy-0', 'easy-1', 'easy-2']) {
+      expect(samples.get(sampleKey('easy', 42, id))?.completion).toBe(samples.get(sampleKey('easy', 43, id))?.completion);
+    }
+  });
+
+  it('stops on cancel, keeping what was made', async () => {
+    const { samples } = await evaluate();
+    const controller = new AbortController();
+    const made = new Map<string, SampleResult>();
+    const onSample = (sample: SampleResult) => {
+      made.set(key(sample), sample);
+      controller.abort();
+    };
+    await expect(evaluate(['easy', 'hard'], { signal: controller.signal, slots: 1, onSample })).rejects.toMatchObject({
+      code: 'cancelled',
+    });
+    expect(made.size).toBeGreaterThan(0);
+    expect(made.size).toBeLessThan(12);
+    for (const [name, sample] of made) expect(sample).toEqual(samples.get(name));
+  });
+
+  it('refuses what cannot be evaluated before generating anything', async () => {
+    const onSample = () => expect.unreachable();
+    await expect(evaluate(['easy'], { onSample }, { verifier: 'maths-0' })).rejects.toMatchObject({ code: 'bad-input' });
+    await expect(evaluate(['easy'], { onSample }, { maxNewTokens: 600 })).rejects.toThrow(
+      /easy, problem easy-0: its prompt of .* context of 512/,
+    );
+    await expect(evaluate(['missing'], { onSample })).rejects.toMatchObject({ code: 'not-found' });
+  });
+});
+
+describe('protocolHash', () => {
+  it('depends on every setting and not on their order', () => {
+    const reordered = Object.fromEntries(Object.entries(protocol).reverse()) as EvaluationProtocol;
+    expect(protocolHash(reordered)).toBe(protocolHash(protocol));
+    expect(protocolHash(protocol)).toMatch(/^[0-9a-f]{64}$/);
+    for (const changed of [
+      { temperature: 0.9 },
+      { seeds: [42] },
+      { verifier: 'maths-2' },
+      { systemPrompt: '' },
+      { problemsPerBenchmark: null },
+    ]) {
+      expect(protocolHash({ ...protocol, ...changed })).not.toBe(protocolHash(protocol));
+    }
+  });
+});
