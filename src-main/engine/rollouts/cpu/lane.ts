@@ -1,0 +1,169 @@
+/**
+ * One lane of the CPU decode engine: runs a step over its rows, a handful of native products with fused SIMD kernels between them, all in
+ * place in the engine's memory. Prompt tokens and generating sequences are rows alike: keys and values of all rows are appended first, then
+ * each row attends to its own slot up to its own position. Every part computes a row from that row alone, so results do not depend on company.
+ */
+import { onnxRuntime } from '../../backends/wasm/onnx-runtime.ts';
+import type { Span } from '../batch.ts';
+import { type DecodeKernels, decodeKernels } from './kernels.ts';
+import type { DecodePlan, LanePlan } from './plan.ts';
+import type { SharedMemory } from './shared-memory.ts';
+import type { DecodeSessions } from './weights.ts';
+
+/** Input and output tensors of one product at one number of rows. */
+interface Product {
+  inputs: BigUint64Array;
+  outputs: BigUint64Array;
+}
+
+interface RowProducts {
+  queryKeyValue: Product;
+  output: Product;
+  gateUp: Product;
+  down: Product;
+}
+
+const maxCachedRowCounts = 512;
+
+export class DecodeLane {
+  readonly plan: LanePlan;
+  private readonly whole: DecodePlan;
+  private readonly sessions: DecodeSessions;
+  private readonly kernels: DecodeKernels;
+  private readonly memory: SharedMemory;
+  private readonly address: bigint;
+  private readonly runtime = onnxRuntime();
+  private readonly inputNames = this.runtime.createNames(['x']);
+  private readonly outputNames = this.runtime.createNames(['y']);
+  private readonly rowProducts = new Map<number, RowProducts>();
+  private readonly headProducts = new Map<number, Product>();
+
+  constructor(plan: DecodePlan, lane: number, sessions: DecodeSessions, memory: SharedMemory) {
+    this.whole = plan;
+    this.plan = plan.lanes[lane]!;
+    this.sessions = sessions;
+    this.memory = memory;
+    this.kernels = decodeKernels(memory);
+    const probe = this.runtime.createTensor(new Uint8Array(memory.buffer), 4, [1]);
+    this.address = this.runtime.dataAddress(probe);
+    this.runtime.releaseTensor(probe);
+  }
+
+  /** Computes the spans; returns the wanted logits [spans that want them, vocab], valid until the next call. */
+  forward(spans: readonly Span[]): Float32Array {
+    const { rows, wanted } = this.writeRows(spans);
+    const { config, embedding, layers } = this.whole;
+    const { hiddenSize, rmsNormEps } = config;
+    const { plan: lane, kernels, sessions } = this;
+    const products = this.productsFor(rows);
+    kernels.embedAndNormalize(embedding, lane.ids, lane.hidden, layers[0]!.inputNorm, lane.normed, rows, hiddenSize, rmsNormEps);
+    for (let index = 0; index < layers.length; index++) {
+      const layer = layers[index]!;
+      const session = sessions.layers[index]!;
+      this.run(session.queryKeyValue, products.queryKeyValue);
+      this.attention(index, rows);
+      this.run(session.output, products.output);
+      kernels.addAndNormalize(lane.hidden, lane.projected, layer.postNorm, lane.normed, rows, hiddenSize, rmsNormEps);
+      this.run(session.gateUp, products.gateUp);
+      kernels.gatedUnits(lane.gateUp, lane.activated, rows, config.intermediateSize);
+      this.run(session.down, products.down);
+      const next = layers[index + 1];
+      if (next) kernels.addAndNormalize(lane.hidden, lane.projected, next.inputNorm, lane.normed, rows, hiddenSize, rmsNormEps);
+    }
+    return this.head(wanted);
+  }
+
+  /** Frees the native tensors; the sessions belong to the engine. */
+  dispose(): void {
+    for (const products of this.rowProducts.values()) this.release(Object.values(products));
+    this.release([...this.headProducts.values()]);
+    this.rowProducts.clear();
+    this.headProducts.clear();
+  }
+
+  private attention(index: number, rows: number): void {
+    const { plan: lane, whole } = this;
+    const { heads, kvHeads, headDim, rmsNormEps } = whole.config;
+    const { keys, values, queryNorm, keyNorm } = whole.layers[index]!;
+    const scale = 1 / Math.sqrt(headDim);
+    const { queryKeyValue: qkv, rowSlots, positions, scores, mixed } = lane;
+    const { cos, sin, capacity } = whole;
+    this.kernels.appendKeysAndValues(
+      ...([qkv, rowSlots, positions, keys, values, queryNorm, keyNorm, cos, sin] as const),
+      ...([rows, heads, kvHeads, headDim, capacity, rmsNormEps, scale] as const),
+    );
+    this.kernels.attend(qkv, rowSlots, positions, keys, values, scores, mixed, rows, heads, kvHeads, headDim, capacity);
+  }
+
+  /** Final norm and output head of the `count` selected rows. */
+  private head(count: number): Float32Array {
+    const { plan: lane, whole } = this;
+    const { hiddenSize, rmsNormEps, vocabSize } = whole.config;
+    const { hidden, projected, selected, final } = lane;
+    if (count > 0) {
+      this.kernels.addAndNormalizeSelected(hidden, projected, selected, whole.finalNorm, final, count, hiddenSize, rmsNormEps);
+      let product = this.headProducts.get(count);
+      if (!product) {
+        product = this.product(final, hiddenSize, lane.logits, vocabSize, count);
+        this.headProducts.set(count, product);
+      }
+      this.run(this.sessions.head, product);
+    }
+    return new Float32Array(this.memory.buffer, lane.logits, count * vocabSize);
+  }
+
+  /** Writes token, slot and position of every row, and which rows want logits. */
+  private writeRows(spans: readonly Span[]): { rows: number; wanted: number } {
+    const { maxRows } = this.whole;
+    const table = (offset: number) => new Int32Array(this.memory.buffer, offset, maxRows);
+    const [ids, slots, positions, selected] = [this.plan.ids, this.plan.rowSlots, this.plan.positions, this.plan.selected].map(table) as [
+      Int32Array,
+      Int32Array,
+      Int32Array,
+      Int32Array,
+    ];
+    let rows = 0;
+    let wanted = 0;
+    for (const span of spans) {
+      for (let i = 0; i < span.ids.length; i++, rows++) {
+        ids[rows] = span.ids[i]!;
+        slots[rows] = span.slot;
+        positions[rows] = span.position + i;
+      }
+      if (span.wantsLogits) selected[wanted++] = rows - 1;
+    }
+    return { rows, wanted };
+  }
+
+  private run(session: bigint, { inputs, outputs }: Product): void {
+    this.runtime.run(session, this.inputNames, inputs, this.outputNames, outputs);
+  }
+
+  /** Tensors depend on the number of rows alone; the layers share their buffers. */
+  private productsFor(rows: number): RowProducts {
+    let products = this.rowProducts.get(rows);
+    if (!products) {
+      if (this.rowProducts.size >= maxCachedRowCounts) this.dispose();
+      const { hiddenSize, intermediateSize, heads, kvHeads, headDim } = this.whole.config;
+      const { normed, queryKeyValue, mixed, projected, gateUp, activated } = this.plan;
+      products = {
+        queryKeyValue: this.product(normed, hiddenSize, queryKeyValue, (heads + 2 * kvHeads) * headDim, rows),
+        output: this.product(mixed, heads * headDim, projected, hiddenSize, rows),
+        gateUp: this.product(normed, hiddenSize, gateUp, 2 * intermediateSize, rows),
+        down: this.product(activated, intermediateSize, projected, hiddenSize, rows),
+      };
+      this.rowProducts.set(rows, products);
+    }
+    return products;
+  }
+
+  private product(from: number, inFeatures: number, to: number, outFeatures: number, rows: number): Product {
+    const tensor = (offset: number, columns: number) =>
+      this.runtime.createTensor(this.address + BigInt(offset), 4 * rows * columns, [rows, columns]);
+    return { inputs: BigUint64Array.of(tensor(from, inFeatures)), outputs: BigUint64Array.of(tensor(to, outFeatures)) };
+  }
+
+  private release(products: Product[]): void {
+    for (const { inputs, outputs } of products) for (const tensor of [...inputs, ...outputs]) this.runtime.releaseTensor(tensor);
+  }
+}
