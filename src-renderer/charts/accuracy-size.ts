@@ -1,0 +1,147 @@
+/**
+ * Accuracy against size: one line per method over the sizes of its variants, 95 % intervals, the baseline as a level with its interval.
+ */
+import type { EChartsOption, SeriesOption } from 'echarts';
+import type { ComparisonRow, Interval } from '#contract/comparison.ts';
+import { methodName } from '../format/methods.ts';
+import { formatBits, formatBytes, formatPercent, formatRange } from '../format/numbers.ts';
+import { axisStyle, baseOption, type ChartTheme, methodColor, methodSymbol } from './chart-theme.ts';
+import { errorBars } from './error-bars.ts';
+
+export interface AccuracySizeOptions {
+  x: 'bits' | 'size';
+  /** Null for the average over benchmarks. */
+  benchmark: string | null;
+}
+
+interface Point {
+  x: number;
+  accuracy: Interval;
+  row: ComparisonRow;
+}
+
+/** Null when no variant has both a size and an accuracy yet. */
+export function accuracySizeOption(rows: readonly ComparisonRow[], theme: ChartTheme, options: AccuracySizeOptions): EChartsOption | null {
+  const points = rows.flatMap((row) => toPoint(row, options));
+  const variants = points.filter((point) => !point.row.isBaseline);
+  if (variants.length === 0) return null;
+  const baseline = points.find((point) => point.row.isBaseline)?.accuracy ?? null;
+  const methods = [...new Set(variants.map((point) => point.row.method))];
+  const lows = [...variants.map((point) => point.accuracy.low), baseline?.low ?? 1];
+  const series = methods.flatMap((method, index) =>
+    methodSeries(
+      method,
+      variants.filter((point) => point.row.method === method),
+      { theme, index, count: methods.length },
+    ),
+  );
+  const sizes = variants.map((point) => point.x);
+  const [low, high] = [Math.min(...sizes), Math.max(...sizes)];
+  const margin = Math.max((high - low) * 0.08, high * 0.02);
+  return {
+    ...baseOption(theme),
+    grid: { left: 58, right: 24, top: 44, bottom: 48 },
+    legend: {
+      top: 6,
+      left: 8,
+      itemGap: 18,
+      textStyle: { color: theme.text, fontFamily: theme.font },
+      data: methods.map(methodName),
+    },
+    xAxis: {
+      type: 'value',
+      min: low - margin,
+      max: high + margin,
+      name: options.x === 'bits' ? 'Bits per weight (scales and zero points included)' : 'Checkpoint size',
+      nameLocation: 'middle',
+      nameGap: 30,
+      ...axisStyle(theme),
+      axisLabel: {
+        color: theme.textSoft,
+        showMinLabel: false,
+        showMaxLabel: false,
+        formatter: (value: number) => (options.x === 'bits' ? value.toFixed(1) : formatBytes(value)),
+      },
+    },
+    yAxis: {
+      type: 'value',
+      min: Math.max(0, Math.floor(Math.min(...lows) * 10 - 0.2) / 10),
+      max: 1,
+      name: options.benchmark ?? 'Average accuracy',
+      nameLocation: 'middle',
+      nameGap: 42,
+      ...axisStyle(theme),
+      axisLabel: { color: theme.textSoft, formatter: (value: number) => `${Math.round(value * 100)} %` },
+    },
+    series: baseline ? [...series, baselineLevel(baseline, theme)] : series,
+  };
+}
+
+function toPoint(row: ComparisonRow, options: AccuracySizeOptions): Point[] {
+  const x = options.x === 'bits' ? row.bitsPerWeight : row.sizeBytes;
+  const accuracy =
+    options.benchmark === null ? row.average : row.benchmarks.find((result) => result.benchmark === options.benchmark)?.accuracy;
+  if (!accuracy || (x === null && !row.isBaseline)) return [];
+  return [{ x: x ?? 0, accuracy, row }];
+}
+
+function methodSeries(method: string, points: Point[], place: { theme: ChartTheme; index: number; count: number }): SeriesOption[] {
+  const { theme, index, count } = place;
+  const color = methodColor(theme, method, index);
+  const sorted = [...points].sort((a, b) => a.x - b.x);
+  const shift = (index - (count - 1) / 2) * 8;
+  const name = methodName(method);
+  return [
+    {
+      type: 'line',
+      name,
+      data: sorted.map((point) => ({ value: [point.x, point.accuracy.value], name: point.row.name })),
+      symbol: methodSymbol(method, index),
+      symbolSize: 10,
+      symbolOffset: [shift, 0],
+      color,
+      lineStyle: { width: 1.5, opacity: 0.6, type: index % 2 === 0 ? 'solid' : 'dashed' },
+      z: 6,
+      label: {
+        show: sorted.length <= 16,
+        position: index % 2 === 0 ? 'bottom' : 'top',
+        distance: 8,
+        offset: [shift * 3, 0],
+        color: theme.text,
+        fontSize: 11,
+        formatter: (item) => sorted[item.dataIndex]?.row.scheme ?? '',
+      },
+      labelLayout: { hideOverlap: true },
+      tooltip: { formatter: (item) => describe(sorted[Array.isArray(item) ? 0 : item.dataIndex]) },
+    },
+    errorBars(
+      sorted.map((point) => [point.x, point.accuracy.low, point.accuracy.high]),
+      { name, color, shift },
+    ),
+  ];
+}
+
+function baselineLevel(baseline: Interval, theme: ChartTheme): SeriesOption {
+  const color = theme.methods['none'] ?? theme.text;
+  return {
+    type: 'line',
+    name: 'Baseline',
+    data: [],
+    markLine: {
+      silent: true,
+      symbol: 'none',
+      lineStyle: { color, type: 'dashed', width: 1.5 },
+      label: { position: 'insideStartTop', color, fontSize: 11, formatter: `Baseline ${formatPercent(baseline.value)}` },
+      data: [{ yAxis: baseline.value }],
+    },
+    markArea: { silent: true, itemStyle: { color, opacity: 0.1 }, data: [[{ yAxis: baseline.low }, { yAxis: baseline.high }]] },
+  };
+}
+
+function describe(point: Point | undefined): string {
+  if (!point) return '';
+  const { row, accuracy } = point;
+  const size = row.sizeBytes === null ? '' : `\n${formatBytes(row.sizeBytes)}`;
+  const bits = row.bitsPerWeight === null ? '' : `, ${formatBits(row.bitsPerWeight)} bits per weight`;
+  return `${row.name}\n${formatPercent(accuracy.value)}  95 % ${formatRange(accuracy)}${size}${bits}`;
+}

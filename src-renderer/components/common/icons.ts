@@ -1,0 +1,48 @@
+/** Paths of the line icons, on a 24 px grid. */
+const circle = (x: number, y: number, r: number) => `M${x - r} ${y}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`;
+
+export const iconPaths = {
+  plus: ['M12 5v14', 'M5 12h14'],
+  folder: ['M3 7a2 2 0 0 1 2-2h4l2 2h8a2 2 0 0 1 2 2v8a2 2 0 0 1-2 2H5a2 2 0 0 1-2-2z'],
+  file: ['M6 3h8l4 4v14H6z', 'M14 3v4h4'],
+  up: ['M12 19V5', 'M6 11l6-6 6 6'],
+  play: ['M8 5l11 7-11 7z'],
+  stop: ['M7 7h10v10H7z'],
+  check: ['M5 12.5l4.5 4.5L19 7.5'],
+  cross: ['M6 6l12 12', 'M18 6L6 18'],
+  warning: ['M12 4l9 16H3z', 'M12 10v4', 'M12 17.2v.1'],
+  error: [circle(12, 12, 9), 'M12 7.5v5', 'M12 16.2v.1'],
+  info: [circle(12, 12, 9), 'M12 11v5.5', 'M12 7.7v.1'],
+  sun: [
+    circle(12, 12, 4),
+    'M12 2.5v2',
+    'M12 19.5v2',
+    'M2.5 12h2',
+    'M19.5 12h2',
+    'M5.3 5.3l1.4 1.4',
+    'M17.3 17.3l1.4 1.4',
+    'M5.3 18.7l1.4-1.4',
+    'M17.3 6.7l1.4-1.4',
+  ],
+  moon: ['M20 14.5A8.5 8.5 0 0 1 9.5 4a8.5 8.5 0 1 0 10.5 10.5z'],
+  screen: ['M3 5h18v11H3z', 'M9 20h6', 'M12 16v4'],
+  flask: ['M10 3v6L4.6 18.2A2 2 0 0 0 6.3 21h11.4a2 2 0 0 0 1.7-2.8L14 9V3', 'M8.5 3h7', 'M7.5 14.5h9'],
+  list: ['M8 6h12', 'M8 12h12', 'M8 18h12', 'M4 6v.1', 'M4 12v.1', 'M4 18v.1'],
+  chart: ['M4 4v16h16', 'M8 15l4-5 3 3 5-7'],
+  text: ['M5 6h14', 'M5 10.5h14', 'M5 15h9', 'M5 19.5h6'],
+  cube: ['M12 3l8 4.5v9L12 21l-8-4.5v-9z', 'M4 7.5l8 4.5 8-4.5', 'M12 12v9'],
+  export: ['M12 15V4', 'M7.5 8.5L12 4l4.5 4.5', 'M5 14v5a1 1 0 0 0 1 1h12a1 1 0 0 0 1-1v-5'],
+  copy: ['M9 9h11v11H9z', 'M5 15V4h11'],
+  refresh: ['M20 11a8 8 0 1 0-.9 5', 'M20 4v7h-7'],
+  chevronRight: ['M9 6l6 6-6 6'],
+  chevronDown: ['M6 9l6 6 6-6'],
+  back: ['M19 12H5', 'M11 6l-6 6 6 6'],
+  trash: ['M5 7h14', 'M9 7V4h6v3', 'M7 7l1 13h8l1-13'],
+  columns: ['M4 5h16v14H4z', 'M10 5v14', 'M15 5v14'],
+  search: [circle(10.5, 10.5, 6), 'M15 15l5 5'],
+  more: ['M5 12v.1', 'M12 12v.1', 'M19 12v.1'],
+  compare: ['M4 5h6v14H4z', 'M14 5h6v14h-6z'],
+  swap: ['M4 8h14', 'M14 4l4 4-4 4', 'M20 16H6', 'M10 12l-4 4 4 4'],
+} satisfies Record<string, string[]>;
+
+export type IconName = keyof typeof iconPaths;

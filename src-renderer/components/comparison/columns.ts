@@ -1,0 +1,93 @@
+/** Columns of the comparison table: what they show, by what they sort, and short names for benchmarks. Pure. */
+import type { ComparisonRow, Interval } from '#contract/comparison.ts';
+
+export interface ComparisonColumn {
+  key: string;
+  /** In the table's head. */
+  label: string;
+  /** In full, for the column list and hints. */
+  title: string;
+  isNumber: boolean;
+  /** What rows sort by; null sorts last in either direction. */
+  sortBy(row: ComparisonRow): number | string | null;
+  /** Set for the columns of one benchmark. */
+  benchmark?: string;
+}
+
+export interface SortOrder {
+  key: string;
+  descending: boolean;
+}
+
+export const defaultHidden = ['time', 'backend', 'notes'];
+
+export function comparisonColumns(benchmarks: readonly string[]): ComparisonColumn[] {
+  const short = shortBenchmarkNames(benchmarks);
+  const number = (key: string, label: string, title: string, sortBy: ComparisonColumn['sortBy']): ComparisonColumn => ({
+    key,
+    label,
+    title,
+    isNumber: true,
+    sortBy,
+  });
+  return [
+    ...benchmarks.map((name) => ({
+      ...number(`benchmark:${name}`, short.get(name) ?? name, name, (row) => resultOf(row, name)?.accuracy.value ?? null),
+      benchmark: name,
+    })),
+    number('average', 'Average', 'Average over benchmarks', (row) => row.average?.value ?? null),
+    number('change', 'Change', 'Change of the average from the baseline, in points', (row) => change(row)?.value ?? null),
+    number('recovery', 'Recovery', 'Average as a share of the baseline’s', (row) => row.recovery),
+    {
+      key: 'verdict',
+      label: 'Verdict',
+      title: 'Verdict against the baseline',
+      isNumber: false,
+      sortBy: (row) => row.drop?.verdict ?? null,
+    },
+    number('size', 'Size', 'Size of the checkpoint', (row) => row.sizeBytes),
+    number('bits', 'Bits/weight', 'Bits per quantized weight, scales and zero points included', (row) => row.bitsPerWeight),
+    number('time', 'Time', 'Computing time', (row) => row.elapsedMs),
+    { key: 'backend', label: 'Backend', title: 'Backend', isNumber: false, sortBy: (row) => row.backend },
+    { key: 'notes', label: 'Notes', title: 'Notes', isNumber: false, sortBy: (row) => row.notes.join(' ') || null },
+  ];
+}
+
+/** In table order without `order`. Stable; rows without a value come last either way. */
+export function sortRows(rows: readonly ComparisonRow[], columns: readonly ComparisonColumn[], order: SortOrder | null): ComparisonRow[] {
+  const sortBy = order?.key === 'name' ? (row: ComparisonRow) => row.name : columns.find((column) => column.key === order?.key)?.sortBy;
+  if (!order || !sortBy) return [...rows];
+  const direction = order.descending ? -1 : 1;
+  return [...rows].sort((a, b) => {
+    const [left, right] = [sortBy(a), sortBy(b)];
+    if (left === null || right === null) return Number(left === null) - Number(right === null);
+    return direction * (left < right ? -1 : left > right ? 1 : 0);
+  });
+}
+
+export function resultOf(row: ComparisonRow, benchmark: string) {
+  return row.benchmarks.find((result) => result.benchmark === benchmark) ?? null;
+}
+
+/** This average minus the baseline's; the recorded drop has the other sign. */
+export function change(row: ComparisonRow): Interval | null {
+  return row.drop && { value: -row.drop.value, low: -row.drop.high, high: -row.drop.low };
+}
+
+/** Drops the prefix that all names share up to a separator: `abacus-easy`, `abacus-hard` → `easy`, `hard`. */
+export function shortBenchmarkNames(names: readonly string[]): Map<string, string> {
+  const prefix = names.length > 1 ? sharedPrefix(names) : '';
+  return new Map(names.map((name) => [name, name.slice(prefix.length)]));
+}
+
+function sharedPrefix(names: readonly string[]): string {
+  const first = names[0] ?? '';
+  let length = first.length;
+  for (const name of names) while (!name.startsWith(first.slice(0, length))) length -= 1;
+  const cut = Math.max(first.lastIndexOf('-', length - 1), first.lastIndexOf('/', length - 1)) + 1;
+  return names.some((name) => name.length === cut) ? '' : first.slice(0, cut);
+}
+
+export function isStringList(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string');
+}

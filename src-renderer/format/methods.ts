@@ -1,0 +1,36 @@
+/** Names of methods, verdicts and states as shown. */
+import type { PairedVerdict } from '#contract/comparison.ts';
+import type { RunStatus } from '#contract/records.ts';
+import type { BackendName, Verdict } from '#contract/worker.ts';
+
+export type Tone = 'neutral' | 'info' | 'good' | 'warn' | 'bad';
+
+const methodNames: Record<string, string> = { none: 'Baseline', rtn: 'RTN', gptq: 'GPTQ' };
+export function methodName(method: string): string {
+  return methodNames[method] ?? method.toUpperCase();
+}
+
+export const statusLabels: Record<RunStatus, { label: string; tone: Tone }> = {
+  queued: { label: 'Queued', tone: 'neutral' },
+  running: { label: 'Running', tone: 'info' },
+  stopping: { label: 'Stopping', tone: 'warn' },
+  finished: { label: 'Finished', tone: 'good' },
+  failed: { label: 'Failed', tone: 'bad' },
+  cancelled: { label: 'Cancelled', tone: 'neutral' },
+  interrupted: { label: 'Interrupted', tone: 'warn' },
+};
+
+export const verdictLabels: Record<Verdict, { label: string; tone: Tone; meaning: string }> = {
+  correct: { label: 'Correct', tone: 'good', meaning: 'The extracted answer equals the reference.' },
+  incorrect: { label: 'Incorrect', tone: 'bad', meaning: 'An answer was found, but it is another one.' },
+  unparsed: { label: 'No answer', tone: 'warn', meaning: 'No answer could be extracted from the completion.' },
+  truncated: { label: 'Cut off', tone: 'warn', meaning: 'The token limit was reached before an answer.' },
+};
+
+export const pairedLabels: Record<PairedVerdict, { label: string; tone: Tone; meaning: string }> = {
+  better: { label: 'Better', tone: 'good', meaning: 'The paired interval lies above zero.' },
+  worse: { label: 'Worse', tone: 'bad', meaning: 'The paired interval lies below zero.' },
+  'not distinguishable': { label: 'No difference shown', tone: 'neutral', meaning: 'The paired 95 % interval contains zero.' },
+};
+
+export const backendLabels: Record<BackendName, string> = { wasm: 'CPU (wasm)', webgpu: 'WebGPU', tensorflow: 'TensorFlow' };

@@ -1,0 +1,33 @@
+/** Inspections of benchmark and calibration files, kept by kind and path. */
+import { defineStore } from 'pinia';
+import { shallowRef } from 'vue';
+import { type ErrorInfo, toErrorInfo } from '#contract/errors.ts';
+import type { DatasetInspection, DatasetKind } from '#contract/records.ts';
+import { call } from '../api/index.ts';
+
+export interface DatasetState {
+  loading: boolean;
+  inspection: DatasetInspection | null;
+  error: ErrorInfo | null;
+}
+
+export const useDatasetsStore = defineStore('datasets', () => {
+  const states = shallowRef(new Map<string, DatasetState>());
+  const of = (path: string, kind: DatasetKind): DatasetState | undefined => states.value.get(`${kind} ${path}`);
+
+  async function inspect(path: string, kind: DatasetKind): Promise<void> {
+    const known = of(path, kind);
+    if (known && (known.loading || known.inspection)) return;
+    put(path, kind, { loading: true, inspection: null, error: null });
+    try {
+      put(path, kind, { loading: false, inspection: await call('datasets.inspect', { path, kind }), error: null });
+    } catch (thrown) {
+      put(path, kind, { loading: false, inspection: null, error: toErrorInfo(thrown) });
+    }
+  }
+  function put(path: string, kind: DatasetKind, state: DatasetState): void {
+    states.value = new Map(states.value).set(`${kind} ${path}`, state);
+  }
+
+  return { of, inspect };
+});
