@@ -1,6 +1,6 @@
 /** Writes a study with its frozen recipes, runs, stages and evaluations in one transaction. */
 import { stageTitle } from '#contract/recipe.ts';
-import type { DatasetInspection, DatasetKind } from '#contract/records.ts';
+import type { DatasetInspection, DatasetKind, ModelInspection } from '#contract/records.ts';
 import { type Connection, sqliteError } from '../project/connection.ts';
 import { saveDataset } from '../project/repositories/datasets.ts';
 import { insertEvaluation } from '../project/repositories/evaluations.ts';
@@ -16,7 +16,9 @@ import type { PreparedStudy } from './plan-study.ts';
 export function insertStudyWithRuns(db: Connection, { runs, inputs }: PreparedStudy, study: NewStudy): number {
   const insert = db.transaction(() => {
     const studyId = insertStudy(db, study);
-    const modelIds = new Map([...inputs.models].map(([path, inspection]) => [path, saveModel(db, { ...inspection, path })]));
+    const modelIds = new Map(
+      [...inputs.models].map(([path, inspection]) => [path, saveModel(db, { ...inspection, path, sizeBytes: weightBytes(inspection) })]),
+    );
     const datasetIds = new Map(
       [...inputs.benchmarks].map(([path, inspection]) => [path, saveDatasetOf(db, 'benchmark', path, inspection)]),
     );
@@ -59,4 +61,9 @@ function insertStages(db: Connection, runId: string, run: PlannedRun, { datasetI
 function saveDatasetOf(db: Connection, kind: DatasetKind, path: string, inspection: DatasetInspection): number {
   const { name, sha256, rows, sizeBytes } = inspection;
   return saveDataset(db, { kind, name, path, sha256, rows, sizeBytes });
+}
+
+/** Weights alone, as the sizes of quantized checkpoints are counted. */
+function weightBytes(inspection: ModelInspection): number {
+  return inspection.files.filter(({ name }) => name.endsWith('.safetensors')).reduce((sum, file) => sum + file.sizeBytes, 0);
 }

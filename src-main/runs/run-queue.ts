@@ -70,14 +70,16 @@ export class RunQueue {
 
   private advance(): void {
     if (this.closed || this.current) return;
-    const runId = this.waiting.shift();
+    const runId = this.waiting[0];
     if (runId === undefined) return;
     this.change(runId, { status: 'running', startedAt: Date.now(), finishedAt: null, error: null, progress: null });
     const execution = new RunExecution(this.project, runId, {
       ...this.options,
       onEvents: (events) => this.options.emit({ type: 'run-events', runId, events }),
     });
+    // Leaves the line only now: whoever hears of the change must find the run active.
     this.current = execution;
+    this.waiting.shift();
     void execution.done.then((unrecorded) => {
       this.current = null;
       const run = findRun(this.project.db, runId);
