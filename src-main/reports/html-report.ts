@@ -30,7 +30,7 @@ ${section('Results', resultsTable(comparison))}
 ${accuracyBySize(comparison)}
 ${byBenchmark(comparison)}
 ${section('How completions ended', figure(verdictChart(comparison.rows), 'Over all benchmarks and seeds. Truncated completions reached the token limit without a boxed answer; unparsed ones ended without any answer.'))}
-${samples.length > 0 && section('Sample completions', samplesSection(samples))}
+${samples.length > 0 && section('Sample completions', samplesSection(samples, comparison.rows))}
 ${section('Protocol', definitions(protocolEntries(comparison.protocol, comparison.protocolHash)))}
 ${section('Models and data', provenance(comparison))}
 ${section('Hardware and versions', definitions(environmentEntries(comparison)))}
@@ -52,7 +52,7 @@ function head(comparison: StudyComparison): Markup {
 ${comparison.description !== '' && markup`<p>${comparison.description}</p>`}
 <ul class="facts"><li><strong>${finished} of ${rows.length}</strong> runs finished</li><li><strong>${models.length}</strong> ${models.length === 1 ? 'model' : 'models'}</li>
 <li><strong>${benchmarks.length}</strong> benchmarks, <strong>${count(problems)}</strong> problems</li><li><strong>${protocol.seeds.length}</strong> ${protocol.seeds.length === 1 ? 'completion' : 'completions'} per problem</li></ul>
-<ul class="findings">${findings(comparison).map(({ title, text }) => markup`<li><strong>${title}</strong><span>${text}</span></li>`)}</ul>`;
+<ul class="findings">${findings(comparison).map(({ title, text }) => markup`<li><strong>${unbroken(title)}</strong><span>${unbroken(text)}</span></li>`)}</ul>`;
 }
 
 function accuracyBySize(comparison: StudyComparison): Markup | null {
@@ -126,6 +126,11 @@ function lineageNode(node: LineageNode): Markup {
 function notes(rows: readonly ComparisonRow[]): Markup | null {
   const items = rows.flatMap((row) => row.notes.map((note) => markup`<li><strong>${row.name}</strong>: ${note}</li>`));
   return items.length > 0 ? section('Notes', markup`<ul class="plain">${items}</ul>`) : null;
+}
+
+/** Keeps numbers and their units on one line. */
+function unbroken(text: string): string {
+  return text.replace(/(\d) (?=%|[KMGT]?B\b|points)/g, '$1\u00a0');
 }
 
 function figure(content: Markup | null, caption: string): Markup {

@@ -76,7 +76,9 @@ code,td.hash{font:12.5px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;ov
 .sample header{padding:12px 16px;background:var(--panel);border-bottom:1px solid var(--line)}
 .sample header p{margin:0;color:var(--soft);font-size:13px}
 .sample header pre{margin-top:6px}
-.completions{display:grid;grid-template-columns:repeat(auto-fit,minmax(300px,1fr))}
+.sample footer{margin:0;padding:8px 16px;border-top:1px solid var(--line);line-height:2.1}
+.sample footer span.other{margin-right:14px;white-space:nowrap}
+.completions{display:grid;grid-template-columns:repeat(auto-fit,minmax(230px,1fr))}
 .completion{padding:12px 16px;border-right:1px solid var(--line);border-bottom:1px solid var(--line);margin:0 -1px -1px 0}
 .completion h4{margin:0 0 8px;font-size:13.5px;display:flex;gap:8px;justify-content:space-between;align-items:baseline}
 dl{display:grid;grid-template-columns:minmax(150px,max-content) 1fr;gap:5px 22px;margin:12px 0;font-size:14px}
@@ -86,7 +88,9 @@ ul.plain{margin:8px 0;padding-left:20px;max-width:90ch}
 ul.lineage{max-width:none}
 ul.plain li{margin:5px 0;overflow-wrap:anywhere}
 footer{margin-top:56px;padding-top:14px;border-top:1px solid var(--line);color:var(--soft);font-size:13px}
-@media (max-width:720px){main{padding:24px 16px 48px}.panels,.findings li{grid-template-columns:1fr}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:8px}}
-@media print{main{max-width:none;padding:0}body{font-size:11pt}h2{break-after:avoid;margin-top:28px}.scroll{overflow:visible}table{font-size:9.5pt}
+@media screen and (max-width:720px){main{padding:24px 16px 48px}.panels,.findings li{grid-template-columns:1fr}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:8px}}
+@page{margin:14mm 12mm}
+@media print{main{max-width:none;padding:0}body{font-size:11pt}h2{break-after:avoid;margin-top:28px}.scroll{overflow:visible}table{font-size:8pt}th,td{padding:3px 4px}th{font-size:7.5pt;white-space:normal}td small,th small{font-size:6.8pt}
+td.name{min-width:0;max-width:none}.badge{font-size:7.5pt;padding:0 5px}td.hash,code{font-size:7pt}pre{font-size:8pt}
 figure,.sample,.findings li,tr{break-inside:avoid}tr.is-baseline td,.badge,.sample header{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 `;

@@ -153,7 +153,7 @@ function verdictFor(random: RandomStream, chance: number, ability: number): Verd
   return draw < 0.8 * (1 - ability) + 0.01 ? 'unparsed' : 'incorrect';
 }
 
-/** Two problems, each answered by the baseline and two runs. */
+/** Two problems: one answered by the baseline and five runs, one by the baseline and one run. */
 export function fakeSamples(prefix = ''): SampleRow[] {
   const groups: [problemId: string, prompt: string, gold: string, completions: [string, string, Verdict][]][] = [
     [
@@ -164,6 +164,9 @@ export function fakeSamples(prefix = ''): SampleRow[] {
         ['baseline', '<think>23*47=20*47+3*47\n20*47=940\n3*47=141\n940+141=1081</think>\\boxed{1081}', 'correct'],
         ['GPTQ W2G32', '<think>23*47=20*47+3*47\n20*47=940\n3*47=141\n940+141=1081</think>\\boxed{1081}', 'correct'],
         ['RTN W2G32', `<think>23*47=20*47+3*47\n20*47=940\n3*47=131${'\n940+131=1071'.repeat(12)}`, 'truncated'],
+        ['RTN W2G128', '2222222', 'unparsed'],
+        ['GPTQ W3G128', '<think>23*47=20*47+3*47</think>\\boxed{1081}', 'correct'],
+        ['RTN W3G128', '<think>23*47=1071</think>\\boxed{1071}', 'incorrect'],
       ],
     ],
     [
@@ -180,7 +183,7 @@ export function fakeSamples(prefix = ''): SampleRow[] {
   return groups.flatMap(([problemId, prompt, gold, completions]) =>
     completions.map(([runName, completion, verdict]) => ({
       id: ++id,
-      runId: `run-${runName}`,
+      runId: `run-${['baseline', ...variants.map(([name]) => name)].indexOf(runName)}`,
       runName: prefix + runName,
       benchmark: problemId.replace(/-\d+$/, ''),
       seed: 42,

@@ -46,7 +46,7 @@ describe('HTML report', () => {
       expect(results[index]).toContain(percent(row.average!.value));
       if (row.drop) expect(results[index]).toContain(`${points(-row.drop.value)}${points(-row.drop.high)} … ${points(-row.drop.low)}`);
     }
-    const text = textOf(page);
+    const text = textOf(page).replaceAll('\u00a0', ' ');
     for (const finding of findings(comparison)) expect(text).toContain(finding.text);
     for (const name of benchmarkNames) expect(text).toContain(`${name}, accuracy in %`);
     expect(text).toContain('b'.repeat(64));
@@ -87,10 +87,11 @@ describe('HTML report', () => {
   it('shows samples side by side with their verdicts', () => {
     const articles = elementsNamed(page, 'article');
     expect(articles.map((article) => elementsNamed(article, 'h4').map(textOf))).toEqual([
-      ['baselinecorrect', 'GPTQ W2G32correct', 'RTN W2G32truncated'],
+      ['baselinecorrect', 'GPTQ W2G32correct', 'RTN W2G32truncated', 'RTN W2G128unparsed'],
       ['baselineincorrect', 'GPTQ W2G32correct'],
     ]);
     expect(textOf(articles[0]!)).toContain('\\boxed{1081}');
+    expect(elementsNamed(articles[0]!, 'footer').map(textOf)).toEqual(['Not shown: GPTQ W3G128 correctRTN W3G128 incorrect']);
     const long = fakeSamples().map((sample) => ({ ...sample, completion: 'x'.repeat(5000) }));
     expect(renderReport(comparison, 'html', { samples: long })).toContain('… (3400 more characters)');
   });
