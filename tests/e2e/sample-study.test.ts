@@ -1,0 +1,110 @@
+/**
+ * A newcomer's first quarter of an hour in the real workbench: from the start screen to an exported report of the sample study, on fewer
+ * problems and variants than the preset so that it takes minutes, with the page closed and opened again while the study runs.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Page } from 'playwright';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { missingChromium, Workbench } from '../support/workbench.ts';
+
+if (missingChromium) console.warn(`skipped: ${missingChromium}`);
+
+describe.skipIf(missingChromium !== null)('the workbench in Chromium', () => {
+  const workbench = new Workbench();
+  let page: Page;
+  const at = (testId: string) => page.getByTestId(testId);
+
+  beforeAll(async () => {
+    await workbench.startHost();
+    page = await workbench.openPage();
+  });
+  afterAll(() => workbench.stop());
+
+  it('shows the start screen and takes the token out of the address', async () => {
+    await at('start-sample-study').waitFor();
+    expect(page.url()).not.toContain('token');
+    await expect.poll(() => at('doctor-summary').textContent()).toMatch(/wasm/i);
+  });
+
+  it('creates a project and brings the sample study to review with an estimate', async () => {
+    await at('start-sample-study').click();
+    await at('plan-runs').waitFor();
+    expect(await at('plan-runs').locator('tbody tr').count()).toBeGreaterThanOrEqual(9);
+  });
+
+  it('lets the methods, the data and the protocol be changed', async () => {
+    await at('wizard-step-methods').click();
+    const variants = at('variant-table').locator('tbody tr');
+    for (const name of ['RTN W4G128', 'GPTQ W4G128', 'RTN W3G128', 'GPTQ W3G128', 'RTN W2G128', 'GPTQ W2G128']) {
+      const before = await variants.count();
+      await variants
+        .filter({ hasText: name })
+        .getByRole('button', { name: /remove/i })
+        .click();
+      await expect.poll(() => variants.count()).toBe(before - 1);
+    }
+    await at('wizard-next').click();
+    const limit = page.getByLabel('Problems per benchmark');
+    await limit.fill('8');
+    await limit.press('Tab');
+    await at('wizard-next').click();
+    await expect.poll(() => at('plan-runs').locator('tbody tr').count()).toBe(3);
+  });
+
+  it('runs the study, which survives the page being closed', async () => {
+    await at('wizard-start').click();
+    await expect.poll(() => at('run-row').count(), { timeout: 20_000 }).toBe(3);
+    await page.context().close();
+    page = await workbench.openPage();
+    await at('continue-project').click();
+    await at('nav-runs').click();
+    const finished = at('run-row').filter({ hasText: /finished/i });
+    await expect.poll(() => finished.count(), { timeout: 400_000, interval: 500 }).toBe(3);
+  });
+
+  it('shows a finished run in detail', async () => {
+    await at('run-row').filter({ hasText: 'GPTQ W2G32' }).click();
+    await at('run-detail').waitFor();
+    await at('layer-errors').waitFor();
+    expect(await at('artifact-table').textContent()).toMatch(/[0-9a-f]{12}/);
+    expect(await at('run-log').textContent()).not.toBe('');
+  });
+
+  it('compares the variants with the baseline', async () => {
+    await at('nav-comparison').click();
+    await at('comparison-table').waitFor();
+    await expect.poll(() => at('comparison-table').textContent()).toMatch(/baseline[\s\S]*GPTQ W2G32/i);
+    expect(await at('chart-accuracy-size').locator('canvas, svg').count()).toBeGreaterThan(0);
+  });
+
+  it('browses samples with their completions, answers and verdicts', async () => {
+    await at('nav-samples').click();
+    await at('sample-row').first().click();
+    await at('sample-detail').waitFor();
+    expect(await at('gold').textContent()).toMatch(/\d/);
+    await at('compare-runs').click();
+    await at('sample-compare').waitFor();
+  });
+
+  it('exports the report as one self-contained file', async () => {
+    await at('nav-comparison').click();
+    await at('export-report').click();
+    await at('export-html').click();
+    const folder = workbench.home;
+    await at('export-folder').fill(folder);
+    await at('export-name').fill('first-study.html');
+    await at('export-confirm').click();
+    await at('export-done').waitFor();
+    const file = path.join(folder, 'first-study.html');
+    expect(existsSync(file)).toBe(true);
+    const html = readFileSync(file, 'utf8');
+    expect(html).toContain('GPTQ W2G32');
+    expect(html).toContain('<svg');
+    expect(html).not.toMatch(/<script|https?:\/\/[^"'\s]+\.(js|css)/);
+  });
+
+  it('never broke its content security policy nor logged an error', () => {
+    expect(workbench.complaints).toEqual([]);
+  });
+});
