@@ -1,8 +1,8 @@
 /**
  * One run at a time, in the order they were queued: there is one GPU. Knows nothing of studies; it takes run ids and executes them.
  */
-import { RoundoffError } from '#contract/errors.ts';
-import type { HostEvent, RunRecord } from '#contract/records.ts';
+import { type ErrorInfo, toErrorInfo } from '#contract/errors.ts';
+import type { HostEvent } from '#contract/records.ts';
 import type { Project } from '../project/project.ts';
 import { findRun, type RunChange, updateRun } from '../project/repositories/runs.ts';
 import { type ExecutionOptions, RunExecution } from './run-execution.ts';
@@ -14,7 +14,7 @@ export interface QueueOptions extends ExecutionOptions {
 export class RunQueue {
   private readonly project: Project;
   private readonly options: QueueOptions;
-  private readonly waiting: string[] = [];
+  private waiting: string[] = [];
   private current: RunExecution | null = null;
   private closed = false;
 
@@ -37,42 +37,41 @@ export class RunQueue {
     this.advance();
   }
 
-  /** Takes a waiting run out, or ends the running one. Resolves when it is over. */
-  async cancel(runId: string): Promise<void> {
-    const index = this.waiting.indexOf(runId);
-    if (index >= 0) {
-      this.waiting.splice(index, 1);
+  /** Takes a waiting run out, or asks the running one to end; `settled` says when it has. */
+  cancel(runId: string): void {
+    if (this.waiting.includes(runId)) {
       this.change(runId, { status: 'cancelled', finishedAt: Date.now() });
-      return;
-    }
-    if (this.current?.runId === runId) await this.end('cancel');
+      this.waiting = this.waiting.filter((id) => id !== runId);
+    } else if (this.current?.runId === runId) this.endCurrent('cancel');
   }
 
-  /** Marks the running run as stopping without waiting for its end. */
-  requestCancel(runId: string): void {
-    void this.cancel(runId);
+  /** Resolves when this run is not running. */
+  async settled(runId: string): Promise<void> {
+    if (this.current?.runId === runId) await this.current.done;
   }
 
   /** Stops the running run at its next checkpoint and leaves the waiting ones to be resumed. */
   async close(): Promise<void> {
     this.closed = true;
-    for (const runId of this.waiting.splice(0)) this.change(runId, { status: 'interrupted' });
-    await this.end('stop');
+    this.interruptWaiting(null);
+    this.endCurrent('stop');
+    await this.current?.done;
   }
 
-  private async end(how: 'cancel' | 'stop'): Promise<void> {
-    const execution = this.current;
-    if (!execution) return;
-    this.change(execution.runId, { status: 'stopping' });
-    execution.end(how);
-    await execution.done;
+  private endCurrent(how: 'cancel' | 'stop'): void {
+    if (!this.current) return;
+    this.tryChange(this.current.runId, { status: 'stopping' });
+    this.current.end(how);
   }
 
   private advance(): void {
-    if (this.closed || this.current) return;
     const runId = this.waiting[0];
-    if (runId === undefined) return;
-    this.change(runId, { status: 'running', startedAt: Date.now(), finishedAt: null, error: null, progress: null });
+    if (this.closed || this.current || runId === undefined) return;
+    const started = this.tryChange(runId, { status: 'running', startedAt: Date.now(), finishedAt: null, error: null, progress: null });
+    if (!started) {
+      this.interruptWaiting(null);
+      return;
+    }
     const execution = new RunExecution(this.project, runId, {
       ...this.options,
       onEvents: (events) => this.options.emit({ type: 'run-events', runId, events }),
@@ -80,19 +79,42 @@ export class RunQueue {
     // Leaves the line only now: whoever hears of the change must find the run active.
     this.current = execution;
     this.waiting.shift();
-    void execution.done.then((unrecorded) => {
-      this.current = null;
-      const run = findRun(this.project.db, runId);
-      if (run) this.options.emit({ type: 'run-changed', run: unrecorded ? { ...run, status: 'failed', error: unrecorded } : run });
-      this.advance();
-    });
+    void execution.done.then((unrecorded) => this.conclude(runId, unrecorded));
   }
 
-  private change(runId: string, change: RunChange): RunRecord {
+  /** With an end that could not be recorded (disk full), the runs behind would fare no better: they wait to be resumed. */
+  private conclude(runId: string, unrecorded: ErrorInfo | null): void {
+    this.current = null;
+    if (unrecorded) {
+      this.tryChange(runId, { status: 'failed', error: unrecorded, finishedAt: Date.now() });
+      this.interruptWaiting(unrecorded);
+      return;
+    }
+    this.tryChange(runId, {});
+    this.advance();
+  }
+
+  private interruptWaiting(error: ErrorInfo | null): void {
+    const runIds = this.waiting;
+    this.waiting = [];
+    for (const runId of runIds) this.tryChange(runId, { status: 'interrupted', error });
+  }
+
+  /** Records a change where that is possible, and announces it in any case. False when it could not be recorded. */
+  private tryChange(runId: string, change: RunChange): boolean {
+    try {
+      this.change(runId, change);
+      return true;
+    } catch (error) {
+      const run = findRun(this.project.db, runId);
+      if (run) this.options.emit({ type: 'run-changed', run: { ...run, error: toErrorInfo(error), ...change } });
+      return false;
+    }
+  }
+
+  private change(runId: string, change: RunChange): void {
     updateRun(this.project.db, runId, change);
     const run = findRun(this.project.db, runId);
-    if (!run) throw new RoundoffError('not-found', `There is no run ${runId} in this project.`, 'Reload the list of runs.');
-    this.options.emit({ type: 'run-changed', run });
-    return run;
+    if (run) this.options.emit({ type: 'run-changed', run });
   }
 }

@@ -10,7 +10,7 @@ import type { StudyComparison } from '#contract/comparison.ts';
 import { RoundoffError } from '#contract/errors.ts';
 import { canonicalJson } from '#contract/protocol.ts';
 import { parseStudySpec, type StudySpec } from '#contract/recipe.ts';
-import { finalRunStatuses, type HostEvent, type RunRecord, type RunSnapshot, type StudyPlan, type StudyRecord } from '#contract/records.ts';
+import type { HostEvent, RunRecord, RunSnapshot, StudyPlan, StudyRecord } from '#contract/records.ts';
 import { protocolHash } from '../engine/benchmarks/protocol-hash.ts';
 import type { Project } from '../project/project.ts';
 import { listArtifacts } from '../project/repositories/artifacts.ts';
@@ -110,7 +110,7 @@ export class RunService {
 
   cancel(id: string): RunRecord {
     this.run(id);
-    this.queue.requestCancel(id);
+    this.queue.cancel(id);
     return this.run(id);
   }
 
@@ -118,7 +118,7 @@ export class RunService {
   resume(id: string): RunRecord {
     this.requireWritable();
     const run = this.run(id);
-    if (run.status === 'finished' || !finalRunStatuses.includes(run.status))
+    if (run.status === 'finished' || this.queue.isActive(id))
       throw new RoundoffError(
         'bad-input',
         `Run "${run.name}" is ${run.status}.`,
@@ -135,7 +135,8 @@ export class RunService {
     this.requireWritable();
     this.study(id);
     const runs = listRuns(this.project.db, id);
-    for (const run of runs.toReversed()) await this.queue.cancel(run.id);
+    for (const run of runs.toReversed()) this.queue.cancel(run.id);
+    for (const run of runs) await this.queue.settled(run.id);
     this.project.db.transaction(() => {
       deleteStudy(this.project.db, id);
       deleteUnusedRecipes(this.project.db);
