@@ -57,7 +57,8 @@ const tensors = new Map<number, CachedTensor[]>();
 let tensorCount = 0;
 let boundBuffer: ArrayBuffer | undefined;
 let heapAddress = 0n;
-let scratch = { offset: 0, sizeBytes: 0 };
+/** Padded operands: of a single row, and of a single column. A 1 × 1 product uses both. */
+const scratch = { row: { offset: 0, sizeBytes: 0 }, column: { offset: 0, sizeBytes: 0 } };
 const outputs = new BigUint64Array(1);
 
 export function gemm(product: Gemm): void {
@@ -70,6 +71,10 @@ export function gemm(product: Gemm): void {
   }
   if (m === 1) {
     singleRow(product);
+    return;
+  }
+  if (n === 1) {
+    singleColumn(product);
     return;
   }
   const session = plainSession(transA, transB, accumulate, threadsFor(m, n, k));
@@ -99,9 +104,8 @@ export function batchedGemm(product: BatchedGemm): void {
 /** One row runs as two, because MLAS has a path of its own, with other rounding, for a single one. */
 function singleRow(product: Gemm): void {
   const { a, c, n, k, accumulate } = product;
-  const neededBytes = 4 * 2 * (k + n);
-  if (scratch.sizeBytes < neededBytes) growScratch(neededBytes);
-  const rows = floatsAt(scratch.offset, 2 * (k + n));
+  const offset = scratchFor('row', 8 * (k + n));
+  const rows = floatsAt(offset, 2 * (k + n));
   const row = floatsAt(a, k);
   const result = floatsAt(c, n);
   if (product.transA) for (let i = 0; i < k; i++) rows[2 * i] = rows[2 * i + 1] = row[i]!;
@@ -113,13 +117,36 @@ function singleRow(product: Gemm): void {
     rows.set(result, 2 * k);
     rows.set(result, 2 * k + n);
   }
-  gemm({ ...product, m: 2, a: scratch.offset, c: scratch.offset + 8 * k });
-  result.set(rows.subarray(2 * k, 2 * k + n));
+  gemm({ ...product, m: 2, a: offset, c: offset + 8 * k });
+  const padded = floatsAt(offset + 8 * k, n);
+  floatsAt(c, n).set(padded);
 }
 
-function growScratch(sizeBytes: number): void {
-  if (scratch.offset !== 0) release(scratch.offset);
-  scratch = { offset: allocate(sizeBytes), sizeBytes };
+/** One column runs as two, for the same reason. */
+function singleColumn(product: Gemm): void {
+  const { b, c, m, k, accumulate } = product;
+  const offset = scratchFor('column', 8 * (k + m));
+  const columns = floatsAt(offset, 2 * (k + m));
+  const column = floatsAt(b, k);
+  const result = floatsAt(c, m);
+  for (let i = 0; i < k; i++) {
+    columns[product.transB ? i : 2 * i] = column[i]!;
+    columns[product.transB ? k + i : 2 * i + 1] = column[i]!;
+  }
+  if (accumulate) for (let i = 0; i < m; i++) columns[2 * k + 2 * i] = columns[2 * k + 2 * i + 1] = result[i]!;
+  gemm({ ...product, n: 2, b: offset, c: offset + 8 * k });
+  const padded = floatsAt(offset + 8 * k, 2 * m);
+  const target = floatsAt(c, m);
+  for (let i = 0; i < m; i++) target[i] = padded[2 * i]!;
+}
+
+function scratchFor(purpose: keyof typeof scratch, sizeBytes: number): number {
+  const current = scratch[purpose];
+  if (current.sizeBytes < sizeBytes) {
+    if (current.offset !== 0) release(current.offset);
+    scratch[purpose] = { offset: allocate(sizeBytes), sizeBytes };
+  }
+  return scratch[purpose].offset;
 }
 
 /**
@@ -203,7 +230,8 @@ function bindHeap(): void {
   if (address !== heapAddress) {
     dropTensors();
     heapAddress = address;
-    scratch = { offset: 0, sizeBytes: 0 };
+    scratch.row = { offset: 0, sizeBytes: 0 };
+    scratch.column = { offset: 0, sizeBytes: 0 };
   }
   boundBuffer = buffer;
 }

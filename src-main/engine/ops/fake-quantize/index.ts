@@ -57,18 +57,23 @@ export function gridParameters(weight: tf.Tensor2D, grid: Grid): GridParameters 
 export function fakeQuantize(weight: tf.Tensor2D, grid: Grid, options: { parameters?: GridParameters } = {}): tf.Tensor2D {
   groupsOf(weight, grid);
   const [lowest, highest] = codeRange(grid);
-  if (hasKernel('FakeQuantize')) {
-    return tf.tidy(() => {
-      const parameters = options.parameters ?? gridParameters(weight, grid);
-      return runKernel('FakeQuantize', { weight, ...parameters }, { lowest, highest })[0] as tf.Tensor2D;
-    });
-  }
+  const onKernel = hasKernel('FakeQuantize');
   const op = tf.customGrad((...inputs: (tf.Tensor | tf.GradSaveFunc)[]) => {
     const [w, save] = inputs as [tf.Tensor2D, tf.GradSaveFunc];
     const { scale, zeroPoint } = options.parameters ?? gridParameters(w, grid);
-    const { value, inside } = fakeQuantizeReference(w, scale, zeroPoint, [lowest, highest]);
-    save([inside]);
-    return { value, gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => tf.mul(dy, saved[0]!) };
+    if (!onKernel) {
+      const { value, inside } = fakeQuantizeReference(w, scale, zeroPoint, [lowest, highest]);
+      save([inside]);
+      return { value, gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => tf.mul(dy, saved[0]!) };
+    }
+    const value = runKernel('FakeQuantize', { weight: w, scale, zeroPoint }, { lowest, highest })[0]!;
+    save([w, scale, zeroPoint]);
+    const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]) => {
+      const [savedWeight, savedScale, savedZero] = saved as [tf.Tensor, tf.Tensor, tf.Tensor];
+      const tensors = { weight: savedWeight, scale: savedScale, zeroPoint: savedZero, dy };
+      return runKernel('FakeQuantizeGrad', tensors, { lowest, highest })[0]!;
+    };
+    return { value, gradFunc };
   });
   return op(weight) as tf.Tensor2D;
 }

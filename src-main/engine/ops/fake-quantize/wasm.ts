@@ -1,7 +1,7 @@
 /** Fake quantization on the wasm backend; the gradient's mask is recomputed instead of kept. */
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
 import { kernels } from '../../backends/wasm/kernel-module.ts';
-import { firstGradient, pointers, registerWasmKernel, runKernel, sizeOf } from '../kernel.ts';
+import { pointers, registerWasmKernel, sizeOf } from '../kernel.ts';
 
 type Inputs = Record<'weight' | 'scale' | 'zeroPoint' | 'dy', tf.TensorInfo>;
 
@@ -21,18 +21,4 @@ registerWasmKernel('FakeQuantizeGrad', ({ inputs, attributes, output }) => {
   const groups = sizeOf(scale);
   kernels().fakeQuantizeBackward(...pointers(weight, scale, zeroPoint, dy, dWeight), groups, sizeOf(weight) / groups, lowest, highest);
   return [dWeight];
-});
-
-tf.registerGradient({
-  kernelName: 'FakeQuantize',
-  inputsToSave: ['weight', 'scale', 'zeroPoint'],
-  gradFunc: (dys, saved, attributes) => {
-    const [weight, scale, zeroPoint] = saved as [tf.Tensor, tf.Tensor, tf.Tensor];
-    const inputs = { weight, scale, zeroPoint, dy: firstGradient(dys) };
-    return {
-      weight: () => runKernel('FakeQuantizeGrad', inputs, { lowest: attributes.lowest, highest: attributes.highest })[0]!,
-      scale: () => tf.zerosLike(scale),
-      zeroPoint: () => tf.zerosLike(zeroPoint),
-    };
-  },
 });
