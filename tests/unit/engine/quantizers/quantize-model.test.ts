@@ -11,6 +11,7 @@ import { PackedLinearOp } from '../../../../src-main/engine/model/linear-op.ts';
 import { loadModel } from '../../../../src-main/engine/model/load.ts';
 import { ModelTokenizer } from '../../../../src-main/engine/model/tokenizer.ts';
 import { decodeCode, encodeWeight } from '../../../../src-main/engine/observers/grid.ts';
+import { fakeQuantize } from '../../../../src-main/engine/ops/fake-quantize/index.ts';
 import { solveGptq } from '../../../../src-main/engine/quantizers/gptq.ts';
 import { factorHessian } from '../../../../src-main/engine/quantizers/gptq-factor.ts';
 import { type QuantizeOptions, quantizeModel } from '../../../../src-main/engine/quantizers/quantize-model.ts';
@@ -224,6 +225,20 @@ describe('GPTQ of a model', () => {
         return decodeCode(encodeWeight(latent, scale, zero, 7), scale, zero);
       });
       expect(rounded).toEqual(dequantizeLinear(linear));
+    }
+  });
+
+  it.each(['W3G16', 'W2G8:sym'])('starts training with quantization in the loop (%s) where GPTQ ended, bit for bit', async (scheme) => {
+    const { packed, latents } = await quantized('qwen3-tied', gptq(scheme), { samples, keepLatents: true });
+    for (const [module, linear] of packed) {
+      const { bits, groupSize, outFeatures, inFeatures, symmetric } = linear;
+      const groups: [number, number] = [outFeatures, inFeatures / groupSize];
+      const restored = tf.tidy(() => {
+        const parameters = { scale: tf.tensor2d(linear.scales, groups), zeroPoint: tf.tensor2d(Float32Array.from(linear.zeros), groups) };
+        const weight = tf.tensor2d(latents!.get(module)!, [outFeatures, inFeatures]);
+        return fakeQuantize(weight, { bits, form: symmetric ? 'shifted' : 'asymmetric', groupSize }, { parameters }).dataSync<'float32'>();
+      });
+      expect(largest(restored, dequantizeLinear(linear)), module).toBe(0);
     }
   });
 
