@@ -42,6 +42,7 @@ const threads = Math.max(1, Math.min(16, availableParallelism()));
 const smallestKStep = 128;
 const narrowSlice = 80;
 const maxCachedTensors = 4096;
+const operandsPerCall = 3;
 
 interface CachedTensor {
   batch: number;
@@ -202,10 +203,6 @@ function tensor(offset: number, rows: number, columns: number, batch = 0): Nativ
   let here = tensors.get(offset);
   const known = here?.find((cached) => cached.rows === rows && cached.columns === columns && cached.batch === batch);
   if (known) return known.pointer;
-  if (tensorCount >= maxCachedTensors) {
-    dropTensors();
-    here = undefined;
-  }
   if (!here) {
     here = [];
     tensors.set(offset, here);
@@ -220,7 +217,7 @@ function tensor(offset: number, rows: number, columns: number, batch = 0): Nativ
 /** Finds the heap's address anew after it grew or the backend was created again. V8 grows a memory in place, so this rarely drops anything. */
 function bindHeap(): void {
   // Before the operands of a call are looked up, because dropping frees the ones already found.
-  if (tensors.size >= maxCachedTensors) dropTensors();
+  if (tensorCount + operandsPerCall > maxCachedTensors) dropTensors();
   const buffer = heapBuffer();
   if (buffer === boundBuffer) return;
   const runtime = onnxRuntime();
