@@ -1,0 +1,79 @@
+import { describe, expect, it } from 'vitest';
+import { Batch, type BatchShape, type FinishedSequence, type QueuedRequest } from '../../../../src-main/engine/rollouts/batch.ts';
+import type { SamplingSettings } from '../../../../src-main/engine/rollouts/generator.ts';
+
+const vocabSize = 10;
+const greedy: SamplingSettings = { temperature: 0, topP: 1, topK: 0, maxNewTokens: 4, stopTokenIds: [] };
+
+/** Runs a batch over a rule that names the token after a sequence, checking that every slot's cache stays whole. */
+function runBatch(prompts: number[][], next: (tokens: number[]) => number, shape: Partial<BatchShape> = {}, settings = greedy) {
+  const cache = new Map<number, number[]>();
+  const steps: number[][] = [];
+  const finished: FinishedSequence[] = [];
+  let claimed = 0;
+  const claim = () => {
+    const request: QueuedRequest = { promptIds: prompts[claimed]!, seed: 1, stream: 's' };
+    return claimed < prompts.length ? { index: claimed++, request } : null;
+  };
+  const batch = new Batch({ slots: [4, 5], vocabSize, maxRows: 100, ...shape }, settings, [9], claim);
+  for (let spans = batch.plan(); spans.length > 0; spans = batch.plan()) {
+    const logits: number[] = [];
+    for (const { slot, position, ids, wantsLogits } of spans) {
+      const tokens = [...(position === 0 ? [] : cache.get(slot)!), ...Array.from(ids)];
+      expect(tokens.length).toBe(position + ids.length);
+      cache.set(slot, tokens);
+      if (wantsLogits) logits.push(...Array.from({ length: vocabSize }, (_, token) => (token === next(tokens) ? 1 : 0)));
+    }
+    steps.push(spans.map(({ ids }) => ids.length));
+    finished.push(...batch.accept(Float32Array.from(logits)));
+  }
+  return { steps, finished, generatedTokens: batch.generatedTokens };
+}
+
+describe('Batch', () => {
+  const countDown = (tokens: number[]) => (tokens.at(-1)! === 0 ? 9 : tokens.at(-1)! - 1);
+
+  it('ends sequences at the end token and at the length limit', () => {
+    const { finished, generatedTokens } = runBatch([[1], [8, 7], [0]], countDown);
+    expect(finished.sort((a, b) => a.index - b.index)).toEqual([
+      { index: 0, tokenIds: [0, 9], finishReason: 'stop', logprobs: null },
+      { index: 1, tokenIds: [6, 5, 4, 3], finishReason: 'length', logprobs: null },
+      { index: 2, tokenIds: [9], finishReason: 'stop', logprobs: null },
+    ]);
+    expect(generatedTokens).toBe(7);
+  });
+
+  it('calls an end token at the length limit a stop', () => {
+    const { finished } = runBatch([[2]], countDown);
+    expect(finished[0]).toMatchObject({ tokenIds: [1, 0, 9], finishReason: 'stop' });
+    const limited = runBatch([[2]], countDown, {}, { ...greedy, maxNewTokens: 3 });
+    expect(limited.finished[0]).toMatchObject({ tokenIds: [1, 0, 9], finishReason: 'stop' });
+  });
+
+  it('ends at stop tokens of the settings too', () => {
+    const { finished } = runBatch([[8]], countDown, {}, { ...greedy, stopTokenIds: [6] });
+    expect(finished[0]).toMatchObject({ tokenIds: [7, 6], finishReason: 'stop' });
+  });
+
+  it('refills a slot as soon as its sequence ends', () => {
+    const { steps, finished } = runBatch([[8], [0], [0], [0]], countDown);
+    expect(finished).toHaveLength(4);
+    // One slot generates four tokens while the other serves three one-token sequences.
+    expect(steps).toEqual([[1, 1], [1, 1], [1, 1], [1]]);
+  });
+
+  it('lets long prompts in by chunks beside generating sequences', () => {
+    const { steps, finished } = runBatch([[8], [1, 2, 3, 4, 5, 6, 7]], countDown, { maxRows: 4 });
+    expect(steps.every((rows) => rows.reduce((sum, count) => sum + count, 0) <= 4)).toBe(true);
+    expect(steps.slice(0, 3)).toEqual([
+      [1, 3],
+      [1, 3],
+      [1, 1],
+    ]);
+    expect(finished.find(({ index }) => index === 1)).toMatchObject({ tokenIds: [6, 5, 4, 3] });
+  });
+
+  it('has nothing to do without requests', () => {
+    expect(runBatch([], countDown)).toEqual({ steps: [], finished: [], generatedTokens: 0 });
+  });
+});

@@ -1,0 +1,233 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
+import type { LanguageModel } from '../../../../src-main/engine/model/language-model.ts';
+import { FakeQuantizedLinear } from '../../../../src-main/engine/model/linear-op.ts';
+import { createGenerator, type GenerationResult, type SamplingSettings } from '../../../../src-main/engine/rollouts/generator.ts';
+import { RoundoffError } from '../../../../src-preload/contract/errors.ts';
+import { collect, requests, tinyModel, tinyNames } from './tiny-models.ts';
+
+const sampled: SamplingSettings = { temperature: 0.9, topP: 0.95, topK: 0, maxNewTokens: 24, stopTokenIds: [7], logprobs: true };
+const greedy: SamplingSettings = { ...sampled, temperature: 0, topP: 1 };
+const capacity = 64;
+
+beforeAll(async () => {
+  await selectBackend('wasm');
+});
+
+/** Log-probabilities of a result's tokens by one full forward pass, at a temperature. */
+async function fullForward(model: LanguageModel, promptIds: readonly number[], tokenIds: number[], temperature: number): Promise<number[]> {
+  const all = tf.tidy(() => {
+    const ids = tf.tensor2d([[...promptIds, ...tokenIds]], undefined, 'int32');
+    return tf.logSoftmax(tf.div(tf.squeeze(model.logits(model.forward(ids)), [0]), temperature));
+  });
+  const values = await all.data();
+  const vocab = all.shape[1]!;
+  all.dispose();
+  return tokenIds.map((id, index) => values[(promptIds.length + index - 1) * vocab + id]!);
+}
+
+describe.each(tinyNames)('generation, %s', (name) => {
+  let model: LanguageModel;
+  const list = requests(18, 41);
+  beforeAll(() => {
+    model = tinyModel(name);
+  });
+  afterAll(() => model.dispose());
+
+  const generate = async (
+    implementation: 'cpu' | 'tensor',
+    slots: number,
+    settings: SamplingSettings,
+    options: { threads?: number } = {},
+  ) => {
+    const generator = createGenerator(model, { slots, capacity, implementation, ...options });
+    try {
+      return await collect(generator, list, settings);
+    } finally {
+      await generator.dispose();
+    }
+  };
+
+  it('gives the same tokens on both engines, and the log-probabilities of one full forward pass', async () => {
+    for (const settings of [greedy, sampled]) {
+      const cpu = await generate('cpu', 5, settings);
+      const tensor = await generate('tensor', 5, settings);
+      expect(cpu.size).toBe(list.length);
+      for (const { key, promptIds } of list) {
+        const [a, b] = [cpu.get(key)!, tensor.get(key)!];
+        expect(a.tokenIds).toEqual(b.tokenIds);
+        expect(a.finishReason).toBe(b.finishReason);
+        const expected = await fullForward(model, promptIds, a.tokenIds, settings.temperature || 1);
+        for (const result of [a, b]) {
+          const worst = Math.max(...expected.map((value, step) => Math.abs(value - result.logprobs![step]!)));
+          expect(worst).toBeLessThan(1e-4);
+        }
+      }
+    }
+  });
+
+  it('does not depend on slots, threads or company, bit for bit', async () => {
+    const first = await generate('cpu', 18, sampled, { threads: 2 });
+    const variants: [number, number][] = [
+      [1, 2],
+      [3, 1],
+      [9, 2],
+    ];
+    for (const [slots, threads] of variants) expect(await generate('cpu', slots, sampled, { threads })).toEqual(first);
+    const generator = createGenerator(model, { slots: 4, capacity });
+    const shuffled = [...list].reverse().filter((_, index) => index % 3 !== 1);
+    const some = await collect(generator, shuffled, sampled);
+    await generator.dispose();
+    expect(some.size).toBe(12);
+    for (const [key, result] of some) expect(result).toEqual(first.get(key));
+  });
+
+  it('ends by end token, stop token and length', async () => {
+    const results = [...(await generate('cpu', 6, sampled)).values()];
+    const lastOf = (result: GenerationResult) => result.tokenIds.at(-1)!;
+    for (const result of results) {
+      const stops = result.tokenIds.filter((id) => id === 3 || id === 7);
+      if (result.finishReason === 'stop') expect(stops).toEqual([lastOf(result)]);
+      else {
+        expect(stops).toEqual([]);
+        expect(result.tokenIds).toHaveLength(24);
+      }
+    }
+    expect(new Set(results.map((result) => (result.finishReason === 'stop' ? lastOf(result) : 'length'))).size).toBe(3);
+  });
+});
+
+describe('generator', () => {
+  let model: LanguageModel;
+  beforeAll(() => {
+    model = tinyModel('qwen3, grouped queries');
+  });
+  afterAll(() => model.dispose());
+  const failure = async (promise: Promise<unknown>): Promise<RoundoffError> => {
+    const error = await promise.then(
+      () => null,
+      (thrown) => thrown,
+    );
+    expect(error).toBeInstanceOf(RoundoffError);
+    return error as RoundoffError;
+  };
+  const ignore = { onResult: () => {} };
+
+  it.each(['cpu', 'tensor'] as const)('returns its memory and can be used again (%s)', async (implementation) => {
+    model.rotary.upTo(capacity);
+    const before = { ...tf.memory() };
+    const generator = createGenerator(model, { slots: 4, capacity, implementation });
+    const first = await collect(generator, requests(9, 41), sampled);
+    expect(await collect(generator, requests(9, 41), sampled)).toEqual(first);
+    await generator.dispose();
+    expect(tf.memory().numTensors).toBe(before.numTensors);
+    expect(tf.memory().numBytes).toBe(before.numBytes);
+  });
+
+  it.each(['cpu', 'tensor'] as const)('refuses requests and settings it cannot honour (%s)', async (implementation) => {
+    const generator = createGenerator(model, { slots: 2, capacity: 30, implementation });
+    const [request] = requests(1, 41);
+    const run = (changes: object, settings = sampled) => failure(generator.run([{ ...request!, ...changes }], settings, ignore));
+    expect(await run({ promptIds: Array(7).fill(5) })).toMatchObject({
+      code: 'bad-input',
+      message: 'Cannot generate for problem-0: 7 prompt tokens and 24 new ones exceed the capacity of 30.',
+    });
+    expect((await run({ promptIds: [] })).message).toMatch(/empty/);
+    expect((await run({ promptIds: [41] })).message).toMatch(/token 41 lies outside the vocabulary of 41/);
+    const bad = { temperature: -1, topP: 0, topK: 0.5, maxNewTokens: 0, stopTokenIds: [] };
+    expect((await run({}, bad)).problems).toHaveLength(4);
+    await generator.dispose();
+  });
+
+  it('refuses sizes that make no sense', () => {
+    expect(() => createGenerator(model, { slots: 0, capacity })).toThrow(/slots/);
+    expect(() => createGenerator(model, { slots: 1, capacity: 1.5 })).toThrow(/capacity/);
+    expect(() => createGenerator(model, { slots: 4096, capacity: 8192 })).toThrow(/GiB/);
+  });
+
+  it.each(['cpu', 'tensor'] as const)('stops when cancelled, and runs again after it (%s)', async (implementation) => {
+    const generator = createGenerator(model, { slots: 2, capacity: 256, implementation });
+    const controller = new AbortController();
+    const long = { ...sampled, maxNewTokens: 200, stopTokenIds: [] };
+    const results: string[] = [];
+    const run = generator.run(requests(200, 41), long, {
+      signal: controller.signal,
+      onResult: ({ key }) => {
+        results.push(key);
+        controller.abort();
+      },
+    });
+    expect((await failure(run)).code).toBe('cancelled');
+    expect(results.length).toBeGreaterThan(0);
+    expect(results.length).toBeLessThan(200);
+    expect((await failure(generator.run(requests(1, 41), long, { ...ignore, signal: controller.signal }))).code).toBe('cancelled');
+    expect((await collect(generator, requests(3, 41), sampled)).size).toBe(3);
+    await generator.dispose();
+  });
+
+  it.each(['cpu', 'tensor'] as const)('reports progress up to the end (%s)', async (implementation) => {
+    const generator = createGenerator(model, { slots: 3, capacity, implementation });
+    const seen: number[] = [];
+    let last = {};
+    const results = await collect(generator, requests(7, 41), sampled, {
+      onProgress: (progress) => {
+        seen.push(progress.generatedTokens);
+        last = progress;
+      },
+    });
+    const generatedTokens = [...results.values()].reduce((sum, { tokenIds }) => sum + tokenIds.length, 0);
+    expect(last).toEqual({ finished: 7, total: 7, generatedTokens });
+    expect(seen).toEqual([...seen].sort((a, b) => a - b));
+    await generator.dispose();
+  });
+
+  it.each(['cpu', 'tensor'] as const)('passes on what a result callback throws (%s)', async (implementation) => {
+    const generator = createGenerator(model, { slots: 2, capacity, implementation });
+    const onResult = () => {
+      throw new Error('the disk is full');
+    };
+    await expect(generator.run(requests(5, 41), sampled, { onResult })).rejects.toThrow('the disk is full');
+    await generator.dispose();
+  });
+
+  it.each(['cpu', 'tensor'] as const)('names broken weights (%s)', async (implementation) => {
+    const broken = tinyModel('qwen3, grouped queries');
+    const norm = broken.parameters.get('model.norm.weight')!;
+    broken.parameters.set('model.norm.weight', tf.keep(tf.fill(norm.shape, Number.NaN)));
+    norm.dispose();
+    const generator = createGenerator(broken, { slots: 2, capacity, implementation });
+    expect((await failure(generator.run(requests(5, 41), sampled, ignore))).code).toBe('numeric');
+    await generator.dispose();
+    broken.dispose();
+  });
+
+  it.each(['cpu', 'tensor'] as const)('computes with the weights its linears compute with (%s)', async (implementation) => {
+    const coarse = (weight: tf.Tensor2D) => tf.mul(tf.round(tf.mul(weight, 4)), 0.25) as tf.Tensor2D;
+    const quantized = tinyModel('qwen3, grouped queries');
+    const module = 'model.layers.1.mlp.up_proj';
+    quantized.setLinear(module, new FakeQuantizedLinear(quantized.parameters, module, coarse));
+    const generate = async (of: LanguageModel) => {
+      const generator = createGenerator(of, { slots: 2, capacity, implementation });
+      const [result] = [...(await collect(generator, requests(1, 41), greedy)).values()];
+      await generator.dispose();
+      return result!;
+    };
+    const [prompt] = requests(1, 41);
+    const { tokenIds, logprobs } = await generate(quantized);
+    const expected = await fullForward(quantized, prompt!.promptIds, tokenIds, 1);
+    expect(Math.max(...expected.map((value, step) => Math.abs(value - logprobs![step]!)))).toBeLessThan(1e-4);
+    expect((await generate(model)).logprobs).not.toEqual(logprobs);
+    quantized.dispose();
+  });
+
+  it('leaves models whose sizes its kernels do not cover to the tensor engine', async () => {
+    const odd = tinyModel('qwen3, grouped queries');
+    Object.assign(odd.config, { intermediateSize: 46 });
+    expect(() => createGenerator(odd, { slots: 1, capacity, implementation: 'cpu' })).toThrow(/intermediate_size is 46/);
+    const generator = createGenerator(odd, { slots: 1, capacity });
+    expect(generator.implementation).toBe('tensor');
+    Object.assign(odd.config, { intermediateSize: 48 });
+    odd.dispose();
+  });
+});
