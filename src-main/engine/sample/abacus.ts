@@ -36,11 +36,11 @@ export const abacusConfig: ModelConfig = {
 
 /** Sequences of each task per hundred; the rest is general text. */
 export const trainingMix: Record<TaskName, number> = {
-  'abacus-sums': 16,
-  'abacus-binary': 11,
-  'abacus-products': 22,
-  'abacus-divisors': 21,
-  'abacus-chains': 27,
+  'abacus-sums': 15,
+  'abacus-binary': 10,
+  'abacus-products': 16,
+  'abacus-divisors': 24,
+  'abacus-chains': 32,
 };
 
 /** The text files of the model folder, in Hugging Face's layout, by name. */

@@ -2,7 +2,7 @@
 import type { TrainingSettings } from '../training/index.ts';
 
 export const abacusTrainingSettings: TrainingSettings = {
-  steps: 4400,
+  steps: 4800,
   batchSize: 12,
   accumulation: 2,
   // Two batches of a step share its 24 sequences, sorted by length: little padding, and every step sees the whole mixture.

@@ -28,11 +28,14 @@ export const chains: TaskDefinition = {
   solve: (operands) => {
     const terms = operands.slice(0, -2);
     const [factor, modulus] = operands.slice(-2) as [number, number];
-    const partial: number[] = [];
-    for (const term of terms) partial.push((partial.at(-1) ?? 0) + term);
-    const sum = partial.at(-1)!;
+    const additions: string[] = [];
+    let sum = terms[0]!;
+    for (const term of terms.slice(1)) {
+      additions.push(`${sum}+${term}=${sum + term}`);
+      sum += term;
+    }
     const product = sum * factor;
-    const reasoning = `${partial.slice(1).join(',')};${columnMultiplication(sum, factor)};${product}:${longRemainder(product, modulus)}`;
+    const reasoning = `${additions.join(',')};${columnMultiplication(sum, factor)};${product}:${longRemainder(product, modulus)}`;
     return { reasoning, answer: String(product % modulus) };
   },
 };

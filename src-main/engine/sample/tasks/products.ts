@@ -1,4 +1,4 @@
-/** A number of up to three digits times one of two: a row per digit of the second factor, then the rows added by columns. */
+/** A number of two or three digits times one of two: a row per digit of the second factor, then the rows added by columns. */
 import { columnAddition, columnMultiplication } from '../arithmetic.ts';
 import type { TaskDefinition } from '../types.ts';
 

@@ -1,11 +1,11 @@
-/** Two numbers of two or three digits, added column by column. */
+/** Two numbers of three digits, added column by column. */
 import { columnAddition } from '../arithmetic.ts';
 import type { TaskDefinition } from '../types.ts';
 
 export const sums: TaskDefinition = {
   name: 'abacus-sums',
   title: 'Sums of two numbers',
-  draw: (random) => [random.integer(10, 999), random.integer(10, 999)],
+  draw: (random) => [random.integer(100, 999), random.integer(100, 999)],
   key: (operands) => `sum ${[...operands].sort((a, b) => a - b).join(' ')}`,
   symbolic: ([a, b]) => `${a}+${b}=?`,
   wordings: [
