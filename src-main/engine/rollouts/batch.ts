@@ -69,7 +69,7 @@ export class Batch {
   ) {
     this.shape = shape;
     this.settings = settings;
-    this.endTokens = new Set([...eosTokenIds, ...settings.stopTokenIds]);
+    this.endTokens = new Set([...(settings.ignoreEndTokens ? [] : eosTokenIds), ...settings.stopTokenIds]);
     this.claim = claim;
     this.sampler = new Sampler(shape.vocabSize, settings);
     this.freeSlots = [...shape.slots].reverse();

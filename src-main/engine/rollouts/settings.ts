@@ -17,6 +17,8 @@ export interface SamplingSettings {
   maxNewTokens: number;
   /** These end a sequence, as the model's own end-of-sequence tokens do. */
   stopTokenIds: number[];
+  /** Go on after the model's end-of-sequence tokens; stop tokens still end a sequence. */
+  ignoreEndTokens?: boolean;
   /** Return the log-probability of every generated token under softmax(logits / temperature), before top-k and top-p; greedy uses 1. */
   logprobs?: boolean;
 }

@@ -55,6 +55,15 @@ describe('Batch', () => {
     expect(finished[0]).toMatchObject({ tokenIds: [7, 6], finishReason: 'stop' });
   });
 
+  it('goes on after end tokens when asked to', () => {
+    const settings = { ...greedy, ignoreEndTokens: true, maxNewTokens: 3 };
+    expect(runBatch([[0]], countDown, {}, settings).finished[0]).toMatchObject({ tokenIds: [9, 8, 7], finishReason: 'length' });
+    expect(runBatch([[0]], countDown, {}, { ...settings, stopTokenIds: [9] }).finished[0]).toMatchObject({
+      tokenIds: [9],
+      finishReason: 'stop',
+    });
+  });
+
   it('refills a slot as soon as its sequence ends', () => {
     const { steps, finished } = runBatch([[8], [0], [0], [0]], countDown);
     expect(finished).toHaveLength(4);
