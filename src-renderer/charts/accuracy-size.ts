@@ -14,6 +14,9 @@ export interface AccuracySizeOptions {
   benchmark: string | null;
 }
 
+/** A dashed line, as the baseline is drawn. */
+const dashIcon = 'path://M0,9h7v2h-7z M10,9h7v2h-7z M20,9h7v2h-7z';
+
 interface Point {
   x: number;
   accuracy: Interval;
@@ -46,7 +49,7 @@ export function accuracySizeOption(rows: readonly ComparisonRow[], theme: ChartT
       left: 8,
       itemGap: 18,
       textStyle: { color: theme.text, fontFamily: theme.font },
-      data: methods.map(methodName),
+      data: [...methods.map(methodName), ...(baseline ? [{ name: baselineName(baseline), icon: dashIcon }] : [])],
     },
     xAxis: {
       type: 'value',
@@ -100,7 +103,7 @@ function methodSeries(method: string, points: Point[], place: { theme: ChartThem
       symbolSize: 10,
       symbolOffset: [shift, 0],
       color,
-      lineStyle: { width: 1.5, opacity: 0.6, type: index % 2 === 0 ? 'solid' : 'dashed' },
+      lineStyle: { width: 1.5, opacity: 0.6, type: 'solid' },
       z: 6,
       label: {
         show: sorted.length <= 16,
@@ -121,17 +124,22 @@ function methodSeries(method: string, points: Point[], place: { theme: ChartThem
   ];
 }
 
+const baselineName = (baseline: Interval) => `Baseline ${formatPercent(baseline.value)}`;
+
 function baselineLevel(baseline: Interval, theme: ChartTheme): SeriesOption {
   const color = theme.methods['none'] ?? theme.text;
   return {
     type: 'line',
-    name: 'Baseline',
+    name: baselineName(baseline),
     data: [],
+    color,
+    symbol: 'none',
+    lineStyle: { type: 'dashed', width: 1.5 },
     markLine: {
       silent: true,
       symbol: 'none',
       lineStyle: { color, type: 'dashed', width: 1.5 },
-      label: { position: 'insideStartTop', color, fontSize: 11, formatter: `Baseline ${formatPercent(baseline.value)}` },
+      label: { show: false },
       data: [{ yAxis: baseline.value }],
     },
     markArea: { silent: true, itemStyle: { color, opacity: 0.1 }, data: [[{ yAxis: baseline.low }, { yAxis: baseline.high }]] },

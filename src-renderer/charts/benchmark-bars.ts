@@ -1,6 +1,7 @@
 /** Accuracy of every run on every benchmark, as grouped bars with 95 % intervals. */
 import type { BarSeriesOption, EChartsOption } from 'echarts';
 import type { ComparisonRow } from '#contract/comparison.ts';
+import { shortBenchmarkNames } from '../format/benchmarks.ts';
 import { formatPercent, formatRange } from '../format/numbers.ts';
 import { axisStyle, baseOption, type ChartTheme, methodColor } from './chart-theme.ts';
 import { errorBars } from './error-bars.ts';
@@ -15,6 +16,7 @@ export function benchmarkBarsOption(
 ): EChartsOption | null {
   const shown = rows.filter((row) => row.benchmarks.length > 0);
   if (shown.length === 0) return null;
+  const short = shortBenchmarkNames(benchmarks);
   const methods = [...new Set(shown.map((row) => row.method))];
   const bars = shown.map((row): BarSeriesOption => {
     const color = methodColor(theme, row.method, methods.indexOf(row.method));
@@ -51,7 +53,13 @@ export function benchmarkBarsOption(
       pageIconColor: theme.accent,
       pageTextStyle: { color: theme.textSoft },
     },
-    xAxis: { type: 'category', data: [...benchmarks], ...axisStyle(theme), splitLine: { show: false } },
+    xAxis: {
+      type: 'category',
+      data: [...benchmarks],
+      ...axisStyle(theme),
+      splitLine: { show: false },
+      axisLabel: { color: theme.textSoft, interval: 0, hideOverlap: true, formatter: (name: string) => short.get(name) ?? name },
+    },
     yAxis: {
       type: 'value',
       min: 0,

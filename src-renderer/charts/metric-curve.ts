@@ -14,6 +14,23 @@ export function metricFamily(name: string): string {
   return name.split(/[/:[]/, 1)[0]?.trim() ?? name;
 }
 
+/** `tokens-per-second` → Tokens per second. */
+export function metricTitle(family: string): string {
+  const text = family.replace(/[-_]+/g, ' ');
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** What a metric's steps count. */
+function stepName(family: string): string {
+  if (/error$/.test(family)) return 'Linear layers, in order';
+  return /accuracy|tokens/.test(family) ? 'Completions' : 'Steps';
+}
+
+/** What follows the family's name; the whole name where nothing does. */
+function memberName(name: string): string {
+  return name.slice(metricFamily(name).length).replace(/^[/:[\s]+|\]$/g, '') || metricTitle(name);
+}
+
 /** Series of one stage grouped into frames, in order of first appearance. */
 export function groupMetrics(metrics: readonly MetricSeries[]): { stage: number; family: string; series: MetricSeries[] }[] {
   const groups = new Map<string, { stage: number; family: string; series: MetricSeries[] }>();
@@ -40,12 +57,22 @@ export function metricCurveOption(family: string, series: readonly MetricSeries[
       valueFormatter: (value) => (typeof value === 'number' ? format(value) : ''),
     },
     legend: several ? { type: 'scroll', top: 0, left: 4, textStyle: { color: theme.text, fontSize: 11 }, itemWidth: 14 } : { show: false },
-    grid: { left: 56, right: 18, top: several ? 34 : 14, bottom: 28 },
-    xAxis: { type: 'value', minInterval: 1, ...axisStyle(theme), splitLine: { show: false }, min: 'dataMin', max: 'dataMax' },
+    grid: { left: 56, right: 18, top: several ? 34 : 14, bottom: 44 },
+    xAxis: {
+      type: 'value',
+      minInterval: 1,
+      min: 'dataMin',
+      max: 'dataMax',
+      name: stepName(family),
+      nameLocation: 'middle',
+      nameGap: 26,
+      ...axisStyle(theme),
+      splitLine: { show: false },
+    },
     yAxis: {
       type: 'value',
       scale: !share,
-      ...(share ? { min: 0, max: 1 } : {}),
+      ...(share ? { min: 0, max: 1, interval: 0.25 } : {}),
       splitNumber: 4,
       ...axisStyle(theme),
       axisLabel: {
@@ -55,9 +82,10 @@ export function metricCurveOption(family: string, series: readonly MetricSeries[
     },
     series: series.map((item, index) => ({
       type: 'line',
-      name: item.name,
+      name: memberName(item.name),
       data: item.points.map((point) => [point.step, point.value]),
       showSymbol: item.points.length < 30,
+      symbol: 'circle',
       symbolSize: 5,
       sampling: 'lttb',
       lineStyle: { width: 1.75 },

@@ -7,7 +7,13 @@ export function joinPath(folder: string, name: string): string {
 }
 
 export function baseName(path: string): string {
-  return path.split(/[\\/]/).filter(Boolean).at(-1) ?? path;
+  return (
+    path
+      .replace(/^sample:/, '')
+      .split(/[\\/]/)
+      .filter(Boolean)
+      .at(-1) ?? path
+  );
 }
 
 export function parentPath(path: string): string {

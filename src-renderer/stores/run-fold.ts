@@ -64,6 +64,8 @@ function foldStage(stages: StageRecord[], event: RunEvent): StageRecord[] {
   if (event.type === 'stage-finished')
     return replace(event.stage, { status: 'finished', elapsedMs: event.elapsedMs, summary: event.summary });
   if (event.type === 'failed') return stages.map((stage) => (stage.status === 'running' ? { ...stage, status: 'failed' as const } : stage));
+  if (event.type === 'cancelled' || event.type === 'stopped')
+    return stages.map((stage) => (stage.status === 'running' ? { ...stage, status: 'pending' as const } : stage));
   return stages;
 }
 

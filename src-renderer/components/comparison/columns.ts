@@ -1,5 +1,6 @@
-/** Columns of the comparison table: what they show, by what they sort, and short names for benchmarks. Pure. */
+/** Columns of the comparison table: what they show, by what they sort, and how rows sort. Pure. */
 import type { ComparisonRow, Interval } from '#contract/comparison.ts';
+import { shortBenchmarkNames } from '../../format/benchmarks.ts';
 
 export interface ComparisonColumn {
   key: string;
@@ -46,7 +47,7 @@ export function comparisonColumns(benchmarks: readonly string[]): ComparisonColu
       sortBy: (row) => row.drop?.verdict ?? null,
     },
     number('size', 'Size', 'Size of the checkpoint', (row) => row.sizeBytes),
-    number('bits', 'Bits/weight', 'Bits per quantized weight, scales and zero points included', (row) => row.bitsPerWeight),
+    number('bits', 'Bits', 'Bits per quantized weight, scales and zero points included', (row) => row.bitsPerWeight),
     number('time', 'Time', 'Computing time', (row) => row.elapsedMs),
     { key: 'backend', label: 'Backend', title: 'Backend', isNumber: false, sortBy: (row) => row.backend },
     { key: 'notes', label: 'Notes', title: 'Notes', isNumber: false, sortBy: (row) => row.notes.join(' ') || null },
@@ -72,20 +73,6 @@ export function resultOf(row: ComparisonRow, benchmark: string) {
 /** This average minus the baseline's; the recorded drop has the other sign. */
 export function change(row: ComparisonRow): Interval | null {
   return row.drop && { value: -row.drop.value, low: -row.drop.high, high: -row.drop.low };
-}
-
-/** Drops the prefix that all names share up to a separator: `abacus-easy`, `abacus-hard` → `easy`, `hard`. */
-export function shortBenchmarkNames(names: readonly string[]): Map<string, string> {
-  const prefix = names.length > 1 ? sharedPrefix(names) : '';
-  return new Map(names.map((name) => [name, name.slice(prefix.length)]));
-}
-
-function sharedPrefix(names: readonly string[]): string {
-  const first = names[0] ?? '';
-  let length = first.length;
-  for (const name of names) while (!name.startsWith(first.slice(0, length))) length -= 1;
-  const cut = Math.max(first.lastIndexOf('-', length - 1), first.lastIndexOf('/', length - 1)) + 1;
-  return names.some((name) => name.length === cut) ? '' : first.slice(0, cut);
 }
 
 export function isStringList(value: unknown): value is string[] {
