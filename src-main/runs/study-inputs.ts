@@ -10,6 +10,7 @@ import { formatScheme, type QuantizationScheme } from '#contract/scheme.ts';
 import { readModelConfig } from '../engine/model/config.ts';
 import { inspectModel } from '../engine/model/inspect.ts';
 import { groupSizeProblems } from '../engine/quantizers/validation.ts';
+import { getVerifier } from '../engine/verifiers/index.ts';
 import { inspectDataset } from './inspect-dataset.ts';
 import { resolvePath } from './resources.ts';
 
@@ -24,6 +25,7 @@ export interface StudyInputs {
 /** Inspects all files of a study. Never throws for a bad one. */
 export async function inspectStudyInputs(spec: StudySpec, resourcesDir: string): Promise<StudyInputs> {
   const inputs: StudyInputs = { models: new Map(), benchmarks: new Map(), calibrations: new Map(), problems: [] };
+  await collect(inputs, 'protocol', async () => void getVerifier(spec.protocol.verifier));
   for (const model of spec.models) await collect(inputs, model, () => addModel(inputs, model, spec, resourcesDir));
   for (const { path: file } of spec.benchmarks)
     await collect(inputs, file, async () => {

@@ -2,7 +2,8 @@
  * Executes one run: takes the complete request from its port, runs the recipe's stages in order and reports everything as events. The port
  * is a pair of functions, so that tests drive a run in memory; nothing here knows of processes.
  */
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
 import { toErrorInfo } from '#contract/errors.ts';
 import { type Stage, stageTitle } from '#contract/recipe.ts';
 import type { MainToWorker, RunRequest, StageSummary, WorkerToMain } from '#contract/worker.ts';
@@ -52,7 +53,7 @@ export async function serveRun(port: WorkerPort): Promise<void> {
 }
 
 async function runStages(request: RunRequest, events: EventEmitter, signal: AbortSignal): Promise<void> {
-  await mkdir(request.outputDir, { recursive: true });
+  await prepareOutput(request.outputDir);
   const backend = await selectBackend(request.backend);
   const inspection = await inspectModel(request.modelDir, { signal });
   events.emit({
@@ -77,6 +78,13 @@ async function runStages(request: RunRequest, events: EventEmitter, signal: Abor
   } finally {
     context.dispose();
   }
+}
+
+/** What a killed execution had begun to write is of no use. */
+async function prepareOutput(dir: string): Promise<void> {
+  await mkdir(dir, { recursive: true });
+  const unfinished = (await readdir(dir)).filter((name) => name.endsWith('.partial'));
+  for (const name of unfinished) await rm(path.join(dir, name), { recursive: true, force: true });
 }
 
 /** A stage that an earlier execution finished is not repeated; later stages go on from its checkpoint. */
