@@ -1,0 +1,121 @@
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { Writable } from 'node:stream';
+import { describe, expect, it } from 'vitest';
+import { ProgressLine, textTable } from '../../../src-main/cli/terminal.ts';
+import { roundoff } from '../../support/captured-terminal.ts';
+import { temporaryFolder } from '../../support/temporary-folder.ts';
+
+const folder = temporaryFolder('cli-unit');
+
+describe('usage', () => {
+  it('describes every command with examples', async () => {
+    const { code, stdout } = await roundoff('--help');
+    expect(code).toBe(0);
+    for (const command of ['doctor', 'model', 'generate', 'quantize', 'evaluate', 'verify', 'study', 'report', 'bench']) {
+      expect(stdout).toContain(`  ${command} `);
+      const nested = { model: ['inspect'], study: ['run'] }[command] ?? [];
+      const help = await roundoff(command, ...nested, '--help');
+      expect(help.code).toBe(0);
+      expect(help.stdout).toContain('Examples:');
+      expect(help.stdout).toContain('--json');
+    }
+  });
+
+  it('ends with 2 for unknown commands, options and missing values', async () => {
+    for (const args of [
+      ['explode'],
+      ['doctor', '--loud'],
+      ['study', 'run', 'first-study'],
+      ['verify'],
+      ['study', 'show', '--project', 'x', '--study', 'one'],
+    ]) {
+      const outcome = await roundoff(...args);
+      expect(outcome.code, args.join(' ')).toBe(2);
+      expect(outcome.stderr.length).toBeGreaterThan(10);
+      expect(outcome.stdout).toBe('');
+    }
+  });
+
+  it('gives errors to machines as JSON', async () => {
+    const { code, stdout } = await roundoff('study', 'show', '--project', path.join(folder, 'none.roundoff'), '--json');
+    expect(code).toBe(2);
+    expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'not-found' } });
+  });
+});
+
+describe('verify', () => {
+  it('answers line by line', async () => {
+    const file = path.join(folder, 'answers.jsonl');
+    const rows = [
+      { gold: '5/6', completion: 'so \\boxed{\\frac{5}{6}}' },
+      { gold: '5/6', completion: '\\boxed{0.83}' },
+      { gold: '1', completion: 'no answer at all' },
+      { gold: '1', completion: 'still thinking', finishReason: 'length' },
+    ];
+    writeFileSync(file, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+    const { code, stdout } = await roundoff('verify', file);
+    expect(code).toBe(0);
+    const verdicts = stdout
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { verdict: string }).verdict);
+    expect(verdicts).toEqual(['correct', 'incorrect', 'unparsed', 'truncated']);
+  });
+
+  it('refuses bad lines and unknown verifiers', async () => {
+    const file = path.join(folder, 'bad.jsonl');
+    writeFileSync(file, '{"gold":"1","completion":"\\\\boxed{1}"}\n{"gold":1,"completion":"x"}\n');
+    const outcome = await roundoff('verify', file);
+    expect(outcome.code).toBe(2);
+    expect(outcome.stderr).toContain('line 2');
+    expect((await roundoff('verify', file, '--verifier', 'chemistry')).code).toBe(2);
+  });
+});
+
+describe('the terminal', () => {
+  function line(isTTY: boolean) {
+    let text = '';
+    let now = 0;
+    const stream = Object.assign(
+      new Writable({
+        write(chunk, _encoding, done) {
+          text += String(chunk);
+          done();
+        },
+      }),
+      { isTTY, columns: 20 },
+    );
+    return { progress: new ProgressLine(stream, () => now), text: () => text, advance: (ms: number) => void (now += ms) };
+  }
+
+  it('updates one line in place and clears it', () => {
+    const { progress, text } = line(true);
+    progress.update('Evaluating', '1 of 100 completions, slowly');
+    progress.note('done');
+    expect(text()).toBe('\r\u001b[2KEvaluating: 1 of 10\r\u001b[2Kdone\n');
+  });
+
+  it('writes sparse lines elsewhere, and every new phase', () => {
+    const { progress, text, advance } = line(false);
+    progress.update('a', '1');
+    progress.update('a', '2');
+    progress.update('b', '3');
+    advance(20_000);
+    progress.update('b', '4');
+    expect(text()).toBe('a: 1\nb: 3\nb: 4\n');
+  });
+
+  it('aligns columns', () => {
+    expect(
+      textTable(
+        ['name', 'n'],
+        [
+          ['x', '10'],
+          ['longer', '1'],
+        ],
+        new Set([1]),
+      ),
+    ).toBe('name     n\nx       10\nlonger   1');
+  });
+});
