@@ -86,7 +86,10 @@ describe('the terminal', () => {
       }),
       { isTTY, columns: 20 },
     );
-    return { progress: new ProgressLine(stream, () => now), text: () => text, advance: (ms: number) => void (now += ms) };
+    const advance = (ms: number) => {
+      now += ms;
+    };
+    return { progress: new ProgressLine(stream, () => now), text: () => text, advance };
   }
 
   it('updates one line in place and clears it', () => {
