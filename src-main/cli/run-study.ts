@@ -5,7 +5,7 @@ import type { CommandName, CommandOutput } from '#contract/commands.ts';
 import type { StudyComparison } from '#contract/comparison.ts';
 import { fromErrorInfo, RoundoffError } from '#contract/errors.ts';
 import { canonicalJson } from '#contract/protocol.ts';
-import { parseStudySpec, type StudySpec } from '#contract/recipe.ts';
+import { parseStudySpec, type StudySpec, stageTitle } from '#contract/recipe.ts';
 import type { HostEvent, RunRecord } from '#contract/records.ts';
 import { readJsonObject } from '../engine/data/json-file.ts';
 import { findPreset } from '../ipc/presets.ts';
@@ -101,7 +101,9 @@ function showEvent({ progress }: CliContext, event: HostEvent, runs: Map<string,
     if (item.type !== 'progress') continue;
     const rate = item.ratePerSecond === null ? '' : `, ${item.ratePerSecond.toFixed(1)} ${item.unit}/s`;
     const left = item.remainingMs === null ? '' : `, ${duration(item.remainingMs)} left`;
-    progress.update(title, `${item.done} of ${item.total} ${item.unit}${rate}${left} ${item.detail}`);
+    const stage = run.recipe.stages[item.stage];
+    const phase = stage ? `${title}: ${stageTitle(stage)}` : title;
+    progress.update(phase, `${item.done} of ${item.total} ${item.unit}${rate}${left} ${item.detail}`);
   }
 }
 

@@ -7,7 +7,7 @@ export interface Terminal {
 }
 
 /** Between two lines where the line cannot be updated in place. */
-const sparseMs = 15_000;
+const sparseMs = 5_000;
 
 export class ProgressLine {
   private readonly stream: Terminal['stderr'];
