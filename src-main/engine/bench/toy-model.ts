@@ -72,11 +72,16 @@ export function createToyModel(seed = 1): ToyModel {
   return { embedding: table, layers, variables, ids };
 }
 
-/** One training step in the engine's ops; returns the loss before the update. The caller disposes it. */
-export function engineStep(model: ToyModel): () => tf.Scalar {
+/** Frees the model. */
+export function disposeToyModel(model: ToyModel): void {
+  tf.dispose([...model.variables, model.ids]);
+}
+
+/** One training step in the engine's ops; returns the loss before the update, which the caller disposes. `dispose` frees the moments. */
+export function engineStep(model: ToyModel): { (): tf.Scalar; dispose(): void } {
   const moments: Moments[] = model.variables.map(createMoments);
   let step = 0;
-  return () => {
+  const run = () => {
     step++;
     const { value, grads } = tf.variableGrads(() => engineLoss(model), model.variables);
     model.variables.forEach((variable, index) => {
@@ -85,6 +90,7 @@ export function engineStep(model: ToyModel): () => tf.Scalar {
     tf.dispose(grads);
     return value;
   };
+  return Object.assign(run, { dispose: () => tf.dispose(moments.flatMap(({ mean, square }) => [mean, square])) });
 }
 
 export function engineLoss(model: ToyModel): tf.Scalar {

@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { RoundoffError } from '#contract/errors.ts';
 import { startWasm } from '../backends/wasm/backend.ts';
-import { createToyModel, engineStep, toyTokens } from './toy-model.ts';
+import { createToyModel, disposeToyModel, engineStep, toyTokens } from './toy-model.ts';
 
 export interface StepTiming {
   /** Median over the timed steps. */
@@ -29,7 +29,13 @@ export interface StepCounts {
 export async function timeEngineStep(counts: StepCounts = { steps: 20, warmUp: 5 }): Promise<StepTiming> {
   await startWasm();
   const model = createToyModel();
-  return timeSteps(engineStep(model), model.variables, counts);
+  const step = engineStep(model);
+  try {
+    return await timeSteps(step, model.variables, counts);
+  } finally {
+    step.dispose();
+    disposeToyModel(model);
+  }
 }
 
 /** Times the plain step on stock tfjs-backend-wasm in a child process. A step takes seconds there, so few suffice. */

@@ -22,10 +22,18 @@ const softwareDrivers = ['/usr/lib/chromium', '/usr/lib/chromium-browser', '/opt
 );
 const hint = 'Install the driver of your GPU (on Debian also libvulkan1), or choose the wasm backend.';
 
+/** Each kind is looked for once per process: Dawn warns on stderr about every driver it cannot load. */
+let realAdapter: Promise<FoundAdapter | null> | undefined;
+let softwareAdapter: Promise<FoundAdapter | null> | undefined;
+let hasLoader = false;
+
 /** @throws RoundoffError `backend-unavailable` with the reason when there is no adapter. */
 export async function findAdapter(options: { allowSoftware: boolean }): Promise<FoundAdapter> {
-  const hasLoader = process.platform !== 'linux' || loadable(vulkanLoader);
-  const real = hasLoader ? await requestAdapter() : null;
+  if (!realAdapter) {
+    hasLoader = process.platform !== 'linux' || loadable(vulkanLoader);
+    realAdapter = hasLoader ? requestAdapter() : Promise.resolve(null);
+  }
+  const real = await realAdapter;
   if (real && (!real.software || options.allowSoftware)) return real;
   if (real) {
     throw new RoundoffError(
@@ -34,21 +42,30 @@ export async function findAdapter(options: { allowSoftware: boolean }): Promise<
       'Choose the webgpu backend by name to use it all the same.',
     );
   }
-  const software = options.allowSoftware ? await requestSoftwareAdapter(hasLoader) : null;
+  if (options.allowSoftware) softwareAdapter ??= requestSoftwareAdapter();
+  const software = options.allowSoftware ? await softwareAdapter : null;
   if (software) return software;
   const reason = hasLoader ? 'no GPU adapter was found' : `the Vulkan loader ${vulkanLoader} is not installed`;
   throw new RoundoffError('backend-unavailable', reason, hint);
 }
 
-async function requestSoftwareAdapter(hasLoader: boolean): Promise<FoundAdapter | null> {
+async function requestSoftwareAdapter(): Promise<FoundAdapter | null> {
   if (process.platform !== 'linux') return null;
   const driver = softwareDrivers.find(({ path }) => existsSync(path));
   if (!driver) return null;
   // Chromium brings a loader beside its driver; once it is in the process Dawn finds it by name.
   if (!hasLoader && !loadable(`${driver.folder}/${vulkanLoader}`)) return null;
-  process.env.VK_DRIVER_FILES = driver.path;
-  process.env.VK_ICD_FILENAMES = driver.path;
-  return requestAdapter();
+  const variables = ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES'];
+  const before = variables.map((name) => process.env[name]);
+  for (const name of variables) process.env[name] = driver.path;
+  try {
+    return await requestAdapter();
+  } finally {
+    variables.forEach((name, index) => {
+      if (before[index] === undefined) delete process.env[name];
+      else process.env[name] = before[index];
+    });
+  }
 }
 
 /** Dawn's objects must outlive everything made from them. */

@@ -2,7 +2,9 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { hasKernel, runKernel } from '../kernel.ts';
 import { rmsNormReference } from './reference.ts';
+import './gradient.ts';
 import './wasm.ts';
+import './webgpu.ts';
 
 /**
  * @param x [..., size]

@@ -1,7 +1,7 @@
 /** RMSNorm on the wasm backend: one pass forward, one pass back. */
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
 import { kernels } from '../../backends/wasm/kernel-module.ts';
-import { firstGradient, pointers, registerWasmKernel, runKernel, sizeOf } from '../kernel.ts';
+import { pointers, registerWasmKernel, sizeOf } from '../kernel.ts';
 
 registerWasmKernel('RmsNorm', ({ inputs, attributes, output }) => {
   const { x, weight } = inputs as { x: tf.TensorInfo; weight: tf.TensorInfo };
@@ -22,15 +22,4 @@ registerWasmKernel('RmsNormGrad', ({ inputs, output }) => {
   const places = pointers(x, weight, dy, rstd, dx, dWeight);
   kernels().rmsNormBackward(...places, sizeOf(x) / size, size);
   return [dx, dWeight];
-});
-
-tf.registerGradient({
-  kernelName: 'RmsNorm',
-  inputsToSave: ['x', 'weight'],
-  outputsToSave: [false, true],
-  gradFunc: (dys, saved) => {
-    const [x, weight, rstd] = saved as [tf.Tensor, tf.Tensor, tf.Tensor];
-    const [dx, dWeight] = runKernel('RmsNormGrad', { x, weight, dy: firstGradient(dys), rstd }) as [tf.Tensor, tf.Tensor];
-    return { x: () => dx, weight: () => dWeight };
-  },
 });

@@ -1,7 +1,7 @@
 /** SwiGLU on the wasm backend. The backward pass recomputes the sigmoid instead of keeping it. */
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
 import { kernels } from '../../backends/wasm/kernel-module.ts';
-import { firstGradient, pointers, registerWasmKernel, runKernel, sizeOf } from '../kernel.ts';
+import { pointers, registerWasmKernel, sizeOf } from '../kernel.ts';
 
 registerWasmKernel('Swiglu', ({ inputs, output }) => {
   const { gate, up } = inputs as { gate: tf.TensorInfo; up: tf.TensorInfo };
@@ -16,14 +16,4 @@ registerWasmKernel('SwigluGrad', ({ inputs, output }) => {
   const dUp = output(gate.shape);
   kernels().swigluBackward(...pointers(gate, up, dy, dGate, dUp), sizeOf(gate));
   return [dGate, dUp];
-});
-
-tf.registerGradient({
-  kernelName: 'Swiglu',
-  inputsToSave: ['gate', 'up'],
-  gradFunc: (dys, saved) => {
-    const [gate, up] = saved as [tf.Tensor, tf.Tensor];
-    const [dGate, dUp] = runKernel('SwigluGrad', { gate, up, dy: firstGradient(dys) }) as [tf.Tensor, tf.Tensor];
-    return { gate: () => dGate, up: () => dUp };
-  },
 });

@@ -44,7 +44,9 @@ describe('the toy model', () => {
 
 describe('the timing of the toy step', () => {
   it('reports steps that really ran, here and on the stock backend', async () => {
+    const tensors = tf.memory().numTensors;
     const engine = await timeEngineStep({ steps: 2, warmUp: 0 });
+    expect(tf.memory().numTensors).toBe(tensors);
     const stock = await timeStockStep({ steps: 2, warmUp: 0 });
     for (const timing of [engine, stock]) {
       expect(timing).toMatchObject({ parameters: 861184, steps: 2 });
