@@ -13,6 +13,7 @@ import type { FinishedSequence } from '../batch.ts';
 import type { Generator, GeneratorOptions } from '../generator.ts';
 import type { GenerationOptions, GenerationRequest, SamplingSettings } from '../settings.ts';
 import { validateGeneration } from '../settings.ts';
+import { preferHugePages } from './huge-pages.ts';
 import type { LaneCommand, LaneEvent, LaneSetup } from './messages.ts';
 import { controlWords, type DecodePlan, planDecoding, unsupportedReason } from './plan.ts';
 import { createSharedMemory, type SharedMemory } from './shared-memory.ts';
@@ -43,6 +44,7 @@ export class CpuGenerator implements Generator {
     this.capacity = capacity;
     this.plan = planDecoding(model.config, { slots, capacity, lanes });
     this.memory = createSharedMemory(this.plan.sizeBytes);
+    preferHugePages(this.memory);
     this.control = new Int32Array(this.memory.buffer, this.plan.control, controlWords.tokens + lanes);
     copyConstants(model, this.plan, this.memory);
     this.sessions = createSessions(model, Math.max(1, Math.floor(threads / lanes)));

@@ -30,7 +30,8 @@ export class DecodeLane {
   private readonly whole: DecodePlan;
   private readonly sessions: DecodeSessions;
   private readonly kernels: DecodeKernels;
-  private readonly memory: SharedMemory;
+  private readonly tables: Record<'ids' | 'slots' | 'positions' | 'selected', Int32Array>;
+  private readonly logits: Float32Array;
   private readonly address: bigint;
   private readonly runtime = onnxRuntime();
   private readonly inputNames = this.runtime.createNames(['x']);
@@ -42,14 +43,17 @@ export class DecodeLane {
     this.whole = plan;
     this.plan = plan.lanes[lane]!;
     this.sessions = sessions;
-    this.memory = memory;
+    const table = (offset: number) => new Int32Array(memory.buffer, offset, plan.maxRows);
+    const { ids, rowSlots, positions, selected, logits, slots } = this.plan;
+    this.tables = { ids: table(ids), slots: table(rowSlots), positions: table(positions), selected: table(selected) };
+    this.logits = new Float32Array(memory.buffer, logits, slots * plan.config.vocabSize);
     this.kernels = decodeKernels(memory);
     const probe = this.runtime.createTensor(new Uint8Array(memory.buffer), 4, [1]);
     this.address = this.runtime.dataAddress(probe);
     this.runtime.releaseTensor(probe);
   }
 
-  /** Computes the spans; returns the wanted logits [spans that want them, vocab], valid until the next call. */
+  /** Computes the spans; the first rows of the result are the wanted logits [spans that want them, vocab], valid until the next call. */
   forward(spans: readonly Span[]): Float32Array {
     const { rows, wanted } = this.writeRows(spans);
     const { config, embedding, layers } = this.whole;
@@ -70,7 +74,8 @@ export class DecodeLane {
       const next = layers[index + 1];
       if (next) kernels.addAndNormalize(lane.hidden, lane.projected, next.inputNorm, lane.normed, rows, hiddenSize, rmsNormEps);
     }
-    return this.head(wanted);
+    this.head(wanted);
+    return this.logits;
   }
 
   /** Frees the native tensors; the sessions belong to the engine. */
@@ -95,33 +100,24 @@ export class DecodeLane {
     this.kernels.attend(qkv, rowSlots, positions, keys, values, scores, mixed, rows, heads, kvHeads, headDim, capacity);
   }
 
-  /** Final norm and output head of the `count` selected rows. */
-  private head(count: number): Float32Array {
+  /** Final norm and output head of the `count` selected rows, into `logits`. */
+  private head(count: number): void {
     const { plan: lane, whole } = this;
     const { hiddenSize, rmsNormEps, vocabSize } = whole.config;
     const { hidden, projected, selected, final } = lane;
-    if (count > 0) {
-      this.kernels.addAndNormalizeSelected(hidden, projected, selected, whole.finalNorm, final, count, hiddenSize, rmsNormEps);
-      let product = this.headProducts.get(count);
-      if (!product) {
-        product = this.product(final, hiddenSize, lane.logits, vocabSize, count);
-        this.headProducts.set(count, product);
-      }
-      this.run(this.sessions.head, product);
+    if (count === 0) return;
+    this.kernels.addAndNormalizeSelected(hidden, projected, selected, whole.finalNorm, final, count, hiddenSize, rmsNormEps);
+    let product = this.headProducts.get(count);
+    if (!product) {
+      product = this.product(final, hiddenSize, lane.logits, vocabSize, count);
+      this.headProducts.set(count, product);
     }
-    return new Float32Array(this.memory.buffer, lane.logits, count * vocabSize);
+    this.run(this.sessions.head, product);
   }
 
   /** Writes token, slot and position of every row, and which rows want logits. */
   private writeRows(spans: readonly Span[]): { rows: number; wanted: number } {
-    const { maxRows } = this.whole;
-    const table = (offset: number) => new Int32Array(this.memory.buffer, offset, maxRows);
-    const [ids, slots, positions, selected] = [this.plan.ids, this.plan.rowSlots, this.plan.positions, this.plan.selected].map(table) as [
-      Int32Array,
-      Int32Array,
-      Int32Array,
-      Int32Array,
-    ];
+    const { ids, slots, positions, selected } = this.tables;
     let rows = 0;
     let wanted = 0;
     for (const span of spans) {

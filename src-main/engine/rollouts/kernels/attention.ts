@@ -5,6 +5,7 @@
 import { at, fma, maxLanes, sumLanes } from '../../backends/wasm/kernels/math';
 import { blockPositions, headBlock } from './cache';
 import { exponential4 } from './exponential';
+import { chunkPositions, fetch } from './fetch';
 
 /**
  * Row r attends to positions 0 … positions[r] of its slot. Queries are rotated and scaled already.
@@ -50,8 +51,10 @@ export function attend(
 
 /** Scores of two queries against positions 0 … count − 1, written in whole blocks of 16. */
 function scorePair(q0: usize, q1: usize, keys: usize, count: i32, headDim: i32, scores0: usize, scores1: usize): void {
+  const chunk = chunkPositions(headDim);
   for (let block = 0; block < count; block += blockPositions) {
     const k = at(keys, block * headDim);
+    if (block % chunk === 0) fetch(k, min(chunk, count - block) * headDim);
     let a0 = f32x4.splat(0);
     let a1 = f32x4.splat(0);
     let a2 = f32x4.splat(0);
@@ -119,18 +122,36 @@ function mixPair(
   out0: usize,
   out1: usize,
 ): void {
-  const s0 = f32x4.splat(share0);
-  const s1 = f32x4.splat(share1);
+  memory.fill(out0, 0, (<usize>headDim) << 2);
+  memory.fill(out1, 0, (<usize>headDim) << 2);
+  const chunk = chunkPositions(headDim);
+  for (let from = 0; from < count; from += chunk) {
+    const positions = min(chunk, count - from);
+    const v = at(values, from * headDim);
+    fetch(v, positions * headDim);
+    addValues(at(weights0, from), at(weights1, from), v, positions, headDim, out0, out1);
+  }
+  for (let j = 0; j < headDim; j += 4) {
+    v128.store(at(out0, j), f32x4.mul(v128.load(at(out0, j)), f32x4.splat(share0)));
+    // Both are the same place when an odd group's last head runs as a pair with itself.
+    if (out1 !== out0) v128.store(at(out1, j), f32x4.mul(v128.load(at(out1, j)), f32x4.splat(share1)));
+  }
+}
+
+/** out += Σ weight · value over `count` positions, for both heads. */
+function addValues(weights0: usize, weights1: usize, values: usize, count: i32, headDim: i32, out0: usize, out1: usize): void {
   const whole = headDim & ~15;
   for (let j = 0; j < whole; j += 16) {
-    let a0 = f32x4.splat(0);
-    let a1 = f32x4.splat(0);
-    let a2 = f32x4.splat(0);
-    let a3 = f32x4.splat(0);
-    let b0 = f32x4.splat(0);
-    let b1 = f32x4.splat(0);
-    let b2 = f32x4.splat(0);
-    let b3 = f32x4.splat(0);
+    const o0 = at(out0, j);
+    const o1 = at(out1, j);
+    let a0 = v128.load(o0);
+    let a1 = v128.load(o0, 16);
+    let a2 = v128.load(o0, 32);
+    let a3 = v128.load(o0, 48);
+    let b0 = v128.load(o1);
+    let b1 = v128.load(o1, 16);
+    let b2 = v128.load(o1, 32);
+    let b3 = v128.load(o1, 48);
     for (let t = 0; t < count; t++) {
       const x = v128.load32_splat(at(weights0, t));
       const y = v128.load32_splat(at(weights1, t));
@@ -148,26 +169,24 @@ function mixPair(
       b2 = fma(y, v2, b2);
       b3 = fma(y, v3, b3);
     }
-    const o0 = at(out0, j);
-    const o1 = at(out1, j);
-    v128.store(o0, f32x4.mul(a0, s0));
-    v128.store(o0, f32x4.mul(a1, s0), 16);
-    v128.store(o0, f32x4.mul(a2, s0), 32);
-    v128.store(o0, f32x4.mul(a3, s0), 48);
-    v128.store(o1, f32x4.mul(b0, s1));
-    v128.store(o1, f32x4.mul(b1, s1), 16);
-    v128.store(o1, f32x4.mul(b2, s1), 32);
-    v128.store(o1, f32x4.mul(b3, s1), 48);
+    v128.store(o0, a0);
+    v128.store(o0, a1, 16);
+    v128.store(o0, a2, 32);
+    v128.store(o0, a3, 48);
+    v128.store(o1, b0);
+    v128.store(o1, b1, 16);
+    v128.store(o1, b2, 32);
+    v128.store(o1, b3, 48);
   }
   for (let j = whole; j < headDim; j += 4) {
-    let a = f32x4.splat(0);
-    let b = f32x4.splat(0);
+    let a = v128.load(at(out0, j));
+    let b = v128.load(at(out1, j));
     for (let t = 0; t < count; t++) {
       const v = v128.load(at(values, t * headDim + j));
       a = fma(v128.load32_splat(at(weights0, t)), v, a);
       b = fma(v128.load32_splat(at(weights1, t)), v, b);
     }
-    v128.store(at(out0, j), f32x4.mul(a, s0));
-    v128.store(at(out1, j), f32x4.mul(b, s1));
+    v128.store(at(out0, j), a);
+    v128.store(at(out1, j), b);
   }
 }
