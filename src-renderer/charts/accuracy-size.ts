@@ -40,7 +40,9 @@ export function accuracySizeOption(rows: readonly ComparisonRow[], theme: ChartT
   );
   const sizes = variants.map((point) => point.x);
   const [low, high] = [Math.min(...sizes), Math.max(...sizes)];
-  const margin = Math.max((high - low) * 0.08, high * 0.02);
+  const margin = Math.max((high - low) * 0.08, high * 0.06);
+  const bottom = Math.min(...lows);
+  const interval = bottom > 0.5 ? 0.1 : 0.2;
   return {
     ...baseOption(theme),
     grid: { left: 58, right: 24, top: 44, bottom: 48 },
@@ -68,8 +70,9 @@ export function accuracySizeOption(rows: readonly ComparisonRow[], theme: ChartT
     },
     yAxis: {
       type: 'value',
-      min: Math.max(0, Math.floor(Math.min(...lows) * 10 - 0.2) / 10),
+      min: Math.max(0, Math.floor(bottom / interval - 0.05) * interval),
       max: 1,
+      interval,
       name: options.benchmark ?? 'Average accuracy',
       nameLocation: 'middle',
       nameGap: 42,

@@ -29,7 +29,7 @@ export function methodColor(theme: ChartTheme, method: string, index: number): s
 
 export function baseOption(theme: ChartTheme): EChartsOption {
   return {
-    animationDuration: 250,
+    animation: false,
     textStyle: { fontFamily: theme.font, color: theme.text, fontSize: 12 },
     tooltip: {
       renderMode: 'richText',

@@ -50,7 +50,6 @@ export function metricCurveOption(family: string, series: readonly MetricSeries[
   const several = series.length > 1;
   return {
     ...baseOption(theme),
-    animation: false,
     tooltip: {
       ...baseOption(theme).tooltip,
       trigger: 'axis',

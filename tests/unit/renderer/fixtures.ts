@@ -1,0 +1,108 @@
+/** Plain records for tests of the renderer's pure parts. */
+import type { ComparisonRow, Interval, PairedVerdict } from '#contract/comparison.ts';
+import type { RunRecord, RunSnapshot } from '#contract/records.ts';
+import type { RunEvent, RunEventBody } from '#contract/worker.ts';
+import type { ChartTheme } from '../../../src-renderer/charts/chart-theme.ts';
+
+export const theme: ChartTheme = {
+  dark: false,
+  text: '#111111',
+  textSoft: '#555555',
+  line: '#dddddd',
+  lineStrong: '#bbbbbb',
+  surface: '#ffffff',
+  accent: '#1d4ed8',
+  methods: { none: '#475569', rtn: '#b45309', gptq: '#1d4ed8' },
+  palette: ['#1d4ed8', '#b45309', '#0f766e', '#a21caf'],
+  font: 'sans-serif',
+};
+
+export function run(change: Partial<RunRecord> = {}): RunRecord {
+  return {
+    id: 'r1',
+    studyId: 1,
+    name: 'GPTQ W2G32',
+    isBaseline: false,
+    parentRunId: null,
+    modelId: 1,
+    seed: 42,
+    recipe: { name: 'GPTQ W2G32', description: '', stages: [] },
+    status: 'running',
+    backend: null,
+    device: null,
+    progress: null,
+    error: null,
+    createdAt: 1000,
+    startedAt: null,
+    finishedAt: null,
+    lastSeq: 0,
+    ...change,
+  };
+}
+
+export function snapshot(change: Partial<RunSnapshot> = {}): RunSnapshot {
+  const stage = { startedAt: null, elapsedMs: null, summary: null, status: 'pending' as const };
+  return {
+    run: run(),
+    stages: [
+      { index: 0, type: 'quantize', title: 'GPTQ W2G32', ...stage },
+      { index: 1, type: 'evaluate', title: 'Evaluate 2 benchmarks', ...stage },
+    ],
+    metrics: [],
+    log: [],
+    artifacts: [],
+    lastSeq: 0,
+    ...change,
+  };
+}
+
+export function event(seq: number, body: RunEventBody): RunEvent {
+  return { ...body, runId: 'r1', seq, at: 10_000 + seq };
+}
+
+export const interval = (value: number, half = 0.05): Interval => ({ value, low: value - half, high: value + half });
+
+export function row(
+  name: string,
+  change: Partial<ComparisonRow> & { accuracy?: Record<string, number>; drop?: ComparisonRow['drop'] } = {},
+) {
+  const { accuracy = {}, ...rest } = change;
+  const results = Object.entries(accuracy);
+  const values = results.map(([, value]) => value);
+  const average = values.length > 0 ? interval(values.reduce((sum, value) => sum + value, 0) / values.length, 0.02) : null;
+  const full: ComparisonRow = {
+    runId: name,
+    name,
+    isBaseline: false,
+    status: 'finished',
+    model: 'Abacus',
+    modelId: 1,
+    seed: 42,
+    method: name.toLowerCase().startsWith('rtn') ? 'rtn' : 'gptq',
+    scheme: name.split(' ')[1] ?? 'none',
+    sizeBytes: 400_000,
+    bitsPerWeight: 2.5,
+    benchmarks: results.map(([benchmark, value]) => ({
+      benchmark,
+      accuracy: interval(value),
+      problems: 60,
+      seeds: [42, 43, 44],
+      verdicts: { correct: 1, incorrect: 0, unparsed: 0, truncated: 0 },
+      meanTokens: 80,
+      versusBaseline: null,
+    })),
+    average,
+    drop: null,
+    recovery: null,
+    elapsedMs: 1000,
+    backend: 'wasm',
+    device: null,
+    notes: [],
+    ...rest,
+  };
+  return full;
+}
+
+export function drop(value: number, verdict: PairedVerdict): NonNullable<ComparisonRow['drop']> {
+  return { value, low: value - 0.02, high: value + 0.03, verdict, gained: 1, lost: 2 };
+}

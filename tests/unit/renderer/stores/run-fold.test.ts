@@ -1,0 +1,76 @@
+import { describe, expect, it } from 'vitest';
+import { foldRunEvents } from '../../../../src-renderer/stores/run-fold.ts';
+import { event, snapshot } from '../fixtures.ts';
+
+const progress = (seq: number, done: number) =>
+  event(seq, { type: 'progress', stage: 1, done, total: 10, unit: 'completions', ratePerSecond: 4, remainingMs: 1500, detail: 'sums' });
+
+describe('folding run events into a snapshot', () => {
+  it('follows a run from its start to its end', () => {
+    const end = foldRunEvents(snapshot(), [
+      event(1, { type: 'started', backend: 'wasm', device: '2 cores', skippedBackends: [], versions: {}, modelHash: 'h', modelBytes: 1 }),
+      event(2, { type: 'stage-started', stage: 0, title: 'GPTQ W2G32' }),
+      event(3, { type: 'metric', stage: 0, name: 'weight-error', step: 0, value: 0.5 }),
+      event(4, { type: 'metric', stage: 0, name: 'weight-error', step: 1, value: 0.25 }),
+      event(5, { type: 'log', level: 'warning', message: 'damping raised' }),
+      event(6, {
+        type: 'stage-finished',
+        stage: 0,
+        elapsedMs: 900,
+        summary: { type: 'evaluate', protocolHash: 'p', samples: 1, tokensPerSecond: 2 },
+      }),
+      event(7, { type: 'stage-started', stage: 1, title: 'Evaluate 2 benchmarks' }),
+      progress(8, 5),
+    ]);
+    expect(end.lastSeq).toBe(8);
+    expect(end.run).toMatchObject({ status: 'running', backend: 'wasm', device: '2 cores', startedAt: 10_001, lastSeq: 8 });
+    expect(end.run.progress).toMatchObject({ stage: 1, stageTitle: 'Evaluate 2 benchmarks', done: 5, total: 10, remainingMs: 1500 });
+    expect(end.stages.map((stage) => stage.status)).toEqual(['finished', 'running']);
+    expect(end.stages[0]).toMatchObject({ elapsedMs: 900, startedAt: 10_002 });
+    expect(end.metrics).toEqual([
+      {
+        stage: 0,
+        name: 'weight-error',
+        points: [
+          { step: 0, value: 0.5 },
+          { step: 1, value: 0.25 },
+        ],
+      },
+    ]);
+    expect(end.log).toEqual([{ seq: 5, at: 10_005, level: 'warning', message: 'damping raised' }]);
+  });
+
+  it('skips what the snapshot already contains', () => {
+    const start = snapshot({ lastSeq: 4, metrics: [{ stage: 0, name: 'accuracy', points: [{ step: 4, value: 1 }] }] });
+    const same = foldRunEvents(start, [event(3, { type: 'metric', stage: 0, name: 'accuracy', step: 3, value: 0 })]);
+    expect(same).toBe(start);
+    const next = foldRunEvents(start, [
+      event(4, { type: 'metric', stage: 0, name: 'accuracy', step: 4, value: 0 }),
+      event(5, { type: 'metric', stage: 0, name: 'accuracy', step: 5, value: 0.5 }),
+      event(6, { type: 'metric', stage: 1, name: 'accuracy', step: 1, value: 0.1 }),
+    ]);
+    expect(next.metrics.map((series) => [series.stage, series.points.length])).toEqual([
+      [0, 2],
+      [1, 1],
+    ]);
+    expect(start.metrics[0]?.points).toHaveLength(1);
+  });
+
+  it('gives the same result whether events come in one batch or one by one', () => {
+    const events = [progress(1, 1), event(2, { type: 'log', level: 'info', message: 'a' }), progress(3, 2), event(4, { type: 'finished' })];
+    const oneByOne = events.reduce((state, item) => foldRunEvents(state, [item]), snapshot());
+    expect(foldRunEvents(snapshot(), events)).toEqual(oneByOne);
+  });
+
+  it('marks the running stage when a run fails, and returns it to waiting when it is cancelled', () => {
+    const running = foldRunEvents(snapshot(), [event(1, { type: 'stage-started', stage: 0, title: 'x' }), progress(2, 3)]);
+    const error = { code: 'numeric' as const, message: 'not finite', hint: 'more bits' };
+    const failed = foldRunEvents(running, [event(3, { type: 'failed', error })]);
+    expect(failed.run).toMatchObject({ status: 'failed', error, finishedAt: 10_003, progress: null });
+    expect(failed.stages[0]?.status).toBe('failed');
+    const cancelled = foldRunEvents(running, [event(3, { type: 'cancelled' })]);
+    expect(cancelled.run.status).toBe('cancelled');
+    expect(cancelled.stages[0]?.status).toBe('pending');
+    expect(foldRunEvents(running, [event(3, { type: 'stopped' })]).run.status).toBe('interrupted');
+  });
+});
