@@ -69,6 +69,7 @@ async function followRuns(context: CliContext, services: Services, command: RunC
   const position = new Map([...runs.keys()].map((id, index) => [id, index + 1]));
   await new Promise<void>((resolve) => {
     const settle = () => {
+      if (context.signal.aborted) context.progress.note('Stopping at the next checkpoint; press Ctrl-C again to stop at once.');
       if (!context.signal.aborted && services.activeRuns() > 0) return;
       unsubscribe();
       context.signal.removeEventListener('abort', settle);

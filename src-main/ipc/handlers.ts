@@ -2,6 +2,7 @@
 import os from 'node:os';
 import path from 'node:path';
 import type { CommandName, CommandOutput, ParsedInput, ReportFormat } from '#contract/commands.ts';
+import { RoundoffError } from '#contract/errors.ts';
 import { writeWholeFile } from '../engine/formats/atomic-file.ts';
 import { inspectModel } from '../engine/model/inspect.ts';
 import { listModels } from '../project/repositories/models.ts';
@@ -80,10 +81,16 @@ function studyHandlers(session: ProjectSession): Section<'studies' | 'runs' | 's
     'samples.compare': (at) => compareSamples(session.runs.project.db, at),
     'reports.preview': ({ studyId, format }) => ({ text: reportText(session, studyId, format) }),
     'reports.export': async ({ studyId, format, path: file }) => {
+      requireAbsolute(file);
       const written = await writeWholeFile(file, reportText(session, studyId, format));
       return { path: written.path, sizeBytes: written.sizeBytes };
     },
   };
+}
+
+function requireAbsolute(file: string): void {
+  if (!path.isAbsolute(file))
+    throw new RoundoffError('bad-input', `"${file}" is not an absolute path.`, 'Give the whole path of the file to write.');
 }
 
 function reportText({ runs }: ProjectSession, studyId: number, format: ReportFormat): string {

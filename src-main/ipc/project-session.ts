@@ -44,14 +44,17 @@ export class ProjectSession {
     return this.service;
   }
 
-  create(file: string): Promise<ProjectInfo> {
-    return this.replace(() => createProject(this.fileFrom(file)));
+  async create(file: string): Promise<ProjectInfo> {
+    const target = this.fileFrom(file);
+    return this.inTurn(() => this.replace(() => createProject(target)));
   }
 
-  open(file: string): Promise<ProjectInfo> {
+  async open(file: string): Promise<ProjectInfo> {
     const target = this.fileFrom(file);
-    if (this.current?.info.path === target) return Promise.resolve(this.current.info);
-    return this.replace(() => openProject(target));
+    return this.inTurn(async () => {
+      if (this.current?.info.path === target) return this.current.info;
+      return this.replace(() => openProject(target));
+    });
   }
 
   close(): Promise<void> {
@@ -72,15 +75,13 @@ export class ProjectSession {
   }
 
   /** Opens the new project before the old one is let go, so that a failure changes nothing. */
-  private replace(open: () => Project): Promise<ProjectInfo> {
-    return this.inTurn(async () => {
-      const project = open();
-      await this.closeService();
-      this.service = new RunService(project, this.options);
-      if (this.options.host !== 'cli') rememberProject(this.dataDir, project.info);
-      this.options.emit({ type: 'project-changed', project: project.info });
-      return project.info;
-    });
+  private async replace(open: () => Project): Promise<ProjectInfo> {
+    const project = open();
+    await this.closeService();
+    this.service = new RunService(project, this.options);
+    if (this.options.host !== 'cli') rememberProject(this.dataDir, project.info);
+    this.options.emit({ type: 'project-changed', project: project.info });
+    return project.info;
   }
 
   private async closeService(): Promise<void> {

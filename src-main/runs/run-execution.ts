@@ -14,6 +14,7 @@ import { findModel } from '../project/repositories/models.ts';
 import { backendPreference, findRun, updateRun } from '../project/repositories/runs.ts';
 import { recordedSampleKeys } from '../project/repositories/samples.ts';
 import { endRunningStage, listStages } from '../project/repositories/stages.ts';
+import { crashError, wasKilledFromOutside } from './crash-error.ts';
 import { RunRecorder } from './recorder.ts';
 import { resolvePath, resolveRecipe } from './resources.ts';
 import { type SupervisorTimeouts, type WorkerExit, WorkerSupervisor } from './supervisor.ts';
@@ -149,8 +150,7 @@ export class RunExecution {
 
   private recordCrash(recorder: RunRecorder, exit: WorkerExit): void {
     const error = crashError(exit);
-    const killedFromOutside = exit.reason === null && (exit.signal === 'SIGKILL' || exit.signal === 'SIGTERM');
-    if (!killedFromOutside) {
+    if (!wasKilledFromOutside(exit)) {
       recorder.append({ type: 'failed', error });
       return;
     }
@@ -158,17 +158,4 @@ export class RunExecution {
     endRunningStage(this.project.db, this.runId, 'pending');
     updateRun(this.project.db, this.runId, { status: 'interrupted', error, finishedAt: Date.now() });
   }
-}
-
-function crashError(exit: WorkerExit): ErrorInfo {
-  const how = exit.reason ?? (exit.signal ? `signal ${exit.signal}` : `exit code ${exit.code}`);
-  const info: ErrorInfo = {
-    code: 'worker-crashed',
-    message: `The worker process ended unexpectedly: ${how}.`,
-    hint:
-      exit.signal === 'SIGKILL' && exit.reason === null
-        ? 'It was killed from outside, perhaps for want of memory. Resume the run; finished stages and recorded samples are kept.'
-        : 'Resume the run; finished stages and recorded samples are kept. Its last output is below.',
-  };
-  return exit.output === '' ? info : { ...info, problems: exit.output.split('\n').slice(-20) };
 }

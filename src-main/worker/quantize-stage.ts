@@ -20,7 +20,7 @@ export async function runQuantizeStage(context: RunContext, index: number, stage
     onLog: (message) => events.log('info', message),
     onProgress: ({ done, total, detail }) => {
       meter ??= new ProgressMeter(total);
-      events.emit({ type: 'progress', stage: index, unit: 'layers', detail, ...meter.read(done) });
+      events.emit({ type: 'progress', stage: index, unit: 'linears', detail, ...meter.read(done) });
     },
   });
   for (const [step, layer] of result.layers.entries()) {

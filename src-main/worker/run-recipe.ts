@@ -65,6 +65,8 @@ async function runStages(request: RunRequest, events: EventEmitter, signal: Abor
     modelHash: inspection.hash,
     modelBytes: inspection.sizeBytes,
   });
+  const skipped = backend.skipped.map((item) => `; ${item.backend} passed over: ${item.reason}`);
+  events.log('info', `Computing on ${backend.name} (${backend.device})${skipped.join('')}`);
   const context = new RunContext(request, events, signal);
   try {
     for (const [index, stage] of request.recipe.stages.entries()) {

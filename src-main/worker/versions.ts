@@ -16,7 +16,9 @@ export function libraryVersions(): Record<string, string> {
 /** Null for packages that are not installed on this platform. */
 function packageVersion(name: string): string | null {
   try {
-    const entry = createRequire(import.meta.url).resolve(name);
+    const entry = createRequire(import.meta.url)
+      .resolve(name)
+      .replaceAll('\\', '/');
     const folder = entry.slice(0, entry.lastIndexOf(`node_modules/${name}`) + `node_modules/${name}`.length);
     return (JSON.parse(readFileSync(`${folder}/package.json`, 'utf8')) as { version: string }).version;
   } catch {

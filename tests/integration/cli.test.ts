@@ -51,7 +51,7 @@ describe('roundoff study', () => {
 
     const args = ['study', 'run', studyFile, '--project', at('stopped.roundoff'), '--json'];
     const interrupted = start(...args);
-    await until(() => interrupted.stderr().includes('completions'));
+    await until(() => interrupted.stderr().includes('[1/3] baseline: Evaluate'));
     interrupted.child.kill('SIGINT');
     expect(await interrupted.ended).toBe(1);
     expect(interrupted.stderr()).toContain('Run the same command again to continue');

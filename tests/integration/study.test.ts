@@ -46,6 +46,9 @@ async function checkWholeStudy(bench: Workbench, studyId: number): Promise<void>
     ['RTN W4', 'finished', 'wasm'],
     ['GPTQ W2G32', 'finished', 'wasm'],
   ]);
+  const plan = await bench.command('studies.plan', { spec });
+  expect(plan).toMatchObject({ completions: 3 * completionsPerRun, problems: [] });
+  expect(plan.basis).toContain('earlier runs of this model');
   const project = (await bench.command('project.current', {}))!;
   for (const run of runs) {
     const snapshot = await bench.command('runs.snapshot', { runId: run.id });

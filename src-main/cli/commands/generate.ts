@@ -70,7 +70,7 @@ async function generate(context: CliContext, dir: string, options: GenerateOptio
       onProgress: ({ generatedTokens }) => progress.update('Generating', `${generatedTokens} tokens`),
     },
   );
-  generator.dispose();
+  await generator.dispose();
   model.dispose();
   progress.clear();
   const completions = results

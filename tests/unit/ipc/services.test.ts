@@ -79,6 +79,8 @@ describe('projects', () => {
     unwrap(await created.dispatch('project.create', { path: first }));
     unwrap(await created.dispatch('project.create', { path: second }));
     expect(unwrap(await created.dispatch('project.current', {}))?.path).toBe(second);
+    const [once, twice] = await Promise.all([1, 2].map(() => created.dispatch('project.open', { path: second })));
+    expect(unwrap(once!)).toEqual(unwrap(twice!));
     unwrap(await created.dispatch('project.open', { path: first }));
     unwrap(await created.dispatch('project.close', {}));
     expect(seen).toEqual([`first${count}`, `second${count}`, `first${count}`, null]);
