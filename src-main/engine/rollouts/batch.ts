@@ -26,6 +26,14 @@ export interface BatchShape {
   maxRows: number;
 }
 
+/** The outcome of a step. */
+export interface StepLogits {
+  /** [rows, vocab] */
+  values: Float32Array;
+  /** When the engine finds them: each row's most probable token and about how probable it is. */
+  peaks?: { tokens: Int32Array; shares: Float32Array };
+}
+
 export type QueuedRequest = Pick<GenerationRequest, 'promptIds' | 'seed' | 'stream'>;
 
 /** A finished sequence; `index` as claimed. */
@@ -97,8 +105,8 @@ export class Batch {
     return this.inFlight.map(({ span }) => span);
   }
 
-  /** Takes the logits [spans that want them, vocab] of the planned step; returns the sequences that ended. */
-  accept(logits: Float32Array): FinishedSequence[] {
+  /** Takes the logits of the planned step, one row per span that wants them; returns the sequences that ended. */
+  accept(logits: StepLogits): FinishedSequence[] {
     const finished: FinishedSequence[] = [];
     let row = 0;
     for (const { sequence, span } of this.inFlight) {
@@ -136,9 +144,9 @@ export class Batch {
     }
   }
 
-  private extend(sequence: Sequence, logits: Float32Array, row: number): FinishReason | null {
-    const uniform = sequence.random.uniformAt(sequence.tokenIds.length);
-    const token = this.sampler.sample(logits, row * this.shape.vocabSize, uniform);
+  private extend(sequence: Sequence, { values, peaks }: StepLogits, row: number): FinishReason | null {
+    const obvious = peaks ? this.sampler.obvious(peaks.tokens[row]!, peaks.shares[row]!) : null;
+    const token = obvious ?? this.sampler.sample(values, row * this.shape.vocabSize, sequence.random.uniformAt(sequence.tokenIds.length));
     sequence.tokenIds.push(token);
     sequence.logprobs?.push(this.sampler.logprob);
     this.generatedTokens++;

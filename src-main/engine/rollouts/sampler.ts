@@ -21,6 +21,13 @@ export class Sampler {
     this.ranked = new RankedTokens(this.weights);
   }
 
+  /** The most probable token if its probability, known within one percent, leaves no other to draw; null otherwise. */
+  obvious(token: number, share: number): number | null {
+    const { temperature, topP, logprobs } = this.settings;
+    if (logprobs || !Number.isFinite(share)) return null;
+    return temperature === 0 || (topP < 1 && share * 0.99 >= topP) ? token : null;
+  }
+
   /** Samples from `logits[offset … offset + vocabSize)` with `uniform` in [0, 1). @throws RoundoffError `numeric` */
   sample(logits: Float32Array, offset: number, uniform: number): number {
     const best = this.largest(logits, offset);

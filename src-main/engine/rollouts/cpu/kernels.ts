@@ -16,6 +16,7 @@ export interface DecodeKernels {
     size: number,
     epsilon: number,
   ): void;
+  findPeaks(logits: number, rows: number, vocab: number, inverseTemperature: number, tokens: number, shares: number): void;
   gatedUnits(gateUp: number, y: number, rows: number, size: number): void;
   appendKeysAndValues(
     qkv: number,

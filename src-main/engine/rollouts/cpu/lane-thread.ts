@@ -43,7 +43,7 @@ function generate(engine: DecodeLane, { requests, settings }: Extract<LaneComman
   while (Atomics.load(control, controlWords.stop) === 0) {
     const spans = batch.plan();
     if (spans.length === 0) return;
-    for (const sequence of batch.accept(engine.forward(spans))) post({ type: 'finished', sequence });
+    for (const sequence of batch.accept(engine.forward(spans, settings.temperature))) post({ type: 'finished', sequence });
     Atomics.store(control, controlWords.tokens + setup.lane, batch.generatedTokens);
   }
 }

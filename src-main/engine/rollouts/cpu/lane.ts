@@ -4,7 +4,7 @@
  * each row attends to its own slot up to its own position. Every part computes a row from that row alone, so results do not depend on company.
  */
 import { onnxRuntime } from '../../backends/wasm/onnx-runtime.ts';
-import type { Span } from '../batch.ts';
+import type { Span, StepLogits } from '../batch.ts';
 import { type DecodeKernels, decodeKernels } from './kernels.ts';
 import type { DecodePlan, LanePlan } from './plan.ts';
 import type { SharedMemory } from './shared-memory.ts';
@@ -31,7 +31,7 @@ export class DecodeLane {
   private readonly sessions: DecodeSessions;
   private readonly kernels: DecodeKernels;
   private readonly tables: Record<'ids' | 'slots' | 'positions' | 'selected', Int32Array>;
-  private readonly logits: Float32Array;
+  private readonly logits: Required<StepLogits>;
   private readonly address: bigint;
   private readonly runtime = onnxRuntime();
   private readonly inputNames = this.runtime.createNames(['x']);
@@ -44,17 +44,20 @@ export class DecodeLane {
     this.plan = plan.lanes[lane]!;
     this.sessions = sessions;
     const table = (offset: number) => new Int32Array(memory.buffer, offset, plan.maxRows);
-    const { ids, rowSlots, positions, selected, logits, slots } = this.plan;
+    const { ids, rowSlots, positions, selected, logits, peakTokens, peakShares, slots } = this.plan;
     this.tables = { ids: table(ids), slots: table(rowSlots), positions: table(positions), selected: table(selected) };
-    this.logits = new Float32Array(memory.buffer, logits, slots * plan.config.vocabSize);
+    this.logits = {
+      values: new Float32Array(memory.buffer, logits, slots * plan.config.vocabSize),
+      peaks: { tokens: new Int32Array(memory.buffer, peakTokens, slots), shares: new Float32Array(memory.buffer, peakShares, slots) },
+    };
     this.kernels = decodeKernels(memory);
     const probe = this.runtime.createTensor(new Uint8Array(memory.buffer), 4, [1]);
     this.address = this.runtime.dataAddress(probe);
     this.runtime.releaseTensor(probe);
   }
 
-  /** Computes the spans; the first rows of the result are the wanted logits [spans that want them, vocab], valid until the next call. */
-  forward(spans: readonly Span[]): Float32Array {
+  /** Computes the spans; the first rows of the result belong to those that want logits, and are valid until the next call. */
+  forward(spans: readonly Span[], temperature: number): StepLogits {
     const { rows, wanted } = this.writeRows(spans);
     const { config, embedding, layers } = this.whole;
     const { hiddenSize, rmsNormEps } = config;
@@ -74,7 +77,7 @@ export class DecodeLane {
       const next = layers[index + 1];
       if (next) kernels.addAndNormalize(lane.hidden, lane.projected, next.inputNorm, lane.normed, rows, hiddenSize, rmsNormEps);
     }
-    this.head(wanted);
+    this.head(wanted, temperature);
     return this.logits;
   }
 
@@ -101,7 +104,7 @@ export class DecodeLane {
   }
 
   /** Final norm and output head of the `count` selected rows, into `logits`. */
-  private head(count: number): void {
+  private head(count: number, temperature: number): void {
     const { plan: lane, whole } = this;
     const { hiddenSize, rmsNormEps, vocabSize } = whole.config;
     const { hidden, projected, selected, final } = lane;
@@ -113,6 +116,7 @@ export class DecodeLane {
       this.headProducts.set(count, product);
     }
     this.run(this.sessions.head, product);
+    this.kernels.findPeaks(lane.logits, count, vocabSize, 1 / (temperature || 1), lane.peakTokens, lane.peakShares);
   }
 
   /** Writes token, slot and position of every row, and which rows want logits. */

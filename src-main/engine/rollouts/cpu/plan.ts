@@ -41,6 +41,8 @@ export interface LanePlan {
   activated: number;
   final: number;
   logits: number;
+  peakTokens: number;
+  peakShares: number;
   scores: number;
 }
 
@@ -151,6 +153,8 @@ function planLane(
     activated: take(maxRows * intermediateSize),
     final: take(slots * hiddenSize),
     logits: take(slots * vocabSize),
+    peakTokens: take(slots),
+    peakShares: take(slots),
     scores: take(2 * capacity),
   };
 }

@@ -32,7 +32,7 @@ export class TensorGenerator implements Generator {
     try {
       for (let spans = batch.plan(); spans.length > 0; spans = batch.plan()) {
         throwIfCancelled(options.signal, 'Generation');
-        for (const { index, ...result } of batch.accept(await this.logits(decoder, spans))) {
+        for (const { index, ...result } of batch.accept({ values: await this.logits(decoder, spans) })) {
           finished++;
           options.onResult({ key: requests[index]!.key, ...result });
         }

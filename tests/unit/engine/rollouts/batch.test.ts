@@ -25,7 +25,7 @@ function runBatch(prompts: number[][], next: (tokens: number[]) => number, shape
       if (wantsLogits) logits.push(...Array.from({ length: vocabSize }, (_, token) => (token === next(tokens) ? 1 : 0)));
     }
     steps.push(spans.map(({ ids }) => ids.length));
-    finished.push(...batch.accept(Float32Array.from(logits)));
+    finished.push(...batch.accept({ values: Float32Array.from(logits) }));
   }
   return { steps, finished, generatedTokens: batch.generatedTokens };
 }

@@ -103,6 +103,31 @@ describe('decode kernels', () => {
   });
 });
 
+describe('findPeaks', () => {
+  const vocab = 11;
+  const peaks = (rows: number[][], temperature: number) => {
+    const [tokens, shares] = [ints(Array(rows.length).fill(-1)), place(new Float32Array(rows.length))];
+    kernels.findPeaks(place(rows.flat()), rows.length, vocab, 1 / temperature, tokens, shares);
+    return { tokens: [...new Int32Array(memory.buffer, tokens, rows.length)], shares: [...floats(shares, rows.length)] };
+  };
+
+  it('finds the first largest logit and its probability', () => {
+    const rows = Array.from({ length: 9 }, () => [...random.normals(vocab, 3)]);
+    rows.push([...Array(vocab - 3).fill(-2), 4, -2, 4]);
+    const found = peaks(rows, 0.7);
+    expect(found.tokens).toEqual(rows.map((row) => row.indexOf(Math.max(...row))));
+    const expected = rows.map((row) => 1 / row.reduce((sum, logit) => sum + Math.exp((logit - Math.max(...row)) / 0.7), 0));
+    expectClose(found.shares, expected);
+  });
+
+  it('gives no probability when a logit is not finite', () => {
+    const rows = [0, 5, 10].flatMap((bad) =>
+      [Number.NaN, Infinity].map((value) => Array.from({ length: vocab }, (_, j) => (j === bad ? value : j))),
+    );
+    expect(peaks(rows, 1).shares.filter(Number.isFinite)).toEqual([]);
+  });
+});
+
 describe.each([
   { heads: 4, kvHeads: 2, headDim: 32, norm: true },
   { heads: 3, kvHeads: 1, headDim: 20, norm: false },

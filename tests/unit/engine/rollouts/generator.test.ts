@@ -1,11 +1,12 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
+import { createRandomModel } from '../../../../src-main/engine/model/init.ts';
 import type { LanguageModel } from '../../../../src-main/engine/model/language-model.ts';
 import { FakeQuantizedLinear } from '../../../../src-main/engine/model/linear-op.ts';
 import { createGenerator, type GenerationResult, type SamplingSettings } from '../../../../src-main/engine/rollouts/generator.ts';
 import { RoundoffError } from '../../../../src-preload/contract/errors.ts';
-import { collect, requests, tinyModel, tinyNames } from './tiny-models.ts';
+import { collect, requests, tinyConfigs, tinyModel, tinyNames } from './tiny-models.ts';
 
 const sampled: SamplingSettings = { temperature: 0.9, topP: 0.95, topK: 0, maxNewTokens: 24, stopTokenIds: [7], logprobs: true };
 const greedy: SamplingSettings = { ...sampled, temperature: 0, topP: 1 };
@@ -95,6 +96,28 @@ describe.each(tinyNames)('generation, %s', (name) => {
       }
     }
     expect(new Set(results.map((result) => (result.finishReason === 'stop' ? lastOf(result) : 'length'))).size).toBe(3);
+  });
+});
+
+describe('generation at the sample model’s sizes', () => {
+  const sizes = { hiddenSize: 128, intermediateSize: 384, layers: 2, heads: 4, kvHeads: 2, headDim: 32, vocabSize: 448 };
+
+  it('does not depend on slots or threads, with and without log-probabilities', async () => {
+    const config = { ...tinyConfigs['qwen3, grouped queries'], ...sizes };
+    const model = createRandomModel(config, 4, { deviation: 0.15 });
+    const list = requests(40, 448, 40);
+    const generate = async (slots: number, settings: SamplingSettings) => {
+      const generator = createGenerator(model, { slots, capacity });
+      const results = await collect(generator, list, settings);
+      await generator.dispose();
+      return results;
+    };
+    const all = await generate(40, sampled);
+    expect(await generate(11, sampled)).toEqual(all);
+    expect(await generate(2, sampled)).toEqual(all);
+    const tokens = (results: Map<string, GenerationResult>) => [...results.values()].map(({ tokenIds }) => tokenIds);
+    expect(tokens(await generate(24, { ...sampled, logprobs: false }))).toEqual(tokens(all));
+    model.dispose();
   });
 });
 

@@ -81,6 +81,14 @@ describe('Sampler', () => {
     expect([0, 0.49, 0.51, 0.99].map((uniform) => sampler.sample(equal, 0, uniform))).toEqual([0, 0, 1, 1]);
   });
 
+  it('takes the most probable token without sampling only where no other could be drawn', () => {
+    const sampler = new Sampler(3, settings({ topP: 0.9 }));
+    expect([0.89, 0.905, 0.92, 1, Number.NaN].map((share) => sampler.obvious(2, share))).toEqual([null, null, 2, 2, null]);
+    expect(new Sampler(3, settings({ topP: 1 })).obvious(2, 1)).toBe(null);
+    expect(new Sampler(3, settings({ temperature: 0 })).obvious(2, 0.4)).toBe(2);
+    expect(new Sampler(3, settings({ temperature: 0, logprobs: true })).obvious(2, 0.4)).toBe(null);
+  });
+
   it('reads its own row', () => {
     const rows = Float32Array.from([9, 0, 0, 0, 0, 9]);
     const sampler = new Sampler(3, settings({ temperature: 0 }));
