@@ -8,5 +8,5 @@ export const methodNotes: readonly string[] = [
   'The average is the plain mean over benchmarks; its interval combines the benchmarks’ intervals as independent errors (square and add).',
   'Change and drop are paired: the same problems and the same seeds as the baseline. Their interval is Student’s t on the per-problem differences, with two pseudo-problems added so that runs that never disagree do not appear certain.',
   'A run is better or worse when its paired interval excludes zero, otherwise not distinguishable. That is no proof of equality: the interval says how large a difference may have been missed. Each comparison stands by itself; intervals are not adjusted for the number of runs.',
-  'Recovery is the average divided by the baseline’s average. Bits per weight count codes, scales and zero points of the quantized layers; size counts all files of the checkpoint, the tokenizer included.',
+  'Recovery is the average divided by the baseline’s average. Bits per weight count codes, scales and zero points of the quantized layers; size counts the checkpoint’s weight files.',
 ];
