@@ -80,7 +80,7 @@ function comparisonRow(run: ComparisonRun, input: ComparisonInput, samples: RunS
     seed: run.seed,
     method: methodOf(run),
     scheme: schemeOf(run),
-    sizeBytes: checkpointBytes(run) ?? quantization?.totalBytes ?? (run.isBaseline ? (model?.sizeBytes ?? null) : null),
+    sizeBytes: quantization?.totalBytes ?? (run.isBaseline ? (model?.sizeBytes ?? null) : null),
     bitsPerWeight: quantization?.bitsPerWeight ?? (run.isBaseline && model ? storedBits(model) : null),
     benchmarks,
     average,
@@ -109,11 +109,6 @@ function isComplete(recorded: Map<string, BenchmarkSamples> | undefined, input: 
 function lastQuantization(run: ComparisonRun): QuantizeSummary | null {
   const summaries = run.stages.map((stage) => stage.summary).filter((summary): summary is QuantizeSummary => summary?.type === 'quantize');
   return summaries.at(-1) ?? null;
-}
-
-/** All files of the run's last checkpoint, tokenizer included, as the size of a model counts its whole folder. */
-function checkpointBytes(run: ComparisonRun): number | null {
-  return run.artifacts.filter((artifact) => artifact.kind === 'checkpoint').at(-1)?.sizeBytes ?? null;
 }
 
 function methodOf(run: ComparisonRun): string {

@@ -27,9 +27,6 @@ const variants: [name: string, method: 'rtn' | 'gptq', scheme: string, ability: 
 const difficulty = [0.985, 0.86, 0.74, 0.66, 0.48];
 const calibration = { path: 'sample:calibration/maths.jsonl', samples: 128, sequenceLength: 256, seed: 42 };
 
-/** Every checkpoint folder holds its tokenizer, too. */
-const tokenizerBytes = 12_000;
-
 const hash = (digit: string) => digit.repeat(64);
 
 export interface FakeStudyOptions {
@@ -108,8 +105,7 @@ function fakeRun(name: string, index: number, pending: boolean, prefix: string):
   };
 }
 
-function quantizeRecord([, method, scheme, , sizeBytes, bitsPerWeight]: (typeof variants)[number]): ComparisonRun['stages'][number] {
-  const totalBytes = sizeBytes - tokenizerBytes;
+function quantizeRecord([, method, scheme, , totalBytes, bitsPerWeight]: (typeof variants)[number]): ComparisonRun['stages'][number] {
   return {
     index: 0,
     type: 'quantize',
