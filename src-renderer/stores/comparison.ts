@@ -12,6 +12,8 @@ export const useComparisonStore = defineStore('comparison', () => {
   const studyId = ref<number | null>(null);
   const comparison = shallowRef<StudyComparison | null>(null);
   const error = shallowRef<ErrorInfo | null>(null);
+  /** Screens that show it now; without any it is not refreshed, `open` does so anyway. */
+  let viewers = 0;
 
   async function open(id: number): Promise<void> {
     if (studyId.value !== id) {
@@ -42,7 +44,7 @@ export const useComparisonStore = defineStore('comparison', () => {
 
   function apply(event: HostEvent): void {
     if (event.type === 'project-changed') close();
-    if (studyId.value === null) return;
+    if (studyId.value === null || viewers === 0) return;
     if (event.type === 'study-changed' && event.study.id === studyId.value) reloadSoon();
     if (event.type === 'run-changed' && event.run.studyId === studyId.value) reloadSoon();
     const ownRun = event.type === 'run-events' && comparison.value?.rows.some((row) => row.runId === event.runId);
@@ -55,5 +57,12 @@ export const useComparisonStore = defineStore('comparison', () => {
     error.value = null;
   }
 
-  return { studyId, comparison, error, open, reload, close, exportReport, apply };
+  function enter(): void {
+    viewers += 1;
+  }
+  function leave(): void {
+    viewers -= 1;
+  }
+
+  return { studyId, comparison, error, open, reload, close, enter, leave, exportReport, apply };
 });
