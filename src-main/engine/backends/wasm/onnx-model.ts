@@ -30,45 +30,48 @@ const float32Type = 1;
 const opsetVersion = 17;
 const irVersion = 8;
 
+/** Bytes in pieces, joined once at the end, so that large constants are copied once. */
+type Pieces = Uint8Array[];
+
 /** A model with one node, float32 inputs and outputs. */
 export function singleNodeModel(node: NodeSpec, inputs: ValueInfo[], outputs: ValueInfo[], initializers: Initializer[] = []): Uint8Array {
-  const graph = concat([
-    field(1, nodeBytes(node)),
+  const graph = [
+    field(1, nodePieces(node)),
     string(2, 'product'),
-    ...initializers.map((constant) => field(5, initializerBytes(constant))),
-    ...inputs.map((info) => field(11, valueBytes(info))),
-    ...outputs.map((info) => field(12, valueBytes(info))),
-  ]);
-  const opset = (domain: string, version: number) => field(8, concat([...(domain ? [string(1, domain)] : []), integer(2, version)]));
-  return concat([integer(1, irVersion), field(7, graph), opset('', opsetVersion), opset('com.microsoft', 1)]);
+    ...initializers.map((constant) => field(5, initializerPieces(constant))),
+    ...inputs.map((info) => field(11, valuePieces(info))),
+    ...outputs.map((info) => field(12, valuePieces(info))),
+  ].flat();
+  const opset = (domain: string, version: number) => field(8, [...(domain ? string(1, domain) : []), ...integer(2, version)]);
+  return join([...integer(1, irVersion), ...field(7, graph), ...opset('', opsetVersion), ...opset('com.microsoft', 1)]);
 }
 
-function nodeBytes(node: NodeSpec): Uint8Array {
+function nodePieces(node: NodeSpec): Pieces {
   const ints = Object.entries(node.ints ?? {}).map(([name, value]) =>
-    field(5, concat([string(1, name), integer(3, value), integer(20, 2)])),
+    field(5, [...string(1, name), ...integer(3, value), ...integer(20, 2)]),
   );
   const floats = Object.entries(node.floats ?? {}).map(([name, value]) =>
-    field(5, concat([string(1, name), float(2, value), integer(20, 1)])),
+    field(5, [...string(1, name), ...float(2, value), ...integer(20, 1)]),
   );
-  return concat([
+  return [
     ...node.inputs.map((name) => string(1, name)),
     ...node.outputs.map((name) => string(2, name)),
     string(4, node.op),
     ...ints,
     ...floats,
-    ...(node.domain ? [string(7, node.domain)] : []),
-  ]);
+    node.domain ? string(7, node.domain) : [],
+  ].flat();
 }
 
-function valueBytes(info: ValueInfo): Uint8Array {
-  const dims = info.dims.map((dim) => field(1, typeof dim === 'string' ? string(2, dim) : integer(1, dim)));
-  const tensorType = concat([integer(1, float32Type), field(2, concat(dims))]);
-  return concat([string(1, info.name), field(2, field(1, tensorType))]);
+function valuePieces(info: ValueInfo): Pieces {
+  const dims = info.dims.flatMap((dim) => field(1, typeof dim === 'string' ? string(2, dim) : integer(1, dim)));
+  const tensorType = [...integer(1, float32Type), ...field(2, dims)];
+  return [...string(1, info.name), ...field(2, field(1, tensorType))];
 }
 
-function initializerBytes({ name, dims, values }: Initializer): Uint8Array {
+function initializerPieces({ name, dims, values }: Initializer): Pieces {
   const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-  return concat([...dims.map((dim) => integer(1, dim)), integer(2, float32Type), string(8, name), field(9, bytes)]);
+  return [...dims.flatMap((dim) => integer(1, dim)), ...integer(2, float32Type), ...string(8, name), ...field(9, [bytes])];
 }
 
 function varint(value: number): number[] {
@@ -81,28 +84,32 @@ function varint(value: number): number[] {
   return [...bytes, rest];
 }
 
-function field(number: number, payload: Uint8Array): Uint8Array {
-  return concat([Uint8Array.from([...varint(number * 8 + 2), ...varint(payload.length)]), payload]);
+function field(number: number, payload: Pieces): Pieces {
+  return [Uint8Array.from([...varint(number * 8 + 2), ...varint(sizeOf(payload))]), ...payload];
 }
 
-function string(number: number, value: string): Uint8Array {
-  return field(number, text.encode(value));
+function string(number: number, value: string): Pieces {
+  return field(number, [text.encode(value)]);
 }
 
-function integer(number: number, value: number): Uint8Array {
-  return Uint8Array.from([...varint(number * 8), ...varint(value)]);
+function integer(number: number, value: number): Pieces {
+  return [Uint8Array.from([...varint(number * 8), ...varint(value)])];
 }
 
-function float(number: number, value: number): Uint8Array {
-  return concat([Uint8Array.from(varint(number * 8 + 5)), new Uint8Array(new Float32Array([value]).buffer)]);
+function float(number: number, value: number): Pieces {
+  return [Uint8Array.from(varint(number * 8 + 5)), new Uint8Array(new Float32Array([value]).buffer)];
 }
 
-function concat(parts: Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+function sizeOf(pieces: Pieces): number {
+  return pieces.reduce((sum, piece) => sum + piece.length, 0);
+}
+
+function join(pieces: Pieces): Uint8Array {
+  const bytes = new Uint8Array(sizeOf(pieces));
   let offset = 0;
-  for (const part of parts) {
-    bytes.set(part, offset);
-    offset += part.length;
+  for (const piece of pieces) {
+    bytes.set(piece, offset);
+    offset += piece.length;
   }
   return bytes;
 }
