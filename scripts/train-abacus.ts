@@ -1,5 +1,5 @@
 // Trains Abacus with the engine's own training loop and writes its weights to resources/sample/abacus. An interrupted run continues from
-// its last checkpoint. Options: --steps N, --work DIR (checkpoint and metrics; default out/abacus).
+// its last checkpoint. Option: --work DIR (checkpoints and metrics; default out/abacus).
 import { appendFile, mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -7,36 +7,37 @@ import { selectBackend } from '../src-main/engine/backends/select.ts';
 import { writeSafetensors } from '../src-main/engine/formats/safetensors.ts';
 import { createRandomModel } from '../src-main/engine/model/init.ts';
 import type { LanguageModel } from '../src-main/engine/model/language-model.ts';
-import { abacusConfig, abacusTrainingData } from '../src-main/engine/sample/index.ts';
-import { abacusTrainingSettings } from '../src-main/engine/sample/recipe.ts';
+import { abacusConfig, abacusPhases, type TrainingPhase, trainingDataOf } from '../src-main/engine/sample/index.ts';
 import { type StepMetrics, train } from '../src-main/engine/training/index.ts';
 
 const root = resolve(import.meta.dirname, '..');
-const { values } = parseArgs({ options: { steps: { type: 'string' }, work: { type: 'string' } } });
+const { values } = parseArgs({ options: { work: { type: 'string' } } });
 const workDir = resolve(values.work ?? join(root, 'out/abacus'));
-const settings = { ...abacusTrainingSettings, ...(values.steps ? { steps: Number(values.steps) } : {}) };
 const reportEvery = 50;
 
 const interrupt = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort());
-await mkdir(workDir, { recursive: true });
 const { device } = await selectBackend('wasm');
-console.log(`training Abacus on ${device}: ${settings.steps} steps of ${settings.batchSize * settings.accumulation} sequences`);
-
-const model = createRandomModel(abacusConfig, settings.seed);
-const data = abacusTrainingData(settings.seed, settings.steps * settings.batchSize * settings.accumulation);
-const progress = await train(model, data, settings, {
-  checkpointDir: join(workDir, 'checkpoint'),
-  signal: interrupt.signal,
-  onStep: report(),
-});
+console.log(`training Abacus on ${device}`);
+const model = createRandomModel(abacusConfig, abacusPhases[0]!.settings.seed);
+for (const phase of abacusPhases) await runPhase(phase);
 const written = await saveWeights(model, join(root, 'resources/sample/abacus/model.safetensors'));
-console.log(
-  `${progress.step} steps, ${progress.tokens} tokens; wrote ${written.path}, ${written.sizeBytes} bytes, sha256 ${written.sha256}`,
-);
+console.log(`wrote ${written.path}, ${written.sizeBytes} bytes, sha256 ${written.sha256}`);
+model.dispose();
+
+/** A phase that is already finished only loads its weights. */
+async function runPhase(phase: TrainingPhase): Promise<void> {
+  const { name, settings } = phase;
+  console.log(`${name}: ${settings.steps} steps of ${settings.batchSize * settings.accumulation} sequences`);
+  const checkpointDir = join(workDir, name);
+  await mkdir(checkpointDir, { recursive: true });
+  const options = { checkpointDir, signal: interrupt.signal, onStep: report(phase) };
+  const progress = await train(model, trainingDataOf(phase), settings, options);
+  console.log(`${name}: ${progress.tokens} tokens in all`);
+}
 
 /** Prints means over the last steps and appends every step to metrics.jsonl. */
-function report(): (metrics: StepMetrics) => void {
+function report({ name, settings }: TrainingPhase): (metrics: StepMetrics) => void {
   let recent: StepMetrics[] = [];
   let since = performance.now();
   return (metrics) => {
@@ -48,7 +49,7 @@ function report(): (metrics: StepMetrics) => void {
       `step ${metrics.step}/${settings.steps}  loss ${mean('loss').toFixed(4)}  norm ${mean('gradientNorm').toFixed(2)}  ` +
         `rate ${metrics.learningRate.toExponential(2)}  ${rate.toFixed(0)} tokens/s`,
     );
-    const lines = recent.map((step) => `${JSON.stringify(step)}\n`).join('');
+    const lines = recent.map((step) => `${JSON.stringify({ phase: name, ...step })}\n`).join('');
     void appendFile(join(workDir, 'metrics.jsonl'), lines);
     recent = [];
     since = performance.now();

@@ -1,14 +1,8 @@
 /**
- * Abacus itself: architecture, the files beside its weights, and what it is trained on.
+ * Abacus itself: its architecture and the files beside its weights.
  */
-import { Tokenizer } from '@huggingface/tokenizers';
-import { RandomStream } from '../data/random-stream.ts';
 import type { ModelConfig } from '../model/config.ts';
-import type { TrainingData, TrainingExample } from '../training/index.ts';
-import { drawGeneralText } from './general-text.ts';
-import { completionOf, drawProblem, taskByName } from './problems.ts';
 import { tokenIds, tokenizerConfig, tokenizerJson } from './tokenizer-files.ts';
-import type { IntegerSource, TaskDefinition, TaskName } from './types.ts';
 import { vocabularySize } from './vocabulary.ts';
 
 /** Width and depth: every linear's input is a multiple of 128, so that all group sizes up to 128 divide it. */
@@ -32,15 +26,6 @@ export const abacusConfig: ModelConfig = {
   eosTokenIds: [tokenIds.end],
   padTokenId: tokenIds.pad,
   bosTokenId: null,
-};
-
-/** Sequences of each task per hundred; the rest is general text. */
-export const trainingMix: Record<TaskName, number> = {
-  'abacus-sums': 15,
-  'abacus-binary': 10,
-  'abacus-products': 16,
-  'abacus-divisors': 24,
-  'abacus-chains': 32,
 };
 
 /** The text files of the model folder, in Hugging Face's layout, by name. */
@@ -80,34 +65,6 @@ export function abacusFiles(): Record<string, string> {
     'tokenizer.json': jsonText(tokenizerJson()),
     'tokenizer_config.json': jsonText(tokenizerConfig(config.contextLength)),
   };
-}
-
-/** Training sequences by index: problems of the train split, and a little general text. Example n depends on the seed and n alone. */
-export function abacusTrainingData(seed: number, count: number): TrainingData {
-  const tokenizer = new Tokenizer(tokenizerJson(), tokenizerConfig(abacusConfig.contextLength));
-  const stream = new RandomStream(seed, 'abacus-training');
-  const encode = (text: string) => tokenizer.encode(text, { add_special_tokens: false }).ids;
-  return {
-    count,
-    example: (index) => drawExample(stream.fork(String(index)), encode),
-  };
-}
-
-function drawExample(random: IntegerSource, encode: (text: string) => number[]): TrainingExample {
-  const task = drawTask(random);
-  if (task === null) return { ids: [...encode(drawGeneralText(random.integer(2, 5), random)), tokenIds.end], lossStart: 1 };
-  const problem = drawProblem(task, 'train', random);
-  const prompt = encode(`<|user|>${problem.question}<|end|><|assistant|>`);
-  return { ids: [...prompt, ...encode(completionOf(problem)), tokenIds.end], lossStart: prompt.length };
-}
-
-function drawTask(random: IntegerSource): TaskDefinition | null {
-  let ticket = random.integer(0, 99);
-  for (const [name, share] of Object.entries(trainingMix)) {
-    if (ticket < share) return taskByName(name as TaskName);
-    ticket -= share;
-  }
-  return null;
 }
 
 function jsonText(value: object): string {

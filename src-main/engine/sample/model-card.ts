@@ -2,8 +2,8 @@
 import type { Interval } from '#contract/comparison.ts';
 import type { EvaluationProtocol } from '#contract/protocol.ts';
 import { parameterCount } from '../model/parameters.ts';
-import { abacusConfig, trainingMix } from './abacus.ts';
-import { abacusTrainingSettings } from './recipe.ts';
+import { abacusConfig } from './abacus.ts';
+import { abacusPhases, type TrainingPhase } from './recipe.ts';
 
 export interface MeasuredBenchmark {
   name: string;
@@ -55,19 +55,25 @@ ${rows.join('\n')}
 }
 
 function training(): string {
-  const { steps, batchSize, accumulation, schedule, beta1, beta2, weightDecay, maxGradientNorm, seed } = abacusTrainingSettings;
-  const shares = Object.entries(trainingMix).map(([name, share]) => `${name} ${share} %`);
-  const generalShare = 100 - Object.values(trainingMix).reduce((sum, share) => sum + share, 0);
   return `## Training
 
-${steps.toLocaleString('en-US')} steps of ${batchSize * accumulation} sequences on the \`wasm\` backend: AdamW (β ${beta1}, ${beta2}; weight decay ${weightDecay} on matrices), learning rate ${schedule.peak} with
-${schedule.warmupSteps} steps of warm-up and ${schedule.kind} decay to ${100 * schedule.floorShare} %, gradient norm clipped at ${maxGradientNorm}, seed ${seed}. Only the response counts in the loss.
-\`npm run sample\` makes the data and trains it again.
+In two phases on the \`wasm\` backend; only the response counts in the loss. \`npm run sample\` makes the data and trains it again.
 
-Data: every sequence is drawn fresh from the generators in \`src-main/engine/sample\`: ${shares.join(', ')}, and ${generalShare} % general
-English sentences from templates. About two fifths of the problems are word problems. Training, calibration and test problems share no
-calculation: a hash of the canonical operands decides the split. No other data, and no data about persons, was used.
+${abacusPhases.map(phaseText).join('\n')}
+
+Data: every sequence is drawn fresh from the generators in \`src-main/engine/sample\`. About two fifths of the problems are word problems. The
+chains of the first phase have terms of two digits, those of the second and of the benchmark three. Training, calibration and test problems
+share no calculation: a hash of the canonical operands decides the split. No other data, and no data about persons, was used.
 `;
+}
+
+function phaseText({ name, settings, mix }: TrainingPhase): string {
+  const { steps, batchSize, accumulation, schedule, beta1, beta2, weightDecay, maxGradientNorm, seed } = settings;
+  const shares = mix.map(({ task, share }) => `${task.name} ${share} %`).join(', ');
+  const generalShare = 100 - mix.reduce((sum, { share }) => sum + share, 0);
+  return `- **${name}**: ${steps.toLocaleString('en-US')} steps of ${batchSize * accumulation} sequences (${shares}, general English sentences from templates ${generalShare} %);
+  AdamW (β ${beta1}, ${beta2}; weight decay ${weightDecay} on matrices), learning rate ${schedule.peak} with ${schedule.warmupSteps} steps of warm-up and ${schedule.kind} decay to ${100 * schedule.floorShare} %,
+  gradient norm clipped at ${maxGradientNorm}, seed ${seed}.`;
 }
 
 function limits(): string {

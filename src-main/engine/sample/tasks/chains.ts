@@ -3,7 +3,7 @@
  * mistakes compound: the hardest of the five.
  */
 import { columnMultiplication, longRemainder } from '../arithmetic.ts';
-import { pick, type TaskDefinition } from '../types.ts';
+import { type IntegerSource, pick, type TaskDefinition } from '../types.ts';
 
 const moduli = [7, 11, 13] as const;
 
@@ -11,10 +11,7 @@ const moduli = [7, 11, 13] as const;
 export const chains: TaskDefinition = {
   name: 'abacus-chains',
   title: 'Long sums with a modulus',
-  draw: (random) => {
-    const terms = Array.from({ length: random.integer(3, 7) }, () => random.integer(10, 99));
-    return [...terms, random.integer(3, 9), pick(random, moduli)];
-  },
+  draw: (random) => drawChain(random, 100, 999),
   key: (operands) =>
     `chain ${operands
       .slice(0, -2)
@@ -39,3 +36,11 @@ export const chains: TaskDefinition = {
     return { reasoning, answer: String(product % modulus) };
   },
 };
+
+/** The same with terms of two digits, which Abacus learns first. Never a benchmark. */
+export const shortChains: TaskDefinition = { ...chains, draw: (random) => drawChain(random, 10, 99) };
+
+function drawChain(random: IntegerSource, least: number, most: number): number[] {
+  const terms = Array.from({ length: random.integer(3, 7) }, () => random.integer(least, most));
+  return [...terms, random.integer(3, 9), pick(random, moduli)];
+}

@@ -9,9 +9,10 @@ import { loadTokenizer, type ModelTokenizer } from '../../../../src-main/engine/
 import {
   abacusConfig,
   abacusFiles,
-  abacusTrainingData,
+  abacusPhases,
   drawGeneralText,
   sampleDataFiles,
+  trainingDataOf,
 } from '../../../../src-main/engine/sample/index.ts';
 
 const sampleDir = resolve(import.meta.dirname, '../../../../resources/sample');
@@ -52,7 +53,8 @@ test('digits stay single tokens, and the words of the problems are whole ones', 
 });
 
 test('training sequences are the chat template’s text with the completion as the part that counts', () => {
-  const data = abacusTrainingData(1, 400);
+  const data = trainingDataOf(abacusPhases[1]!);
+  expect(data.count).toBe(43_200);
   const examples = Array.from({ length: 400 }, (_, index) => data.example(index));
   const problems = examples.filter((example) => example.lossStart > 1);
   expect(problems.length).toBeGreaterThan(350);
@@ -63,7 +65,7 @@ test('training sequences are the chat template’s text with the completion as t
     const question = /^<\|user\|>(.*)<\|end\|><\|assistant\|>$/.exec(text)![1]!;
     expect(tokenizer.encodeChat([{ role: 'user', content: question }])).toEqual(all.slice(0, lossStart));
     expect(tokenizer.decode(all.slice(lossStart))).toMatch(/^<think>[^a-z]*r?.*<\/think>\\boxed\{\d+\}<\|end\|>$/);
-    expect(all.length).toBeLessThan(230);
+    expect(all.length).toBeLessThan(256);
   }
   expect(Array.from(data.example(7).ids)).toEqual(Array.from(examples[7]!.ids));
 });
