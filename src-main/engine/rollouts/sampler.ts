@@ -13,12 +13,12 @@ export class Sampler {
   logprob = Number.NaN;
   private readonly settings: SamplingSettings;
   private readonly weights: Float64Array;
-  private readonly ranked: RankedTokens;
+  private readonly ranking: Ranking;
 
   constructor(vocabSize: number, settings: SamplingSettings) {
     this.settings = settings;
     this.weights = new Float64Array(vocabSize);
-    this.ranked = new RankedTokens(this.weights);
+    this.ranking = new Ranking(this.weights);
   }
 
   /** The most probable token if its probability, known within one percent, leaves no other to draw; null otherwise. */
@@ -91,90 +91,108 @@ export class Sampler {
     const target = topP * total;
     if (this.weights[best]! >= target) return best;
     // Tokens below this weight hold less than (1 − topP) together, so the others hold the nucleus.
-    this.ranked.fill(((1 - topP) * total) / this.weights.length);
-    return this.ranked.draw(uniform, this.ranked.take(target, this.weights.length));
+    this.ranking.fill(((1 - topP) * total) / this.weights.length);
+    this.ranking.keepMass(target);
+    return this.ranking.draw(uniform);
   }
 
   /** Top-k, then top-p of what is left. */
   private drawTop(uniform: number, topK: number, topP: number): number {
-    this.ranked.fill(0);
-    const mass = this.ranked.take(Infinity, topK);
-    return this.ranked.draw(uniform, topP < 1 ? this.ranked.shorten(topP * mass) : mass);
+    this.ranking.fill(0);
+    this.ranking.keepCount(topK);
+    if (topP < 1) this.ranking.keepMass(topP * this.ranking.mass());
+    return this.ranking.draw(uniform);
   }
 }
 
-/** Tokens in falling order of weight, found one by one with a binary heap, since few are wanted. */
-class RankedTokens {
+/** A set of tokens that can be cut down to the most probable ones, in linear time and without sorting the vocabulary. */
+class Ranking {
   private readonly weights: Float64Array;
-  private readonly heap: Int32Array;
-  private heapSize = 0;
-  private readonly taken: Int32Array;
-  private takenCount = 0;
+  private readonly tokens: Int32Array;
+  private size = 0;
 
   constructor(weights: Float64Array) {
     this.weights = weights;
-    this.heap = new Int32Array(weights.length);
-    this.taken = new Int32Array(weights.length);
+    this.tokens = new Int32Array(weights.length);
   }
 
   /** Starts over with the tokens whose weight is positive and at least `least`. */
   fill(least: number): void {
-    const { weights, heap } = this;
+    const { weights, tokens } = this;
     let size = 0;
     for (let token = 0; token < weights.length; token++) {
-      if (weights[token]! >= least && weights[token]! > 0) heap[size++] = token;
+      if (weights[token]! >= least && weights[token]! > 0) tokens[size++] = token;
     }
-    this.heapSize = size;
-    this.takenCount = 0;
-    for (let place = (size >> 1) - 1; place >= 0; place--) this.sink(place);
+    this.size = size;
   }
 
-  /** Takes tokens until their weights reach `mass` or `count` are taken; returns their weight. */
-  take(mass: number, count: number): number {
+  mass(): number {
     let sum = 0;
-    while (sum < mass && this.takenCount < count && this.heapSize > 0) {
-      const token = this.heap[0]!;
-      this.heap[0] = this.heap[--this.heapSize]!;
-      this.sink(0);
-      this.taken[this.takenCount++] = token;
-      sum += this.weights[token]!;
-    }
+    for (let place = 0; place < this.size; place++) sum += this.weights[this.tokens[place]!]!;
     return sum;
   }
 
-  /** Keeps the first taken tokens until their weights reach `mass`; returns their weight. */
-  shorten(mass: number): number {
-    let sum = 0;
-    let kept = 0;
-    while (kept < this.takenCount && sum < mass) sum += this.weights[this.taken[kept++]!]!;
-    this.takenCount = kept;
-    return sum;
+  keepCount(count: number): void {
+    this.cut(Infinity, count);
   }
 
-  /** One of the taken tokens, which together weigh `mass`. */
-  draw(uniform: number, mass: number): number {
-    const target = uniform * mass;
+  /** Keeps the fewest tokens, most probable first, that weigh at least `target` together. */
+  keepMass(target: number): void {
+    this.cut(target, this.size);
+  }
+
+  /** One of the kept tokens, in proportion to their weights. */
+  draw(uniform: number): number {
+    const kept = this.tokens.subarray(0, this.size).sort();
+    const target = uniform * this.mass();
     let cumulative = 0;
-    for (let place = 0; place < this.takenCount; place++) {
-      cumulative += this.weights[this.taken[place]!]!;
-      if (cumulative > target) return this.taken[place]!;
+    for (const token of kept) {
+      cumulative += this.weights[token]!;
+      if (cumulative > target) return token;
     }
-    return this.taken[0]!;
+    return kept[kept.length - 1]!;
   }
 
-  private sink(start: number): void {
-    const { heap, heapSize } = this;
-    let place = start;
-    for (;;) {
-      const left = 2 * place + 1;
-      if (left >= heapSize) return;
-      const child = left + 1 < heapSize && this.before(heap[left + 1]!, heap[left]!) ? left + 1 : left;
-      if (!this.before(heap[child]!, heap[place]!)) return;
-      const token = heap[place]!;
-      heap[place] = heap[child]!;
-      heap[child] = token;
-      place = child;
+  /** Quickselect by weight: the place where the mass or the count is reached is narrowed down around pivots. */
+  private cut(target: number, count: number): void {
+    let low = 0;
+    let high = this.size;
+    let mass = 0;
+    while (low < high && low < count && mass < target) {
+      const middle = this.partition(low, high);
+      let left = 0;
+      for (let place = low; place < middle; place++) left += this.weights[this.tokens[place]!]!;
+      if (mass + left >= target || middle >= count) high = middle;
+      else {
+        mass += left + this.weights[this.tokens[middle]!]!;
+        low = middle + 1;
+      }
     }
+    this.size = low;
+  }
+
+  /** Moves what ranks before a pivot in front of it; returns the pivot's place. */
+  private partition(low: number, high: number): number {
+    const { tokens } = this;
+    this.exchange(this.median(low, (low + high) >> 1, high - 1), high - 1);
+    const pivot = tokens[high - 1]!;
+    let place = low;
+    for (let i = low; i < high - 1; i++) if (this.before(tokens[i]!, pivot)) this.exchange(i, place++);
+    this.exchange(place, high - 1);
+    return place;
+  }
+
+  private median(a: number, b: number, c: number): number {
+    const { tokens } = this;
+    const [ab, bc, ac] = [this.before(tokens[a]!, tokens[b]!), this.before(tokens[b]!, tokens[c]!), this.before(tokens[a]!, tokens[c]!)];
+    if (ab === bc) return b;
+    return ab === ac ? c : a;
+  }
+
+  private exchange(a: number, b: number): void {
+    const token = this.tokens[a]!;
+    this.tokens[a] = this.tokens[b]!;
+    this.tokens[b] = token;
   }
 
   private before(a: number, b: number): boolean {

@@ -61,6 +61,19 @@ describe('Sampler', () => {
     expect(chiSquare).toBeLessThan(freedom + 4 * Math.sqrt(2 * freedom) + 6);
   });
 
+  it('finds the nucleus of a large, flat vocabulary', () => {
+    const flat = new RandomStream(6, 'flat').normals(5000, 0.05);
+    const wanted = settings({ topP: 0.9 });
+    const kept = reference(flat, wanted);
+    const sampler = new Sampler(flat.length, wanted);
+    const reached = new Set(Array.from({ length: 2000 }, (_, n) => sampler.sample(flat, 0, n / 2000)));
+    expect(reached.size).toBeGreaterThan(1500);
+    for (const token of reached) expect(kept[token]).toBeGreaterThan(0);
+    const ids = [...kept.keys()].filter((token) => kept[token]! > 0);
+    expect(sampler.sample(flat, 0, 0)).toBe(ids[0]);
+    expect(sampler.sample(flat, 0, 1 - 2 ** -40)).toBe(ids.at(-1));
+  });
+
   it('keeps the token that crosses top-p, and no further one', () => {
     // Probabilities 1/2, 1/4, 1/8, 1/8, exactly.
     const halves = Float32Array.from([0, -1, -2, -2], (power) => power * Math.LN2);
