@@ -7,6 +7,7 @@ import { axisStyle, baseOption, type ChartTheme, methodColor } from './chart-the
 import { errorBars } from './error-bars.ts';
 
 const barShare = 0.84;
+const maxBarPx = 44;
 
 /** Null when nothing has been evaluated yet. */
 export function benchmarkBarsOption(
@@ -26,6 +27,7 @@ export function benchmarkBarsOption(
       data: benchmarks.map((name) => resultOf(row, name)?.accuracy.value ?? null),
       itemStyle: { color, opacity: shade(row, shown), borderRadius: [2, 2, 0, 0] },
       barGap: '0%',
+      barMaxWidth: maxBarPx,
       barCategoryGap: `${Math.round((1 - barShare) * 100)}%`,
       tooltip: { formatter: (item) => (Array.isArray(item) ? '' : describe(row, String(item.name))) },
     };
@@ -36,7 +38,7 @@ export function benchmarkBarsOption(
         const result = resultOf(row, name);
         return result ? [[name, result.accuracy.low, result.accuracy.high]] : [];
       }),
-      { name: row.name, color: theme.text, band: { index, count: shown.length, barShare } },
+      { name: row.name, color: theme.text, band: { index, count: shown.length, barShare, maxBarPx } },
     ),
   );
   return {

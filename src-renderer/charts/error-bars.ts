@@ -7,7 +7,7 @@ export interface ErrorBarsOptions {
   /** Sideways shift in pixels, so that bars at one place stay apart. */
   shift?: number;
   /** Places the bar from the band of a category axis: which series of how many. */
-  band?: { index: number; count: number; barShare: number };
+  band?: { index: number; count: number; barShare: number; maxBarPx: number };
 }
 
 export function errorBars(data: (string | number)[][], options: ErrorBarsOptions): CustomSeriesOption {
@@ -37,6 +37,7 @@ export function errorBars(data: (string | number)[][], options: ErrorBarsOptions
 
 function bandOffset(band: ErrorBarsOptions['band'], size: number | number[] | undefined): number {
   if (!band) return 0;
-  const width = (Array.isArray(size) ? (size[0] ?? 0) : (size ?? 0)) * band.barShare;
-  return width * ((band.index + 0.5) / band.count - 0.5);
+  const bandPx = Array.isArray(size) ? (size[0] ?? 0) : (size ?? 0);
+  const barPx = Math.min((bandPx * band.barShare) / band.count, band.maxBarPx);
+  return barPx * (band.index + 0.5 - band.count / 2);
 }

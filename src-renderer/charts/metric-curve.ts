@@ -1,7 +1,7 @@
 /** One recorded metric over its steps, or several of the same unit in one frame. */
 import type { EChartsOption } from 'echarts';
 import type { MetricSeries } from '#contract/records.ts';
-import { formatPercent, formatScientific } from '../format/numbers.ts';
+import { formatPercent, formatScientific, formatShortCount } from '../format/numbers.ts';
 import { axisStyle, baseOption, type ChartTheme } from './chart-theme.ts';
 
 /** Metrics that are shares in [0, 1]. */
@@ -46,7 +46,8 @@ export function groupMetrics(metrics: readonly MetricSeries[]): { stage: number;
 
 export function metricCurveOption(family: string, series: readonly MetricSeries[], theme: ChartTheme): EChartsOption {
   const share = isShare(family);
-  const format = (value: number) => (share ? formatPercent(value) : formatScientific(value));
+  const formatPlain = /tokens/.test(family) ? formatShortCount : formatScientific;
+  const format = (value: number) => (share ? formatPercent(value) : formatPlain(value));
   const several = series.length > 1;
   return {
     ...baseOption(theme),
@@ -76,7 +77,7 @@ export function metricCurveOption(family: string, series: readonly MetricSeries[
       ...axisStyle(theme),
       axisLabel: {
         color: theme.textSoft,
-        formatter: (value: number) => (share ? `${Math.round(value * 100)} %` : formatScientific(value)),
+        formatter: (value: number) => (share ? `${Math.round(value * 100)} %` : formatPlain(value)),
       },
     },
     series: series.map((item, index) => ({
