@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ensureChromium, softwareVulkan } from './system-tools.mjs';
+import { ensureChromium } from './system-tools.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const [task = 'start', ...rest] = process.argv.slice(2);
@@ -125,7 +125,7 @@ function check() {
 }
 
 function vitest(projects) {
-  const testEnv = { ...softwareVulkan(say), ...(projects.includes('e2e') ? { ROUNDOFF_CHROMIUM: ensureChromium(say) ?? '' } : {}) };
+  const testEnv = { ROUNDOFF_CHROMIUM: ensureChromium(say) ?? '' };
   run([modules('vitest/vitest.mjs'), 'run', ...projects.flatMap((name) => ['--project', name]), ...rest], { env: testEnv });
 }
 
