@@ -34,11 +34,11 @@ export function createAppRouter(): Router {
   router.beforeEach(async (to) => {
     const project = useProjectStore();
     if (!project.known) await project.load().catch(() => undefined);
-    return to.matched.some((record) => record.meta['needsProject']) && !project.current ? { name: 'start' } : true;
+    return to.matched.some((record) => record.meta.needsProject) && !project.current ? { name: 'start' } : true;
   });
   router.afterEach((to) => {
     const name = useProjectStore().current?.name;
-    document.title = [to.meta['title'], name, 'Roundoff'].filter(Boolean).join(' · ');
+    document.title = [to.meta.title, name, 'Roundoff'].filter(Boolean).join(' · ');
   });
   return router;
 }

@@ -130,7 +130,7 @@ function methodSeries(method: string, points: Point[], place: { theme: ChartThem
 const baselineName = (baseline: Interval) => `Baseline ${formatPercent(baseline.value)}`;
 
 function baselineLevel(baseline: Interval, theme: ChartTheme): SeriesOption {
-  const color = theme.methods['none'] ?? theme.text;
+  const color = theme.methods.none ?? theme.text;
   return {
     type: 'line',
     name: baselineName(baseline),
