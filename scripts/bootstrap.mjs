@@ -125,7 +125,7 @@ function check() {
 }
 
 function vitest(projects) {
-  const testEnv = { ROUNDOFF_CHROMIUM: ensureChromium(say) ?? '' };
+  const testEnv = projects.includes('study') ? {} : { ROUNDOFF_CHROMIUM: ensureChromium(say) ?? '' };
   run([modules('vitest/vitest.mjs'), 'run', ...projects.flatMap((name) => ['--project', name]), ...rest], { env: testEnv });
 }
 
