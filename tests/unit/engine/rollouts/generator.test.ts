@@ -214,6 +214,17 @@ describe('generator', () => {
     await generator.dispose();
   });
 
+  it('reports a decode thread that dies, and runs again with new ones', async () => {
+    const generator = createGenerator(model, { slots: 8, capacity: 256, threads: 2 });
+    const { threads } = generator as unknown as { threads: { terminate(): Promise<number> }[] };
+    expect(threads).toHaveLength(0);
+    const long = { ...sampled, maxNewTokens: 200, stopTokenIds: [], ignoreEndTokens: true };
+    const onResult = () => void (generator as unknown as { threads: typeof threads }).threads[0]!.terminate();
+    expect(await failure(generator.run(requests(400, 41), long, { onResult }))).toMatchObject({ code: 'internal' });
+    expect((await collect(generator, requests(5, 41), sampled)).size).toBe(5);
+    await generator.dispose();
+  });
+
   it.each(['cpu', 'tensor'] as const)('names broken weights (%s)', async (implementation) => {
     const broken = tinyModel('qwen3, grouped queries');
     const norm = broken.parameters.get('model.norm.weight')!;
