@@ -7,27 +7,18 @@ import { RoundoffError } from '#contract/errors.ts';
 import type { LanguageModel } from '../model/language-model.ts';
 import { CpuGenerator } from './cpu/cpu-generator.ts';
 import { unsupportedReason } from './cpu/plan.ts';
-import type { GenerationOptions, GenerationRequest, SamplingSettings } from './settings.ts';
+import type { Generator, GeneratorOptions } from './settings.ts';
 import { TensorGenerator } from './tensor/tensor-generator.ts';
 
-export type { GenerationOptions, GenerationProgress, GenerationRequest, GenerationResult, SamplingSettings } from './settings.ts';
-
-export interface GeneratorOptions {
-  /** Sequences generated at the same time. */
-  slots: number;
-  /** Most tokens of a sequence, prompt included. */
-  capacity: number;
-  /** Threads of the CPU decode engine; all cores when left out. */
-  threads?: number;
-}
-
-export interface Generator {
-  readonly implementation: 'cpu' | 'tensor';
-  /** Generates one completion per request. Resolves when all ended. @throws RoundoffError `bad-input`, `cancelled`, `numeric` */
-  run(requests: readonly GenerationRequest[], settings: SamplingSettings, options: GenerationOptions): Promise<void>;
-  /** Frees what the generator holds; the model is not touched. */
-  dispose(): Promise<void>;
-}
+export type {
+  GenerationOptions,
+  GenerationProgress,
+  GenerationRequest,
+  GenerationResult,
+  Generator,
+  GeneratorOptions,
+  SamplingSettings,
+} from './settings.ts';
 
 /**
  * Creates a generator for the model's present weights, on the active backend. `implementation` overrides the choice, for comparisons.

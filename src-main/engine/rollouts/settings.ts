@@ -52,6 +52,23 @@ export interface GenerationOptions {
   onProgress?(progress: GenerationProgress): void;
 }
 
+export interface GeneratorOptions {
+  /** Sequences generated at the same time. */
+  slots: number;
+  /** Most tokens of a sequence, prompt included. */
+  capacity: number;
+  /** Threads of the CPU decode engine; all cores when left out. */
+  threads?: number;
+}
+
+export interface Generator {
+  readonly implementation: 'cpu' | 'tensor';
+  /** Generates one completion per request. Resolves when all ended. @throws RoundoffError `bad-input`, `cancelled`, `numeric` */
+  run(requests: readonly GenerationRequest[], settings: SamplingSettings, options: GenerationOptions): Promise<void>;
+  /** Frees what the generator holds; the model is not touched. */
+  dispose(): Promise<void>;
+}
+
 /** Refuses settings and requests that cannot be honoured, before anything runs. */
 export function validateGeneration(
   requests: readonly GenerationRequest[],

@@ -3,8 +3,14 @@ import type * as tf from '@tensorflow/tfjs-core';
 import { throwIfCancelled } from '../../data/cancellation.ts';
 import type { LanguageModel } from '../../model/language-model.ts';
 import { Batch, type Span } from '../batch.ts';
-import type { Generator, GeneratorOptions } from '../generator.ts';
-import { type GenerationOptions, type GenerationRequest, type SamplingSettings, validateGeneration } from '../settings.ts';
+import {
+  type GenerationOptions,
+  type GenerationRequest,
+  type Generator,
+  type GeneratorOptions,
+  type SamplingSettings,
+  validateGeneration,
+} from '../settings.ts';
 import { TensorDecoder } from './tensor-decoder.ts';
 
 export class TensorGenerator implements Generator {

@@ -1,3 +1,4 @@
+import type { Worker } from 'node:worker_threads';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
@@ -205,21 +206,35 @@ describe('generator', () => {
     await generator.dispose();
   });
 
-  it.each(['cpu', 'tensor'] as const)('passes on what a result callback throws (%s)', async (implementation) => {
+  it.each(['cpu', 'tensor'] as const)('passes on what callbacks throw (%s)', async (implementation) => {
     const generator = createGenerator(model, { slots: 2, capacity, implementation });
     const onResult = () => {
       throw new Error('the disk is full');
     };
     await expect(generator.run(requests(5, 41), sampled, { onResult })).rejects.toThrow('the disk is full');
+    const onProgress = () => {
+      throw new Error('the window is gone');
+    };
+    await expect(generator.run(requests(5, 41), sampled, { onResult: () => {}, onProgress })).rejects.toThrow('the window is gone');
     await generator.dispose();
+  });
+
+  it('runs one batch at a time, and none once disposed', async () => {
+    const generator = createGenerator(model, { slots: 2, capacity, implementation: 'cpu' });
+    const run = generator.run(requests(3, 41), sampled, ignore);
+    expect((await failure(generator.run(requests(1, 41), sampled, ignore))).message).toBe('the generator is running');
+    expect((await failure(generator.dispose())).message).toBe('the generator is running');
+    await run;
+    await generator.dispose();
+    await generator.dispose();
+    expect((await failure(generator.run(requests(1, 41), sampled, ignore))).message).toBe('the generator is disposed');
   });
 
   it('reports a decode thread that dies, and runs again with new ones', async () => {
     const generator = createGenerator(model, { slots: 8, capacity: 256, threads: 2 });
-    const { threads } = generator as unknown as { threads: { terminate(): Promise<number> }[] };
-    expect(threads).toHaveLength(0);
+    const { pool } = generator as unknown as { pool: { threads: Worker[] } };
     const long = { ...sampled, maxNewTokens: 200, stopTokenIds: [], ignoreEndTokens: true };
-    const onResult = () => void (generator as unknown as { threads: typeof threads }).threads[0]!.terminate();
+    const onResult = () => void pool.threads[0]!.terminate();
     expect(await failure(generator.run(requests(400, 41), long, { onResult }))).toMatchObject({ code: 'internal' });
     expect((await collect(generator, requests(5, 41), sampled)).size).toBe(5);
     await generator.dispose();
