@@ -2,6 +2,7 @@
  * Folds run events into a run's snapshot: the state after `lastSeq`, brought up to the newest event. Pure; events already contained
  * (`seq ≤ lastSeq`) are skipped, so that a snapshot and the live stream may overlap.
  */
+import { stageTitle as titleOf } from '#contract/recipe.ts';
 import type { LogLine, MetricSeries, RunRecord, RunSnapshot, RunStatus, StageRecord } from '#contract/records.ts';
 import type { RunEvent } from '#contract/worker.ts';
 
@@ -31,7 +32,8 @@ export function foldRun(run: RunRecord, event: RunEvent, stages: readonly StageR
       return { ...run, status: 'running', backend: event.backend, device: event.device, startedAt: run.startedAt ?? event.at, error: null };
     case 'progress': {
       const { stage, done, total, unit, ratePerSecond, remainingMs, detail } = event;
-      const stageTitle = stages[stage]?.title ?? (run.progress?.stage === stage ? run.progress.stageTitle : '');
+      const known = run.recipe.stages[stage];
+      const stageTitle = stages[stage]?.title ?? (known ? titleOf(known) : '');
       return { ...run, progress: { stage, stageTitle, done, total, unit, ratePerSecond, remainingMs, detail } };
     }
     case 'stage-started':

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { foldRunEvents } from '../../../../src-renderer/stores/run-fold.ts';
-import { event, snapshot } from '../fixtures.ts';
+import { foldRun, foldRunEvents } from '../../../../src-renderer/stores/run-fold.ts';
+import { event, run, snapshot } from '../fixtures.ts';
 
 const progress = (seq: number, done: number) =>
   event(seq, { type: 'progress', stage: 1, done, total: 10, unit: 'completions', ratePerSecond: 4, remainingMs: 1500, detail: 'sums' });
@@ -72,5 +72,12 @@ describe('folding run events into a snapshot', () => {
     expect(cancelled.run.status).toBe('cancelled');
     expect(cancelled.stages[0]?.status).toBe('pending');
     expect(foldRunEvents(running, [event(3, { type: 'stopped' })]).run.status).toBe('interrupted');
+  });
+
+  it('names the stage of a listed run from its recipe, where no stages are loaded', () => {
+    const recipe = { name: '', description: '', stages: [{ type: 'export' as const, format: 'roundoff' as const }] };
+    const body = { done: 1, total: 2, unit: 'files', ratePerSecond: null, remainingMs: null, detail: '' };
+    const listed = foldRun(run({ recipe }), event(1, { type: 'progress', stage: 0, ...body }), []);
+    expect(listed.progress?.stageTitle).toMatch(/export/i);
   });
 });
