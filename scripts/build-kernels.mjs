@@ -12,21 +12,24 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const commonFlags = ['-O3', '--converge', '--noAssert', '--runtime', 'stub', '--importMemory'];
+const flags = [
+  ...['-O3', '--converge', '--noAssert', '--runtime', 'stub'],
+  ...['--importMemory', '--sharedMemory', '--maximumMemory', '65536', '--enable', 'simd,relaxed-simd,threads'],
+];
 
 /** `folders` holds every source a module is made of; the first one has its entry, `index.ts`. */
 export const kernelModules = {
-  /** The fused ops, working in the memory of the wasm backend. */
+  /** The fused ops, working in the memory of the wasm backend, which threads share. */
   ops: {
     folders: ['src-main/engine/backends/wasm/kernels'],
     output: 'src-main/engine/backends/wasm/kernels-binary.ts',
-    flags: [...commonFlags, '--enable', 'simd,relaxed-simd'],
+    flags,
   },
   /** The decode engine, in a memory of its own that threads share. */
   decode: {
     folders: ['src-main/engine/rollouts/kernels', 'src-main/engine/backends/wasm/kernels'],
     output: 'src-main/engine/rollouts/cpu/kernels-binary.ts',
-    flags: [...commonFlags, '--sharedMemory', '--maximumMemory', '65536', '--enable', 'simd,relaxed-simd,threads'],
+    flags,
   },
 };
 

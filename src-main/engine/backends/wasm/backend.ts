@@ -12,6 +12,7 @@ import { requireKernelSupport } from './kernel-module.ts';
 import { registerMatMul } from './matmul.ts';
 import type { WasmBackend } from './memory.ts';
 import { onnxRuntime } from './onnx-runtime.ts';
+import { withSharedMemory } from './shared-heap.ts';
 
 let started: Promise<string> | undefined;
 
@@ -35,7 +36,7 @@ async function start(): Promise<string> {
   setWasmPaths(join(dirname(require.resolve('@tensorflow/tfjs-backend-wasm/package.json')), 'dist', '/'));
   const events = ['uncaughtException', 'unhandledRejection'] as const;
   const before = events.map((event) => process.listeners(event as 'uncaughtException'));
-  const works = await tf.setBackend('wasm');
+  const works = await withSharedMemory(() => tf.setBackend('wasm'));
   // Emscripten's start-up code installs handlers that rethrow, which would hide the process's own handling of errors.
   events.forEach((event, index) => {
     for (const listener of process.listeners(event as 'uncaughtException')) {

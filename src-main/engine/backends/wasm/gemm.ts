@@ -56,7 +56,7 @@ const batchedSessions = new Map<string, Session>();
 /** By byte offset; few shapes meet at one place. */
 const tensors = new Map<number, CachedTensor[]>();
 let tensorCount = 0;
-let boundBuffer: ArrayBuffer | undefined;
+let boundBuffer: SharedArrayBuffer | undefined;
 let heapAddress = 0n;
 /** Padded operands: of a single row, and of a single column. A 1 × 1 product uses both. */
 const scratch = { row: { offset: 0, sizeBytes: 0 }, column: { offset: 0, sizeBytes: 0 } };

@@ -1,6 +1,7 @@
 /**
  * The wasm backend's heap, as our kernels and the native GEMM see it: byte offsets into one `WebAssembly.Memory` that never moves in this
- * process, only grows. Typed views go stale whenever the heap grows, so take them from here after the last allocation.
+ * process, only grows, and is shared with our kernel threads. A view ends where the heap ended when it was taken, so take views from here
+ * after the last allocation.
  */
 
 import * as tf from '@tensorflow/tfjs-core';
@@ -10,7 +11,7 @@ import { RoundoffError } from '#contract/errors.ts';
 export interface WasmBackend extends tf.KernelBackend {
   wasm: {
     HEAPU8: Uint8Array;
-    asm: { memory: { buffer: ArrayBuffer } };
+    asm: { memory: { buffer: SharedArrayBuffer } };
     _malloc(sizeBytes: number): number;
     _free(offset: number): void;
   };
@@ -31,8 +32,8 @@ export function wasmBackend(): WasmBackend {
   return tf.backend() as unknown as WasmBackend;
 }
 
-export function heapBuffer(): ArrayBuffer {
-  return wasmBackend().wasm.HEAPU8.buffer as ArrayBuffer;
+export function heapBuffer(): SharedArrayBuffer {
+  return wasmBackend().wasm.HEAPU8.buffer as SharedArrayBuffer;
 }
 
 /** Reserves bytes on the heap; returns their byte offset, a multiple of 8. Give it back with `release`. */
@@ -57,11 +58,15 @@ export function pointerOf(tensor: tf.TensorInfo): number {
   return wasmBackend().dataIdMap.get(tensor.dataId).memoryOffset;
 }
 
-/** A view over `length` floats at a byte offset. Stale after the next allocation. */
-export function floatsAt(offset: number, length: number): Float32Array {
+/** A view over `length` floats at a byte offset. */
+export function floatsAt(offset: number, length: number): Float32Array<SharedArrayBuffer> {
   return new Float32Array(heapBuffer(), offset, length);
 }
 
-export function intsAt(offset: number, length: number): Int32Array {
+export function doublesAt(offset: number, length: number): Float64Array<SharedArrayBuffer> {
+  return new Float64Array(heapBuffer(), offset, length);
+}
+
+export function intsAt(offset: number, length: number): Int32Array<SharedArrayBuffer> {
   return new Int32Array(heapBuffer(), offset, length);
 }

@@ -1,8 +1,11 @@
 /** Causal attention on the wasm backend: flash-style, with the softmax statistics kept for the backward pass instead of the probabilities. */
 import * as tf from '@tensorflow/tfjs-core';
-import { kernels } from '../../backends/wasm/kernel-module.ts';
+import { kernels, runParallel } from '../../backends/wasm/kernel-module.ts';
+import { kernelThreads } from '../../backends/wasm/kernel-threads.ts';
 import { workspace } from '../../backends/wasm/workspace.ts';
 import { firstGradient, pointers, registerWasmKernel, runKernel } from '../kernel.ts';
+
+const productsPerChunk = 2 ** 18;
 
 type Inputs = Record<'q' | 'k' | 'v' | 'out' | 'rowStats' | 'dOut', tf.TensorInfo>;
 
@@ -12,7 +15,7 @@ registerWasmKernel('CausalAttention', ({ inputs, attributes, output }) => {
   const out = output(q.shape);
   const rowStats = output([batch, heads, seq, 2]);
   const scratch = scratchFor(k);
-  kernels().attentionForward(...pointers(q, k, v, out, rowStats), scratch, ...sizes(q, k), attributes.scale as number);
+  run('attentionForward', q, k, [...pointers(q, k, v, out, rowStats), scratch], attributes.scale as number);
   return [out, rowStats];
 });
 
@@ -21,7 +24,7 @@ registerWasmKernel('CausalAttentionGrad', ({ inputs, attributes, output }) => {
   const [dq, dk, dv] = [output(q.shape), output(k.shape), output(v.shape)] as const;
   const scratch = scratchFor(k);
   const places = pointers(q, k, v, out, rowStats, dOut, dq, dk, dv);
-  kernels().attentionBackward(...places, scratch, ...sizes(q, k), attributes.scale as number);
+  run('attentionBackward', q, k, [...places, scratch], attributes.scale as number);
   return [dq, dk, dv];
 });
 
@@ -38,11 +41,14 @@ tf.registerGradient({
 });
 
 function scratchFor(k: tf.TensorInfo): number {
-  return workspace(kernels().attentionScratch(k.shape[1]!, k.shape[3]!));
+  return workspace(kernelThreads * kernels().attentionScratch(k.shape[1]!, k.shape[3]!));
 }
 
-/** batch, seq, keys, heads, kvHeads, headDim */
-function sizes(q: tf.TensorInfo, k: tf.TensorInfo): number[] {
+/** Spreads pairs (batch, key head) over the cores, several small ones to a chunk. */
+function run(kernel: 'attentionForward' | 'attentionBackward', q: tf.TensorInfo, k: tf.TensorInfo, places: number[], scale: number): void {
   const [batch, seq, heads, headDim] = q.shape as [number, number, number, number];
-  return [batch, seq, k.shape[1]!, heads, k.shape[2]!, headDim];
+  const [, keys, kvHeads] = k.shape as [number, number, number];
+  const productsPerItem = (heads / kvHeads) * seq * keys * headDim;
+  const itemsPerChunk = Math.max(1, Math.floor(productsPerChunk / productsPerItem));
+  runParallel(kernel, batch * kvHeads, itemsPerChunk, [...places, seq, keys, heads, kvHeads, headDim, scale]);
 }

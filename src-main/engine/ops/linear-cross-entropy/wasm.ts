@@ -3,11 +3,13 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { RoundoffError } from '#contract/errors.ts';
 import { gemm } from '../../backends/wasm/gemm.ts';
-import { kernels } from '../../backends/wasm/kernel-module.ts';
-import { floatsAt, pointerOf } from '../../backends/wasm/memory.ts';
+import { runParallel } from '../../backends/wasm/kernel-module.ts';
+import { doublesAt, floatsAt, pointerOf } from '../../backends/wasm/memory.ts';
 import { workspace } from '../../backends/wasm/workspace.ts';
 import { checkIds } from '../embedding/wasm.ts';
 import { registerWasmKernel, sizeOf } from '../kernel.ts';
+
+const elementsPerChunk = 2 ** 15;
 
 type Inputs = Record<'hidden' | 'weight' | 'targets' | 'shares', tf.TensorInfo>;
 
@@ -28,14 +30,17 @@ registerWasmKernel('LinearCrossEntropy', ({ inputs, attributes, output }) => {
   const loss = output([]);
   const dHidden = output(hidden.shape);
   const dWeight = output(weight.shape);
-  const logits = workspace(4 * chunkRows * vocab);
+  const losses = workspace(8 * chunkRows + 4 * chunkRows * vocab);
+  const logits = losses + 8 * chunkRows;
   const w = pointerOf(weight);
   let total = 0;
   for (let start = 0; start < rows; start += chunkRows) {
     const m = Math.min(chunkRows, rows - start);
     const chunk = pointerOf(hidden) + 4 * start * size;
     gemm({ a: chunk, b: w, c: logits, m, n: vocab, k: size, transB: true });
-    total += kernels().crossEntropy(logits, pointerOf(targets) + 4 * start, pointerOf(shares) + 4 * start, m, vocab);
+    const places = [logits, pointerOf(targets) + 4 * start, pointerOf(shares) + 4 * start, losses];
+    runParallel('crossEntropy', m, Math.max(1, Math.ceil(elementsPerChunk / vocab)), [...places, vocab]);
+    for (const rowLoss of doublesAt(losses, m)) total += rowLoss;
     gemm({ a: logits, b: w, c: pointerOf(dHidden) + 4 * start * size, m, n: size, k: vocab });
     gemm({ a: logits, b: chunk, c: pointerOf(dWeight), m: vocab, n: size, k: m, transA: true, accumulate: start > 0 });
   }

@@ -1,14 +1,18 @@
 /** Rotary embedding on the wasm backend; the gradient is the opposite rotation. */
 import * as tf from '@tensorflow/tfjs-core';
-import { kernels } from '../../backends/wasm/kernel-module.ts';
+import { runParallel } from '../../backends/wasm/kernel-module.ts';
 import { firstGradient, pointers, registerWasmKernel, runKernel } from '../kernel.ts';
+
+const elementsPerChunk = 2 ** 15;
 
 registerWasmKernel('RotaryEmbedding', ({ inputs, attributes, output }) => {
   const { x, cos, sin } = inputs as { x: tf.TensorInfo; cos: tf.TensorInfo; sin: tf.TensorInfo };
   const { offset, direction } = attributes as { offset: number; direction: number };
   const [batch, seq, heads, headDim] = x.shape as [number, number, number, number];
   const y = output(x.shape);
-  kernels().rotate(...pointers(x, cos, sin, y), batch, seq, heads, headDim / 2, offset, direction);
+  const rowsPerChunk = Math.ceil(elementsPerChunk / (heads * headDim));
+  const places = pointers(x, cos, sin, y);
+  runParallel('rotate', batch * seq, rowsPerChunk, [...places, seq, heads, headDim / 2, offset, direction]);
   return [y];
 });
 

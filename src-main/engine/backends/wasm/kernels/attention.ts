@@ -20,17 +20,19 @@ export function attentionScratch(keys: i32, headDim: i32): usize {
 }
 
 /**
- * q, out [batch, seq, heads, headDim]; k, v [batch, keys, kvHeads, headDim]; rowStats [batch, heads, seq, 2] (largest scaled score, 1 / Σ exp) for the backward pass.
- * Query t sees keys 0 … keys − seq + t.
+ * q, out [batch, seq, heads, headDim]; k, v [batch, keys, kvHeads, headDim]; rowStats [batch, heads, seq, 2] (largest scaled score, 1 / Σ exp)
+ * for the backward pass. Query t sees keys 0 … keys − seq + t. Items are pairs (batch, key head); each thread has its own scratch.
  */
 export function attentionForward(
+  thread: i32,
+  from: i32,
+  to: i32,
   q: usize,
   k: usize,
   v: usize,
   out: usize,
   rowStats: usize,
   scratch: usize,
-  batch: i32,
   seq: i32,
   keys: i32,
   heads: i32,
@@ -42,28 +44,28 @@ export function attentionForward(
   const group = heads / kvHeads;
   const qRow = heads * headDim;
   const kRow = kvHeads * headDim;
-  const keysT = scratch;
+  const keysT = scratch + <usize>thread * attentionScratch(keys, headDim);
   const scores = at(keysT, width * headDim);
-  for (let b = 0; b < batch; b++) {
-    for (let kh = 0; kh < kvHeads; kh++) {
-      const kStart = at(k, b * keys * kRow + kh * headDim);
-      const vStart = at(v, b * keys * kRow + kh * headDim);
-      transposeInto(kStart, kRow, keysT, width, keys, headDim);
-      for (let h = kh * group; h < (kh + 1) * group; h++) {
-        const qStart = at(q, b * seq * qRow + h * headDim);
-        const outStart = at(out, b * seq * qRow + h * headDim);
-        const stats = at(rowStats, 2 * (b * heads + h) * seq);
-        for (let t = 0; t < seq; t += 4) {
-          const rows = min(4, seq - t);
-          const visible = keys - seq + t + rows;
-          product(at(qStart, t * qRow), qRow, 1, keysT, width, scores, width, rows, padded(visible), headDim, false);
-          for (let r = 0; r < rows; r++) {
-            const count = visible - rows + r + 1;
-            exponentials(at(scores, r * width), count, padded(visible), scale, at(stats, 2 * (t + r)));
-          }
-          product(scores, width, 1, vStart, kRow, at(outStart, t * qRow), qRow, rows, headDim, visible, false);
-          for (let r = 0; r < rows; r++) scaleRow(at(outStart, (t + r) * qRow), load<f32>(at(stats, 2 * (t + r) + 1)), headDim);
+  for (let item = from; item < to; item++) {
+    const b = item / kvHeads;
+    const kh = item % kvHeads;
+    const kStart = at(k, b * keys * kRow + kh * headDim);
+    const vStart = at(v, b * keys * kRow + kh * headDim);
+    transposeInto(kStart, kRow, keysT, width, keys, headDim);
+    for (let h = kh * group; h < (kh + 1) * group; h++) {
+      const qStart = at(q, b * seq * qRow + h * headDim);
+      const outStart = at(out, b * seq * qRow + h * headDim);
+      const stats = at(rowStats, 2 * (b * heads + h) * seq);
+      for (let t = 0; t < seq; t += 4) {
+        const rows = min(4, seq - t);
+        const visible = keys - seq + t + rows;
+        product(at(qStart, t * qRow), qRow, 1, keysT, width, scores, width, rows, padded(visible), headDim, false);
+        for (let r = 0; r < rows; r++) {
+          const count = visible - rows + r + 1;
+          exponentials(at(scores, r * width), count, padded(visible), scale, at(stats, 2 * (t + r)));
         }
+        product(scores, width, 1, vStart, kRow, at(outStart, t * qRow), qRow, rows, headDim, visible, false);
+        for (let r = 0; r < rows; r++) scaleRow(at(outStart, (t + r) * qRow), load<f32>(at(stats, 2 * (t + r) + 1)), headDim);
       }
     }
   }
@@ -97,8 +99,11 @@ function scaleRow(row: usize, by: f32, count: i32): void {
   for (let j = 0; j < count; j += 4) v128.store(at(row, j), f32x4.mul(v128.load(at(row, j)), factor));
 }
 
-/** dq like q; dk and dv like k and v. Needs the forward pass's `out` and `rowStats`. */
+/** dq like q; dk and dv like k and v. Needs the forward pass's `out` and `rowStats`. Items as there. */
 export function attentionBackward(
+  thread: i32,
+  from: i32,
+  to: i32,
   q: usize,
   k: usize,
   v: usize,
@@ -109,7 +114,6 @@ export function attentionBackward(
   dk: usize,
   dv: usize,
   scratch: usize,
-  batch: i32,
   seq: i32,
   keys: i32,
   heads: i32,
@@ -121,83 +125,59 @@ export function attentionBackward(
   const group = heads / kvHeads;
   const qRow = heads * headDim;
   const kRow = kvHeads * headDim;
-  const keysT = scratch;
+  const keysT = scratch + <usize>thread * attentionScratch(keys, headDim);
   const valuesT = at(keysT, width * headDim);
   const p = at(valuesT, width * headDim);
   const ds = at(p, blockRows * width);
   const rowSums = at(ds, blockRows * width);
-  const kvBytes = (<usize>(batch * keys * kRow)) << 2;
-  memory.fill(dk, 0, kvBytes);
-  memory.fill(dv, 0, kvBytes);
-  for (let b = 0; b < batch; b++) {
-    for (let kh = 0; kh < kvHeads; kh++) {
-      const kvStart = b * keys * kRow + kh * headDim;
-      transposeInto(at(k, kvStart), kRow, keysT, width, keys, headDim);
-      transposeInto(at(v, kvStart), kRow, valuesT, width, keys, headDim);
-      for (let h = kh * group; h < (kh + 1) * group; h++) {
-        const stats = at(rowStats, 2 * (b * heads + h) * seq);
-        for (let t = 0; t < seq; t += blockRows) {
-          const rows = min(blockRows, seq - t);
-          const qOffset = (b * seq + t) * qRow + h * headDim;
-          const first = keys - seq + t;
-          rowProducts(at(out, qOffset), at(dOut, qOffset), rowSums, rows, headDim, qRow);
-          for (let r = 0; r < rows; r += 4) {
-            const count = min(4, rows - r);
-            const visible = first + r + count;
-            const qPlace = qOffset + r * qRow;
-            const pBlock = at(p, r * width);
-            const dsBlock = at(ds, r * width);
-            product(at(q, qPlace), qRow, 1, keysT, width, pBlock, width, count, padded(visible), headDim, false);
-            product(at(dOut, qPlace), qRow, 1, valuesT, width, dsBlock, width, count, padded(visible), headDim, false);
-            for (let i = 0; i < count; i++) {
-              const place = (r + i) * width;
-              scoreGradients(
-                at(p, place),
-                at(ds, place),
-                first + r + i + 1,
-                padded(visible),
-                scale,
-                at(stats, 2 * (t + r + i)),
-                load<f32>(at(rowSums, r + i)),
-              );
-            }
-            product(dsBlock, width, 1, at(k, kvStart), kRow, at(dq, qPlace), qRow, count, headDim, visible, false);
+  for (let item = from; item < to; item++) {
+    const b = item / kvHeads;
+    const kh = item % kvHeads;
+    const kvStart = b * keys * kRow + kh * headDim;
+    clearRows(at(dk, kvStart), at(dv, kvStart), keys, headDim, kRow);
+    transposeInto(at(k, kvStart), kRow, keysT, width, keys, headDim);
+    transposeInto(at(v, kvStart), kRow, valuesT, width, keys, headDim);
+    for (let h = kh * group; h < (kh + 1) * group; h++) {
+      const stats = at(rowStats, 2 * (b * heads + h) * seq);
+      for (let t = 0; t < seq; t += blockRows) {
+        const rows = min(blockRows, seq - t);
+        const qOffset = (b * seq + t) * qRow + h * headDim;
+        const first = keys - seq + t;
+        rowProducts(at(out, qOffset), at(dOut, qOffset), rowSums, rows, headDim, qRow);
+        for (let r = 0; r < rows; r += 4) {
+          const count = min(4, rows - r);
+          const visible = first + r + count;
+          const qPlace = qOffset + r * qRow;
+          const pBlock = at(p, r * width);
+          const dsBlock = at(ds, r * width);
+          product(at(q, qPlace), qRow, 1, keysT, width, pBlock, width, count, padded(visible), headDim, false);
+          product(at(dOut, qPlace), qRow, 1, valuesT, width, dsBlock, width, count, padded(visible), headDim, false);
+          for (let i = 0; i < count; i++) {
+            const place = (r + i) * width;
+            const row = at(stats, 2 * (t + r + i));
+            scoreGradients(at(p, place), at(ds, place), first + r + i + 1, padded(visible), scale, row, load<f32>(at(rowSums, r + i)));
           }
-          for (let j = 0; j < first + rows; j += 4) {
-            // Queries that see key j start at row j − first, in the block of four that wrote whole vectors.
-            const from = max(0, (j - first) & ~3);
-            const count = min(4, keys - j);
-            const qPlace = qOffset + from * qRow;
-            product(
-              at(p, from * width + j),
-              1,
-              width,
-              at(dOut, qPlace),
-              qRow,
-              at(dv, kvStart + j * kRow),
-              kRow,
-              count,
-              headDim,
-              rows - from,
-              true,
-            );
-            product(
-              at(ds, from * width + j),
-              1,
-              width,
-              at(q, qPlace),
-              qRow,
-              at(dk, kvStart + j * kRow),
-              kRow,
-              count,
-              headDim,
-              rows - from,
-              true,
-            );
-          }
+          product(dsBlock, width, 1, at(k, kvStart), kRow, at(dq, qPlace), qRow, count, headDim, visible, false);
+        }
+        for (let j = 0; j < first + rows; j += 4) {
+          // Queries that see key j start at row j − first, in the block of four that wrote whole vectors.
+          const start = max(0, (j - first) & ~3);
+          const count = min(4, keys - j);
+          const qPlace = qOffset + start * qRow;
+          const kPlace = kvStart + j * kRow;
+          product(at(p, start * width + j), 1, width, at(dOut, qPlace), qRow, at(dv, kPlace), kRow, count, headDim, rows - start, true);
+          product(at(ds, start * width + j), 1, width, at(q, qPlace), qRow, at(dk, kPlace), kRow, count, headDim, rows - start, true);
         }
       }
     }
+  }
+}
+
+/** Zeroes `size` floats in each of `count` rows of two matrices. */
+function clearRows(a: usize, b: usize, count: i32, size: i32, stride: i32): void {
+  for (let row = 0; row < count; row++) {
+    memory.fill(at(a, row * stride), 0, (<usize>size) << 2);
+    memory.fill(at(b, row * stride), 0, (<usize>size) << 2);
   }
 }
 

@@ -4,6 +4,6 @@ export { crossEntropy } from './cross-entropy';
 export { addBias, addTo, firstBadId, gatherRows, scatterAddRows, sumRows } from './embedding';
 export { fakeQuantizeBackward, fakeQuantizeForward } from './fake-quantize';
 export { adamW, sumOfSquares } from './optimizer';
-export { rmsNormBackward, rmsNormForward } from './rms-norm';
+export { rmsNormBackward, rmsNormBlockRows, rmsNormForward } from './rms-norm';
 export { rotate } from './rotary';
 export { swigluBackward, swigluForward } from './swiglu';

@@ -3,14 +3,16 @@ import { at, fma } from './math';
 
 /**
  * g = gradient · gradientScale; mean ← β₁·mean + (1−β₁)·g; square ← β₂·square + (1−β₂)·g²;
- * parameter ← keep · parameter − rate · mean / (√(square · correction) + epsilon).
+ * parameter ← keep · parameter − rate · mean / (√(square · correction) + epsilon). Items are values; `from` is a multiple of 4.
  */
 export function adamW(
+  _thread: i32,
+  from: i32,
+  to: i32,
   parameter: usize,
   gradient: usize,
   mean: usize,
   square: usize,
-  count: i32,
   gradientScale: f32,
   beta1: f32,
   beta2: f32,
@@ -21,7 +23,7 @@ export function adamW(
   correction: f32,
   keep: f32,
 ): void {
-  const whole = count & ~3;
+  const whole = to & ~3;
   const scale4 = f32x4.splat(gradientScale);
   const b1 = f32x4.splat(beta1);
   const b2 = f32x4.splat(beta2);
@@ -31,7 +33,7 @@ export function adamW(
   const rate4 = f32x4.splat(-rate);
   const c4 = f32x4.splat(correction);
   const keep4 = f32x4.splat(keep);
-  for (let i = 0; i < whole; i += 4) {
+  for (let i = from; i < whole; i += 4) {
     const g = f32x4.mul(v128.load(at(gradient, i)), scale4);
     const m = fma(v128.load(at(mean, i)), b1, f32x4.mul(g, r1));
     const v = fma(v128.load(at(square, i)), b2, f32x4.mul(f32x4.mul(g, g), r2));
@@ -40,7 +42,7 @@ export function adamW(
     const step = f32x4.div(m, f32x4.add(f32x4.sqrt(f32x4.mul(v, c4)), e4));
     v128.store(at(parameter, i), fma(step, rate4, f32x4.mul(v128.load(at(parameter, i)), keep4)));
   }
-  for (let i = whole; i < count; i++) {
+  for (let i = whole; i < to; i++) {
     const g = load<f32>(at(gradient, i)) * gradientScale;
     const m = load<f32>(at(mean, i)) * beta1 + g * rest1;
     const v = load<f32>(at(square, i)) * beta2 + g * g * rest2;

@@ -1,34 +1,69 @@
 /** RMSNorm of rows and its gradient. */
 import { at, fma, sumLanes } from './math';
 
-/** y = x · rstd · weight with rstd = 1/√(mean x² + epsilon), kept for the backward pass. x, y [rows, size]; rstd [rows] */
-export function rmsNormForward(x: usize, weight: usize, y: usize, rstd: usize, rows: i32, size: i32, epsilon: f32): void {
+/** y = x · rstd · weight with rstd = 1/√(mean x² + epsilon), kept for the backward pass. x, y [rows, size]; rstd [rows]. Items are rows. */
+export function rmsNormForward(
+  _thread: i32,
+  from: i32,
+  to: i32,
+  x: usize,
+  weight: usize,
+  y: usize,
+  rstd: usize,
+  size: i32,
+  epsilon: f32,
+): void {
   const whole = size & ~3;
-  for (let row = 0; row < rows; row++) {
-    const from = at(x, row * size);
-    const to = at(y, row * size);
+  for (let row = from; row < to; row++) {
+    const xRow = at(x, row * size);
+    const yRow = at(y, row * size);
     let squares = f32x4.splat(0);
     for (let j = 0; j < whole; j += 4) {
-      const v = v128.load(at(from, j));
+      const v = v128.load(at(xRow, j));
       squares = fma(v, v, squares);
     }
     let total = sumLanes(squares);
-    for (let j = whole; j < size; j++) total += load<f32>(at(from, j)) * load<f32>(at(from, j));
+    for (let j = whole; j < size; j++) total += load<f32>(at(xRow, j)) * load<f32>(at(xRow, j));
     const r: f32 = 1 / sqrt<f32>(total / <f32>size + epsilon);
     store<f32>(at(rstd, row), r);
     const factor = f32x4.splat(r);
     for (let j = 0; j < whole; j += 4) {
-      v128.store(at(to, j), f32x4.mul(f32x4.mul(v128.load(at(from, j)), factor), v128.load(at(weight, j))));
+      v128.store(at(yRow, j), f32x4.mul(f32x4.mul(v128.load(at(xRow, j)), factor), v128.load(at(weight, j))));
     }
-    for (let j = whole; j < size; j++) store<f32>(at(to, j), load<f32>(at(from, j)) * r * load<f32>(at(weight, j)));
+    for (let j = whole; j < size; j++) store<f32>(at(yRow, j), load<f32>(at(xRow, j)) * r * load<f32>(at(weight, j)));
   }
 }
 
-/** dx = rstd · (dy·w − x · rstd² · mean(dy·w·x)); dWeight = Σ rows dy · x · rstd */
-export function rmsNormBackward(x: usize, weight: usize, dy: usize, rstd: usize, dx: usize, dWeight: usize, rows: i32, size: i32): void {
+/** Rows whose share of the weight's gradient is summed on its own, so that the sum does not depend on the number of threads. */
+export const rmsNormBlockRows: i32 = 64;
+
+/**
+ * dx = rstd · (dy·w − x · rstd² · mean(dy·w·x)); partial [blocks, size] = Σ over a block's rows of dy · x · rstd. Items are blocks of
+ * `rmsNormBlockRows` rows.
+ */
+export function rmsNormBackward(
+  _thread: i32,
+  from: i32,
+  to: i32,
+  x: usize,
+  weight: usize,
+  dy: usize,
+  rstd: usize,
+  dx: usize,
+  partial: usize,
+  rows: i32,
+  size: i32,
+): void {
+  for (let block = from; block < to; block++) {
+    const first = block * rmsNormBlockRows;
+    backwardRows(first, min(first + rmsNormBlockRows, rows), x, weight, dy, rstd, dx, at(partial, block * size), size);
+  }
+}
+
+function backwardRows(first: i32, last: i32, x: usize, weight: usize, dy: usize, rstd: usize, dx: usize, dWeight: usize, size: i32): void {
   const whole = size & ~3;
   memory.fill(dWeight, 0, (<usize>size) << 2);
-  for (let row = 0; row < rows; row++) {
+  for (let row = first; row < last; row++) {
     const xRow = at(x, row * size);
     const dyRow = at(dy, row * size);
     const dxRow = at(dx, row * size);
