@@ -53,7 +53,7 @@ export const abacusPhases: readonly TrainingPhase[] = [
   },
   {
     name: 'long-chains',
-    settings: { ...settings, steps: 1800, schedule: { ...settings.schedule, peak: 1e-3, warmupSteps: 50 }, seed: 2 },
+    settings: { ...settings, steps: 250, schedule: { ...settings.schedule, peak: 1e-3, warmupSteps: 50 }, seed: 2 },
     mix: [
       { task: sums, share: 10 },
       { task: binary, share: 8 },
