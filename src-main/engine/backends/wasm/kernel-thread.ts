@@ -18,6 +18,8 @@ export interface ControlWords {
   itemsPerChunk: number;
   kernel: number;
   argumentCount: number;
+  /** 1 after a kernel trapped on a thread. */
+  failed: number;
 }
 
 export interface ThreadSetup {
@@ -46,20 +48,26 @@ export function kernelThread(): void {
   const kernels = new WebAssembly.Instance(new WebAssembly.Module(binary), { env: { memory } }).exports;
   const control = new Int32Array(workerData.control, 0, argumentsOffset / 4);
   const values = new Float64Array(workerData.control, argumentsOffset, maxArguments);
+  const help = () => {
+    const kernel = kernels[kernelNames[control[words.kernel] as number] as string] as (...numbers: number[]) => void;
+    const parameters = Array.from(values.subarray(0, control[words.argumentCount]));
+    const chunks = control[words.chunks] as number;
+    const items = control[words.items] as number;
+    const size = control[words.itemsPerChunk] as number;
+    for (let chunk = Atomics.add(control, words.next, 1); chunk < chunks; chunk = Atomics.add(control, words.next, 1)) {
+      kernel(thread, chunk * size, Math.min(items, (chunk + 1) * size), ...parameters);
+    }
+  };
   let seen = 0;
   for (;;) {
     Atomics.wait(control, words.generation, seen);
     seen = Atomics.load(control, words.generation);
     Atomics.add(control, words.active, 1);
-    if (Atomics.load(control, words.open) === 1) {
-      const kernel = kernels[kernelNames[control[words.kernel] as number] as string] as (...numbers: number[]) => void;
-      const parameters = Array.from(values.subarray(0, control[words.argumentCount]));
-      const chunks = control[words.chunks] as number;
-      const items = control[words.items] as number;
-      const size = control[words.itemsPerChunk] as number;
-      for (let chunk = Atomics.add(control, words.next, 1); chunk < chunks; chunk = Atomics.add(control, words.next, 1)) {
-        kernel(thread, chunk * size, Math.min(items, (chunk + 1) * size), ...parameters);
-      }
+    try {
+      if (Atomics.load(control, words.open) === 1) help();
+    } catch {
+      // A trap in a kernel; the calling thread reports it.
+      Atomics.store(control, words.failed, 1);
     }
     if (Atomics.sub(control, words.active, 1) === 1) Atomics.notify(control, words.active);
   }

@@ -4,6 +4,7 @@
  */
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
+import { RoundoffError } from '#contract/errors.ts';
 import { type ControlWords, kernelThread, type ThreadSetup } from './kernel-thread.ts';
 
 type Kernel = (...numbers: number[]) => void;
@@ -18,6 +19,7 @@ const words: ControlWords = {
   itemsPerChunk: 6,
   kernel: 7,
   argumentCount: 8,
+  failed: 9,
 };
 const argumentsOffset = 64;
 const maxArguments = 24;
@@ -62,15 +64,22 @@ export class KernelThreads {
     control[words.itemsPerChunk] = itemsPerChunk;
     control[words.argumentCount] = parameters.length;
     this.values.set(parameters);
+    control[words.failed] = 0;
     Atomics.store(control, words.next, 0);
     Atomics.store(control, words.open, 1);
     Atomics.add(control, words.generation, 1);
     Atomics.notify(control, words.generation, chunks - 1);
-    for (let chunk = Atomics.add(control, words.next, 1); chunk < chunks; chunk = Atomics.add(control, words.next, 1)) {
-      kernel(0, chunk * itemsPerChunk, Math.min(items, (chunk + 1) * itemsPerChunk), ...parameters);
+    try {
+      for (let chunk = Atomics.add(control, words.next, 1); chunk < chunks; chunk = Atomics.add(control, words.next, 1)) {
+        kernel(0, chunk * itemsPerChunk, Math.min(items, (chunk + 1) * itemsPerChunk), ...parameters);
+      }
+    } finally {
+      Atomics.store(control, words.open, 0);
+      this.awaitJoined();
     }
-    Atomics.store(control, words.open, 0);
-    this.awaitJoined();
+    if (Atomics.load(control, words.failed) === 1) {
+      throw new RoundoffError('internal', `the kernel ${name} reached outside the heap`, 'This is a defect in Roundoff; please report it.');
+    }
   }
 
   private awaitJoined(): void {

@@ -41,6 +41,17 @@ describe('runParallel', () => {
     release(y);
   });
 
+  it('fails instead of waiting for ever when a kernel reaches outside the heap, and works again afterwards', () => {
+    const count = 2 ** 16;
+    const y = allocate(4 * count);
+    const beyond = heapBuffer().byteLength - 4 * 64;
+    for (let repeat = 0; repeat < 20; repeat++) expect(() => runParallel('swigluForward', count, 64, [beyond, beyond, y])).toThrow();
+    floatsAt(y, count).fill(2);
+    runParallel('swigluForward', count, 64, [y, y, y]);
+    expect(floatsAt(y, count).every((value) => Math.abs(value - 4 / (1 + Math.exp(-2))) < 1e-6)).toBe(true);
+    release(y);
+  });
+
   it('does nothing for no items', () => {
     expect(() => runParallel('swigluForward', 0, 4, [0, 0, 0])).not.toThrow();
   });
