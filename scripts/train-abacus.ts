@@ -23,6 +23,7 @@ const model = createRandomModel(abacusConfig, abacusPhases[0]!.settings.seed);
 for (const phase of abacusPhases) await runPhase(phase);
 const written = await saveWeights(model, join(root, 'resources/sample/abacus/model.safetensors'));
 console.log(`wrote ${written.path}, ${written.sizeBytes} bytes, sha256 ${written.sha256}`);
+console.log('measure it, and renew its model card, with scripts/measure-abacus.ts');
 model.dispose();
 
 /** A phase that is already finished only loads its weights. */
