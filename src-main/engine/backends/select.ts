@@ -8,6 +8,7 @@ import type { BackendName, BackendPreference } from '#contract/worker.ts';
 import './gradients.ts';
 import { requireRuntimePack, startTensorflow, tensorflowFolder } from './tensorflow/backend.ts';
 import { startWasm } from './wasm/backend.ts';
+import { requireKernelSupport } from './wasm/kernel-module.ts';
 import { onnxRuntime } from './wasm/onnx-runtime.ts';
 import { findAdapter } from './webgpu/adapter.ts';
 import { startWebGpu } from './webgpu/backend.ts';
@@ -68,7 +69,10 @@ async function probe(name: BackendName): Promise<{ device: string; reason: strin
     requireRuntimePack(tensorflowFolder());
     return { device: 'TensorFlow', reason: null };
   }
-  if (name === 'wasm') return { device: `WebAssembly, ONNX Runtime ${onnxRuntime().version}`, reason: null };
+  if (name === 'wasm') {
+    requireKernelSupport();
+    return { device: `WebAssembly, ONNX Runtime ${onnxRuntime().version}`, reason: null };
+  }
   const { device, software } = await findAdapter({ allowSoftware: true });
   return { device, reason: software ? 'Software adapter: used only when webgpu is chosen by name.' : null };
 }

@@ -13,8 +13,10 @@ export interface LinearCrossEntropyOptions {
   chunkRows?: number;
 }
 
-/** Logits held at once, by default 32 MiB. */
-const defaultChunkElements = 2 ** 23;
+/** Rows per chunk by default: logits of 2 MiB, which stay in the cache, but with a large vocabulary up to 64 MiB for 128 rows. */
+function defaultChunkRows(vocab: number): number {
+  return Math.max(1, Math.floor(2 ** 19 / vocab), Math.min(128, Math.floor(2 ** 24 / vocab)));
+}
 
 /**
  * @param hidden [rows, size]
@@ -30,7 +32,7 @@ export function linearCrossEntropy(
 ): tf.Scalar {
   const [rows] = hidden.shape;
   const vocab = weight.shape[0];
-  const chunkRows = Math.max(1, options.chunkRows ?? Math.floor(defaultChunkElements / vocab));
+  const chunkRows = Math.max(1, options.chunkRows ?? defaultChunkRows(vocab));
   const op = tf.customGrad((...inputs: (tf.Tensor | tf.GradSaveFunc)[]) => {
     const [x, w, save] = inputs as [tf.Tensor2D, tf.Tensor2D, tf.GradSaveFunc];
     const mask = options.mask ?? tf.ones([rows]);
