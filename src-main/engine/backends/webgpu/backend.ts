@@ -42,7 +42,7 @@ async function start(options: { allowSoftware: boolean }): Promise<string> {
   Object.defineProperty(globalThis.navigator, 'gpu', { value: {}, configurable: true });
   const { WebGPUBackend } = await import('@tensorflow/tfjs-backend-webgpu');
   tf.removeBackend('webgpu');
-  tf.registerBackend('webgpu', () => new WebGPUBackend(device, found.adapter.info), 3);
+  tf.registerBackend('webgpu', () => failOnGpuErrors(new WebGPUBackend(device, found.adapter.info), device), 3);
   if (!(await tf.setBackend('webgpu'))) {
     throw new RoundoffError(
       'backend-unavailable',
@@ -51,6 +51,31 @@ async function start(options: { allowSoftware: boolean }): Promise<string> {
     );
   }
   return found.software ? `${found.device} (software)` : found.device;
+}
+
+/** WebGPU reports invalid commands out of band and computes on with zeros, so reading any result afterwards has to fail. */
+function failOnGpuErrors<Backend extends tf.KernelBackend>(backend: Backend, device: GPUDevice): Backend {
+  let firstError: string | undefined;
+  device.addEventListener('uncapturederror', (event) => {
+    event.preventDefault();
+    firstError ??= event.error.message;
+  });
+  void device.lost.then(({ reason, message }) => {
+    if (reason !== 'destroyed') firstError ??= `the device was lost: ${message}`;
+  });
+  const read = backend.read.bind(backend);
+  backend.read = async (dataId) => {
+    const values = await read(dataId);
+    if (firstError !== undefined) {
+      throw new RoundoffError(
+        'internal',
+        `the GPU rejected a command: ${firstError}`,
+        'Use the wasm backend, and please report this message.',
+      );
+    }
+    return values;
+  };
+  return backend;
 }
 
 async function requestDevice({ adapter, device: name }: FoundAdapter): Promise<GPUDevice> {

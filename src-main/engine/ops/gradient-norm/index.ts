@@ -5,7 +5,11 @@ import { globalNormInHeap } from './wasm.ts';
 /** √Σ‖g‖² over all gradients. */
 export function globalNorm(gradients: tf.Tensor[]): tf.Scalar {
   if (tf.getBackend() === 'wasm') return globalNormInHeap(gradients);
-  return tf.tidy(() => tf.sqrt(tf.addN(gradients.map((gradient) => tf.sum(tf.square(gradient))))) as tf.Scalar);
+  // Added one by one: webgpu's addN binds a buffer per term and fails beyond the device's limit.
+  return tf.tidy(() => {
+    const squares = gradients.map((gradient) => tf.sum(tf.square(gradient)));
+    return tf.sqrt(squares.reduce((sum, square) => tf.add(sum, square))) as tf.Scalar;
+  });
 }
 
 /**

@@ -42,6 +42,21 @@ describe('selectBackend', () => {
   });
 });
 
+describe('webgpu', () => {
+  it('fails to read results once the GPU has rejected a command', async () => {
+    const webgpu = (await listBackends()).find(({ name }) => name === 'webgpu');
+    if (!webgpu?.available) {
+      console.info(`webgpu is left out: ${webgpu?.reason}`);
+      return;
+    }
+    await selectBackend('webgpu');
+    expect([...(await tf.add(tf.tensor1d([1, 2]), 1).data())]).toEqual([2, 3]);
+    // One storage buffer per term, far beyond any device's limit for a shader.
+    const sum = tf.addN(Array.from({ length: 200 }, () => tf.ones([4])));
+    await expect(sum.data()).rejects.toThrow('the GPU rejected a command');
+  });
+});
+
 describe('listBackends', () => {
   it('reports every backend, with a device or a reason', async () => {
     const backends = await listBackends();

@@ -49,5 +49,7 @@ describe.each(testBackends)('adamW on %s', (backend) => {
     await expectClose(clipped.norm, [5], 1e-6, 'norm');
     await expectClose(clipped.scale, [0.2], 1e-6, 'scale');
     await expectClose(clipByGlobalNorm(gradients, 10).scale, [1], 0, 'scale when below the limit');
+    const many = Array.from({ length: 100 }, () => tf.ones([4]));
+    await expectClose(globalNorm(many), [20], 1e-6, 'norm over as many gradients as a model has');
   });
 });
