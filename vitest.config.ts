@@ -2,7 +2,15 @@ import { defineConfig } from 'vitest/config';
 
 /** One project per kind of test: `unit` needs nothing, `integration` starts real workers, `e2e` drives the built app in Chromium. */
 const project = (name: string, include: string[], timeoutMs: number, oneAtATime = false) => ({
-  test: { name, include, testTimeout: timeoutMs, hookTimeout: timeoutMs, pool: 'forks' as const, fileParallelism: !oneAtATime },
+  test: {
+    name,
+    include,
+    expect: { poll: { timeout: 20_000 } },
+    testTimeout: timeoutMs,
+    hookTimeout: timeoutMs,
+    pool: 'forks' as const,
+    fileParallelism: !oneAtATime,
+  },
 });
 
 export default defineConfig({
