@@ -8,6 +8,8 @@ const text = new TextEncoder();
 export interface ValueInfo {
   name: string;
   dims: (string | number)[];
+  /** float32 unless given. */
+  type?: ElementType;
 }
 
 export interface NodeSpec {
@@ -26,14 +28,17 @@ export interface Initializer {
   values: Float32Array;
 }
 
-const float32Type = 1;
+/** `TensorProto.DataType` of the element types in use. */
+export const elementTypes = { float32: 1, float64: 11 } as const;
+export type ElementType = keyof typeof elementTypes;
+
 const opsetVersion = 17;
 const irVersion = 8;
 
 /** Bytes in pieces, joined once at the end, so that large constants are copied once. */
 type Pieces = Uint8Array[];
 
-/** A model with one node, float32 inputs and outputs. */
+/** A model with one node. */
 export function singleNodeModel(node: NodeSpec, inputs: ValueInfo[], outputs: ValueInfo[], initializers: Initializer[] = []): Uint8Array {
   const graph = [
     field(1, nodePieces(node)),
@@ -65,13 +70,13 @@ function nodePieces(node: NodeSpec): Pieces {
 
 function valuePieces(info: ValueInfo): Pieces {
   const dims = info.dims.flatMap((dim) => field(1, typeof dim === 'string' ? string(2, dim) : integer(1, dim)));
-  const tensorType = [...integer(1, float32Type), ...field(2, dims)];
+  const tensorType = [...integer(1, elementTypes[info.type ?? 'float32']), ...field(2, dims)];
   return [...string(1, info.name), ...field(2, field(1, tensorType))];
 }
 
 function initializerPieces({ name, dims, values }: Initializer): Pieces {
   const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-  return [...dims.flatMap((dim) => integer(1, dim)), ...integer(2, float32Type), ...string(8, name), ...field(9, [bytes])];
+  return [...dims.flatMap((dim) => integer(1, dim)), ...integer(2, elementTypes.float32), ...string(8, name), ...field(9, [bytes])];
 }
 
 function varint(value: number): number[] {

@@ -7,12 +7,12 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import koffi from 'koffi';
 import { RoundoffError } from '#contract/errors.ts';
+import { type ElementType, elementTypes } from './onnx-model.ts';
 
 /** An address in this process. */
 export type NativePointer = bigint;
 
 const apiVersion = 17;
-const floatTensor = 1;
 const logOnlyErrors = 3;
 const allOptimizations = 99;
 
@@ -20,8 +20,8 @@ export interface OnnxRuntime {
   version: string;
   createSession(model: Uint8Array, threads: number): NativePointer;
   releaseSession(session: NativePointer): void;
-  /** A float32 tensor over memory the caller keeps alive; it may be named by address. */
-  createTensor(data: Uint8Array | NativePointer, sizeBytes: number, dims: number[]): NativePointer;
+  /** A tensor, of float32 unless told, over memory the caller keeps alive; it may be named by address. */
+  createTensor(data: Uint8Array | NativePointer, sizeBytes: number, dims: number[], type?: ElementType): NativePointer;
   releaseTensor(tensor: NativePointer): void;
   dataAddress(tensor: NativePointer): NativePointer;
   /** Names as C strings, for `run`. They live as long as the process. */
@@ -129,8 +129,9 @@ function load(path: string): OnnxRuntime {
       }
     },
     releaseSession: (session) => void call.releaseSession(session),
-    createTensor(data, sizeBytes, dims) {
-      return created(call.createTensor(memory, data, sizeBytes, BigInt64Array.from(dims, BigInt), dims.length, floatTensor, out));
+    createTensor(data, sizeBytes, dims, type = 'float32') {
+      const sizes = BigInt64Array.from(dims, BigInt);
+      return created(call.createTensor(memory, data, sizeBytes, sizes, dims.length, elementTypes[type], out));
     },
     releaseTensor: (tensor) => void call.releaseTensor(tensor),
     dataAddress: (tensor) => created(call.tensorData(tensor, out)),

@@ -18,7 +18,7 @@ function residual(upper: Float64Array, a: Float64Array, n: number): number {
 }
 
 describe('inverseUpperFactor', () => {
-  it.each([1, 2, 5, 31, 32, 33, 64, 97])('inverts and factors a %d × %d matrix', (n) => {
+  it.each([1, 2, 5, 31, 32, 33, 64, 97, 128, 129, 257])('inverts and factors a %d × %d matrix', (n) => {
     const a = hessianOf(correlatedInputs(4 * n + 4, n, n), n);
     const before = a.slice();
     const upper = inverseUpperFactor(a, n)!;
@@ -37,5 +37,12 @@ describe('inverseUpperFactor', () => {
     ['infinite', [Number.POSITIVE_INFINITY, 0, 0, 1]],
   ])('gives null for a matrix that is %s', (_, entries) => {
     expect(inverseUpperFactor(Float64Array.from(entries), 2)).toBeNull();
+  });
+
+  it('gives null when only the last pivots fail', () => {
+    const n = 140;
+    const a = new Float64Array(n * n);
+    for (let i = 0; i < n; i++) a[i * n + i] = i === 3 ? -1 : 2;
+    expect(inverseUpperFactor(a, n)).toBeNull();
   });
 });
