@@ -23,6 +23,8 @@ const failures = new Set<ErrorCode>([
   'internal',
 ]);
 
+const shownProblems = 20;
+
 /** Runs one command line and resolves to its exit code: 0, 1 failed, 2 bad usage or input. */
 export async function runCli(args: readonly string[], terminal: Terminal = process): Promise<number> {
   const { signal, release } = interruptSignal();
@@ -58,11 +60,16 @@ export function buildProgram(context: CliContext): Command {
 function reportError(context: CliContext, error: unknown, json: boolean): number {
   const info = toErrorInfo(error);
   if (json) context.terminal.stdout.write(`${JSON.stringify({ error: info }, null, 2)}\n`);
-  context.terminal.stderr.write(`error: ${info.message}\n`);
-  for (const problem of info.problems ?? []) context.terminal.stderr.write(`  ${problem}\n`);
-  context.terminal.stderr.write(`${info.hint}\n`);
+  context.terminal.stderr.write(`error: ${[info.message, ...problemLines(info.problems ?? [])].join('\n  ')}\n${info.hint}\n`);
   if (info.code === 'internal' && error instanceof Error) context.terminal.stderr.write(`${error.stack}\n`);
   return failures.has(info.code) ? 1 : 2;
+}
+
+/** A single problem is the message itself; of very many, the first tell what is wrong. */
+function problemLines(problems: readonly string[]): string[] {
+  if (problems.length < 2) return [];
+  const more = problems.length - shownProblems;
+  return [...problems.slice(0, shownProblems), ...(more > 0 ? [`… and ${more} more; --json lists all.`] : [])];
 }
 
 function interruptSignal(): { signal: AbortSignal; release(): void } {

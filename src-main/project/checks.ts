@@ -4,7 +4,7 @@ import path from 'node:path';
 import Database from 'better-sqlite3';
 import { RoundoffError } from '#contract/errors.ts';
 import { sqliteError } from './connection.ts';
-import { applicationId, schemaVersion } from './schema.ts';
+import { applicationId, schemaVersion, tables } from './schema.ts';
 
 /** The SQLite file format, section 1.3: magic at 0, user version at 60, application id at 68, big endian. */
 const headerBytes = 100;
@@ -17,7 +17,7 @@ export function checkHeader(file: string): void {
     throw foreign(file, 'it is not an SQLite file');
   if (header.length < headerBytes) throw corrupt(file, `it ends after ${header.length} bytes`);
   if (header.readInt32BE(68) !== applicationId) throw foreign(file, 'it is an SQLite file of another program');
-  refuseNewer(file, header.readInt32BE(60));
+  checkVersion(file, header.readInt32BE(60));
 }
 
 /** Reads the whole file through SQLite without writing. Throws `project-corrupt` or `project-newer`. */
@@ -25,11 +25,12 @@ export function checkContent(file: string): void {
   let db: Database.Database | null = null;
   try {
     db = new Database(file, { readonly: true, fileMustExist: true });
-    refuseNewer(file, db.pragma('user_version', { simple: true }) as number);
+    checkVersion(file, db.pragma('user_version', { simple: true }) as number);
     const findings = (db.pragma('quick_check(20)') as { quick_check: string }[]).map((row) => row.quick_check);
     if (findings[0] !== 'ok') throw corrupt(file, findings[0] ?? 'the check gave no result', findings);
-    const tables = db.prepare("SELECT count(*) AS count FROM sqlite_schema WHERE name IN ('meta', 'studies', 'runs', 'samples')").get();
-    if ((tables as { count: number }).count !== 4) throw corrupt(file, 'tables are missing');
+    const present = new Set(db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").pluck().all());
+    const missing = tables.filter((table) => !present.has(table));
+    if (missing.length > 0) throw corrupt(file, `it lacks the table ${missing.join(', ')}`);
   } catch (error) {
     throw sqliteError(file, error);
   } finally {
@@ -60,7 +61,9 @@ export function checkWritable(dir: string, file?: string): void {
 function readHeader(file: string): Buffer {
   let handle: number | null = null;
   try {
-    if (statSync(file).isDirectory()) throw new RoundoffError('bad-input', `${file} is a folder.`, 'Choose a .roundoff file.');
+    const kind = statSync(file);
+    if (kind.isDirectory()) throw new RoundoffError('bad-input', `${file} is a folder.`, 'Choose a .roundoff file.');
+    if (!kind.isFile()) throw new RoundoffError('bad-input', `${file} is a pipe or device, not a file.`, 'Choose a .roundoff file.');
     handle = openSync(file, 'r');
     const buffer = Buffer.alloc(headerBytes);
     return buffer.subarray(0, readSync(handle, buffer, 0, headerBytes, 0));
@@ -76,7 +79,8 @@ function readHeader(file: string): Buffer {
   }
 }
 
-function refuseNewer(file: string, version: number): void {
+function checkVersion(file: string, version: number): void {
+  if (version < 1) throw corrupt(file, `its file version is ${version}`);
   if (version > schemaVersion)
     throw new RoundoffError(
       'project-newer',

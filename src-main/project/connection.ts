@@ -1,5 +1,6 @@
 /** The SQLite connection as the repositories use it: statements prepared once, JSON columns, and SQLite's errors in our words. */
 import Database from 'better-sqlite3';
+import type { ZodType } from 'zod';
 import { RoundoffError } from '#contract/errors.ts';
 
 export type Connection = Database.Database;
@@ -26,18 +27,20 @@ export function firstRow<Row>(db: Connection, sql: string, ...values: unknown[])
   return (statement(db, sql).get(...values) as Row | undefined) ?? null;
 }
 
-/** Reads a JSON column. `place` names table and column in the error. */
-export function fromJson<T>(db: Connection, text: string, place: string): T {
+/** Reads a JSON column, checked against `schema` where what is in it decides what is done. `place` names table and column in the error. */
+export function fromJson<T>(db: Connection, text: string, place: string, schema?: ZodType<T>): T {
   try {
-    return JSON.parse(text) as T;
+    const value: unknown = JSON.parse(text);
+    return schema ? schema.parse(value) : (value as T);
   } catch (error) {
-    throw new RoundoffError(
-      'project-corrupt',
-      `${db.name} is damaged: ${place} is not valid JSON.`,
-      'Restore the project from a backup; its artifacts folder can stay.',
-      { cause: error },
-    );
+    throw damaged(db, `${place} is not ${error instanceof SyntaxError ? 'valid JSON' : 'what Roundoff writes there'}`, error);
   }
+}
+
+/** What a reader throws that finds a row no Roundoff wrote. */
+export function damaged(db: Connection, finding: string, cause?: unknown): RoundoffError {
+  const hint = 'Restore the project from a backup; its artifacts folder can stay.';
+  return new RoundoffError('project-corrupt', `${db.name} is damaged: ${finding}.`, hint, { cause });
 }
 
 export function toJson(value: unknown): string {

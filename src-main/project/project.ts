@@ -99,10 +99,21 @@ function open(db: Connection, target: string, readOnly: boolean, lock: ProjectLo
       readOnly,
     },
     close: () => {
+      if (!readOnly) leaveReadable(db);
       db.close();
       lock?.release();
     },
   };
+}
+
+/** Without a write-ahead log SQLite can read the file in a read-only folder too. While somebody reads it, it keeps its log. */
+function leaveReadable(db: Connection): void {
+  try {
+    db.pragma('busy_timeout = 0');
+    db.pragma('journal_mode = DELETE');
+  } catch (error) {
+    if (!(error instanceof Database.SqliteError)) throw error;
+  }
 }
 
 function makeFolder(dir: string): void {

@@ -148,3 +148,19 @@ CREATE TABLE events (
 
 export const migrations: readonly string[] = [version1];
 export const schemaVersion = migrations.length;
+
+/** The tables that a project file of any version has. */
+export const tables = [
+  'meta',
+  'models',
+  'datasets',
+  'recipes',
+  'studies',
+  'runs',
+  'stages',
+  'metrics',
+  'evaluations',
+  'samples',
+  'artifacts',
+  'events',
+] as const;

@@ -69,6 +69,8 @@ export function toErrorInfo(error: unknown): ErrorInfo {
   if (errno === 'EACCES' || errno === 'EROFS' || errno === 'EPERM')
     return { code: 'read-only', message, hint: 'Choose a folder you can write to, or change its permissions.' };
   if (errno === 'ENOENT') return { code: 'not-found', message, hint: 'Check the path; it may have been moved or deleted.' };
+  if (errno === 'ENOTDIR' || errno === 'EISDIR' || errno === 'EEXIST' || errno === 'ELOOP' || errno === 'ENAMETOOLONG')
+    return { code: 'bad-input', message, hint: 'Give another path; something else stands in the way there.' };
   return { code: 'internal', message, hint: 'This is a defect in Roundoff. Please report it with the log of the run.' };
 }
 

@@ -66,6 +66,9 @@ export function addEvaluate(program: Command, context: CliContext): void {
 async function evaluate(context: CliContext, dir: string, options: EvaluateOptions): Promise<void> {
   const { progress, signal, resourcesDir } = context;
   const benchmarks = options.benchmark.map((text) => parseBenchmark(text, resourcesDir));
+  const twice = benchmarks.find(({ name }, index) => benchmarks.findIndex((other) => other.name === name) < index);
+  if (twice)
+    throw new RoundoffError('bad-input', `The benchmark "${twice.name}" is given twice.`, 'Give each benchmark a name of its own.');
   const protocol = protocolFrom(options);
   const startedAt = performance.now();
   const backend = await selectBackend(options.backend);

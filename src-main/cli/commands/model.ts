@@ -20,6 +20,11 @@ export function addModel(program: Command, context: CliContext): void {
 }
 
 function describe(model: ModelInspection): string {
+  const problems = model.problems.map(({ severity, where, message, hint }) => `${severity}: ${where}: ${message} ${hint}`);
+  return [...(model.architecture === 'unknown' ? [] : facts(model)), ...problems].join('\n');
+}
+
+function facts(model: ModelInspection): string[] {
   const schemes = model.schemeSizes.map((entry) => [
     entry.scheme,
     entry.unsupported ? '–' : bytes(entry.sizeBytes),
@@ -35,6 +40,5 @@ function describe(model: ModelInspection): string {
     textTable(['scheme', 'size', 'bits per weight', ''], schemes, new Set([1, 2])),
     '',
     ...model.memory.map(({ task, bytes: needed }) => `memory to ${task}: about ${bytes(needed)}`),
-    ...model.problems.map(({ severity, where, message, hint }) => `${severity}: ${where}: ${message} ${hint}`),
-  ].join('\n');
+  ];
 }

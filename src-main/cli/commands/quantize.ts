@@ -5,7 +5,7 @@ import { RoundoffError } from '#contract/errors.ts';
 import { type ExportFormat, exportFormats, type QuantizeStage, quantizationMethods, quantizeStageSchema } from '#contract/recipe.ts';
 import { formatScheme, parseScheme } from '#contract/scheme.ts';
 import { selectBackend } from '../../engine/backends/select.ts';
-import { writeWholeFile } from '../../engine/formats/atomic-file.ts';
+import { checkFolderIsFree, writeWholeFile } from '../../engine/formats/atomic-file.ts';
 import { saveQuantizedCheckpoint } from '../../engine/formats/quantized-checkpoint.ts';
 import { loadModel } from '../../engine/model/load.ts';
 import { loadTokenizer } from '../../engine/model/tokenizer.ts';
@@ -56,6 +56,8 @@ export function addQuantize(program: Command, context: CliContext): void {
 async function quantize(context: CliContext, sourceDir: string, options: QuantizeOptions): Promise<void> {
   const { progress, signal } = context;
   const stage = stageFrom(context, options);
+  const dir = path.resolve(options.out);
+  await checkFolderIsFree(dir);
   const startedAt = performance.now();
   const backend = await selectBackend(options.backend);
   const model = await loadModel(sourceDir, { signal });
@@ -67,7 +69,6 @@ async function quantize(context: CliContext, sourceDir: string, options: Quantiz
     onLog: (message) => progress.note(message),
     onProgress: ({ done, total, detail }) => progress.update('Quantizing', `${done} of ${total} linears, ${detail}`),
   });
-  const dir = path.resolve(options.out);
   const scheme = formatScheme(stage.scheme);
   const metadata = { method: stage.method, scheme };
   const saved = await saveQuantizedCheckpoint(dir, { sourceDir, quantized: result.packed, format: options.format, metadata, signal });

@@ -32,7 +32,7 @@ export function addReport(program: Command, context: CliContext): void {
   ]).action(async (options: ReportOptions) => {
     const text = readStudy(options.project, options.study ?? null, (db, study) => renderStudyReport(db, study, options.format));
     if (options.out === undefined) {
-      context.terminal.stdout.write(text.endsWith('\n') ? text : `${text}\n`);
+      context.print(options.json ?? false, { format: options.format, text }, () => text.trimEnd());
       return;
     }
     const written = await writeWholeFile(path.resolve(options.out), text);

@@ -57,10 +57,11 @@ export async function loadCalibration(
     }
     if (samples.length >= count) return samples.slice(0, count);
   }
+  const enough = Math.floor(tokens / sequenceLength);
   throw new RoundoffError(
     'calibration-too-short',
-    `${path} holds ${tokens} tokens in ${documents.length} documents; ${count} samples of ${sequenceLength} tokens need ${count * sequenceLength}.`,
-    `Add text, or ask for at most ${Math.floor(tokens / sequenceLength)} samples of this length.`,
+    `${path} holds ${tokens} tokens in ${documents.length} ${documents.length === 1 ? 'document' : 'documents'}; ${count} samples of ${sequenceLength} tokens need ${count * sequenceLength}.`,
+    enough > 0 ? `Add text, or ask for at most ${enough} samples of this length.` : 'Add text, or ask for shorter samples.',
   );
 }
 

@@ -66,9 +66,8 @@ export async function writeFolderAtomically<T>(
   produce: (temporaryDir: string) => Promise<T>,
   options: { replace?: boolean } = {},
 ): Promise<T> {
-  const existing = await readdir(dir).catch(() => null);
-  if (existing && existing.length > 0 && !options.replace)
-    throw new RoundoffError('bad-input', `${dir} already exists and is not empty.`, 'Choose a new folder, or empty this one first.');
+  const existing = await readTarget(dir);
+  if (!options.replace) refuseContents(dir, existing);
   const temporary = temporaryName(dir);
   try {
     await mkdir(temporary, { recursive: true });
@@ -81,6 +80,29 @@ export async function writeFolderAtomically<T>(
     await rm(temporary, { recursive: true, force: true });
     throw namingFinalPath(writeError(dir, error), temporary, dir);
   }
+}
+
+/** Throws `bad-input` unless a folder could be written to `dir`; asked before work of which it shall hold the result. */
+export async function checkFolderIsFree(dir: string): Promise<void> {
+  refuseContents(dir, await readTarget(dir));
+}
+
+/** What is in `dir`, or null when there is nothing of this name. */
+async function readTarget(dir: string): Promise<string[] | null> {
+  try {
+    return await readdir(dir);
+  } catch (error) {
+    const errno = (error as NodeJS.ErrnoException).code;
+    if (errno === 'ENOENT') return null;
+    if (errno === 'ENOTDIR')
+      throw new RoundoffError('bad-input', `${dir} is a file, or lies in one.`, 'Choose a new folder.', { cause: error });
+    throw writeError(dir, error);
+  }
+}
+
+function refuseContents(dir: string, existing: readonly string[] | null): void {
+  if (existing && existing.length > 0)
+    throw new RoundoffError('bad-input', `${dir} already exists and is not empty.`, 'Choose a new folder, or empty this one first.');
 }
 
 /** Errors from inside the folder speak of the temporary path; users know the final one. */

@@ -1,9 +1,9 @@
 /** Table `runs`: one row per execution of a recipe, from the queue to its end. */
 import type { ErrorInfo } from '#contract/errors.ts';
-import type { Recipe } from '#contract/recipe.ts';
+import { type Recipe, recipeSchema } from '#contract/recipe.ts';
 import type { RunProgress, RunRecord, RunStatus } from '#contract/records.ts';
 import type { BackendPreference } from '#contract/worker.ts';
-import { allRows, type Connection, firstRow, fromJson, statement, toJson } from '../connection.ts';
+import { allRows, type Connection, damaged, firstRow, fromJson, statement, toJson } from '../connection.ts';
 
 interface RunRow {
   id: string;
@@ -101,7 +101,11 @@ export function markInterrupted(db: Connection): number {
   return statement(db, "UPDATE runs SET status = 'interrupted' WHERE status IN ('running', 'stopping', 'queued')").run().changes;
 }
 
+/** A run's id names its folder: in a file made by somebody else it must not lead anywhere else. */
+const safeId = /^[\w-]{1,64}$/;
+
 function toRecord(db: Connection, row: RunRow): RunRecord {
+  if (!safeId.test(row.id)) throw damaged(db, `runs.id ${JSON.stringify(row.id.slice(0, 80))} is not the id of a run`);
   const json = <T>(text: string | null, column: string): T | null =>
     text === null ? null : fromJson<T>(db, text, `runs.${column} of run ${row.id}`);
   return {
@@ -112,7 +116,7 @@ function toRecord(db: Connection, row: RunRow): RunRecord {
     parentRunId: row.parent_run_id,
     modelId: row.model_id,
     seed: row.seed,
-    recipe: fromJson<Recipe>(db, row.recipe, `recipes.body of run ${row.id}`),
+    recipe: fromJson<Recipe>(db, row.recipe, `recipes.body of run ${row.id}`, recipeSchema),
     status: row.status,
     backend: row.backend,
     device: row.device,

@@ -1,5 +1,5 @@
 /** Table `studies`: the frozen specification of each study, with the hash of its protocol and the environment it was made in. */
-import type { StudySpec } from '#contract/recipe.ts';
+import { type StudySpec, studySpecSchema } from '#contract/recipe.ts';
 import type { StudyRecord } from '#contract/records.ts';
 import { allRows, type Connection, firstRow, fromJson, statement, toJson } from '../connection.ts';
 
@@ -59,7 +59,7 @@ export function deleteStudy(db: Connection, id: number): void {
 }
 
 function toRecord(db: Connection, row: StudyRow): StudyRecord {
-  const spec = fromJson<StudySpec>(db, row.spec, `studies.spec of study ${row.id}`);
+  const spec = fromJson<StudySpec>(db, row.spec, `studies.spec of study ${row.id}`, studySpecSchema);
   return {
     id: row.id,
     name: row.name,

@@ -1,0 +1,95 @@
+/** What the command line says when it is given something it cannot use. */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { roundoff } from '../../support/captured-terminal.ts';
+import { recordedProject } from '../../support/recorded-project.ts';
+import { temporaryFolder } from '../../support/temporary-folder.ts';
+import { writeTinyModel } from '../../support/tiny-model.ts';
+
+const folder = temporaryFolder('cli-bad-input');
+const at = (name: string) => path.join(folder, name);
+
+beforeAll(() => writeTinyModel(at('tiny')));
+
+async function withConfig(name: string, change: object): Promise<string> {
+  await writeTinyModel(at(name));
+  const file = path.join(at(name), 'config.json');
+  writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), ...change }));
+  return at(name);
+}
+
+describe('an error', () => {
+  it('is said once', async () => {
+    const dir = await withConfig('mixtral', { model_type: 'mixtral', architectures: ['MixtralForCausalLM'] });
+    const { code, stderr, stdout } = await roundoff('generate', dir, '--prompt', '1');
+    expect(code).toBe(2);
+    expect(stdout).toBe('');
+    expect(stderr.trimEnd().split('\n')).toHaveLength(2);
+    expect(stderr.split('"mixtral"')).toHaveLength(2);
+    const inspected = await roundoff('model', 'inspect', dir);
+    expect(inspected.code).toBe(2);
+    expect(inspected.stdout).toMatch(/^error: config\.json, model_type: .*\n$/);
+  });
+
+  it('with very many findings shows the first, and all of them to machines', async () => {
+    const dir = await withConfig('deep', { num_hidden_layers: 60 });
+    const shown = await roundoff('generate', dir, '--prompt', '1');
+    expect(shown.stderr.trimEnd().split('\n')).toHaveLength(23);
+    expect(shown.stderr).toMatch(/… and \d+ more; --json lists all\./);
+    const { error } = JSON.parse((await roundoff('generate', dir, '--prompt', '1', '--json')).stdout) as { error: { problems: string[] } };
+    expect(error.problems.length).toBeGreaterThan(500);
+  });
+});
+
+describe('quantize', () => {
+  it('refuses an occupied place before it computes anything', async () => {
+    mkdirSync(at('full'));
+    writeFileSync(at('full/notes.txt'), 'mine');
+    const args = ['--method', 'rtn', '--scheme', 'W4', '--backend', 'wasm'];
+    for (const [place, part] of [
+      ['full', 'not empty'],
+      ['full/notes.txt', 'is a file'],
+      ['full/notes.txt/deeper', 'is a file'],
+    ] as const) {
+      const { code, stderr } = await roundoff('quantize', at('tiny'), ...args, '--out', at(place));
+      expect(code).toBe(2);
+      expect(stderr).toContain(at(place));
+      expect(stderr).toContain(part);
+      expect(stderr).not.toContain('Quantizing');
+    }
+    expect(readFileSync(at('full/notes.txt'), 'utf8')).toBe('mine');
+  });
+
+  it('says what too short a calibration text lacks', async () => {
+    writeFileSync(at('short.txt'), 'Tom\n');
+    const args = ['--method', 'gptq', '--scheme', 'W4', '--backend', 'wasm', '--calibration', at('short.txt')];
+    const { code, stderr } = await roundoff('quantize', at('tiny'), ...args, '--out', at('w4'));
+    expect(code).toBe(2);
+    expect(stderr).toContain(`${at('short.txt')} holds`);
+    expect(stderr).toContain('in 1 document;');
+    expect(stderr).toContain('ask for shorter samples');
+    expect(existsSync(at('w4'))).toBe(false);
+  });
+});
+
+describe('evaluate', () => {
+  it('refuses one name for two benchmarks', async () => {
+    const { code, stderr } = await roundoff('evaluate', at('tiny'), '--benchmark', 'own=a.jsonl', '--benchmark', 'own=b.jsonl');
+    expect(code).toBe(2);
+    expect(stderr).toContain('"own" is given twice');
+  });
+});
+
+describe('report', () => {
+  it('gives machines JSON in every format', async () => {
+    recordedProject(at('study.roundoff')).project.close();
+    for (const format of ['html', 'csv', 'md', 'json']) {
+      const { code, stdout } = await roundoff('report', '--project', at('study.roundoff'), '--format', format, '--json');
+      expect(code).toBe(0);
+      const report = JSON.parse(stdout) as { format: string; text: string };
+      expect(report.format).toBe(format);
+      expect(report.text.length).toBeGreaterThan(100);
+    }
+  });
+});
