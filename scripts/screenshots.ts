@@ -40,7 +40,7 @@ const browser = await chromium.launch({
 });
 
 const screens: [name: string, open: (page: Page) => Promise<void>][] = [
-  ['start', async (page) => page.getByTestId('doctor-summary').getByText('wasm').waitFor()],
+  ['start', async (page) => page.getByTestId('doctor-summary').getByText('CPU (wasm)').waitFor()],
   [
     'runs',
     async (page) => {
@@ -69,7 +69,6 @@ const screens: [name: string, open: (page: Page) => Promise<void>][] = [
     'wizard',
     async (page) => {
       await page.getByTestId('nav-studies').click();
-      await page.getByTestId('new-study').first().click();
       await page.getByTestId('from-preset').click();
       await page.getByRole('menuitem').first().click();
       await page.getByTestId('wizard-step-methods').click();

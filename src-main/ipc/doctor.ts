@@ -26,7 +26,7 @@ export async function doctor(options: DoctorOptions): Promise<DoctorReport> {
   const report: DoctorReport = {
     version: options.version,
     node: process.version,
-    platform: `${os.type()} ${os.release()} ${os.arch()}`,
+    platform: `${os.type()} ${os.release().split('-')[0]} ${os.arch()}`,
     cpu: os.cpus()[0]?.model.trim() ?? 'unknown',
     cores: os.availableParallelism(),
     memoryBytes: os.totalmem(),

@@ -168,7 +168,7 @@ export class RunService {
     return {
       roundoff: this.options.version,
       node: process.version,
-      platform: `${os.type()} ${os.release()} ${os.arch()}`,
+      platform: `${os.type()} ${os.release().split('-')[0]} ${os.arch()}`,
       processor: `${os.cpus()[0]?.model.trim() ?? 'unknown'}, ${os.availableParallelism()} cores`,
       memory: `${(os.totalmem() / 2 ** 30).toFixed(0)} GiB`,
     };

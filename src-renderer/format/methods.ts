@@ -30,7 +30,7 @@ export const verdictLabels: Record<Verdict, { label: string; tone: Tone; meaning
 export const pairedLabels: Record<PairedVerdict, { label: string; tone: Tone; meaning: string }> = {
   better: { label: 'Better', tone: 'good', meaning: 'The paired interval lies above zero.' },
   worse: { label: 'Worse', tone: 'bad', meaning: 'The paired interval lies below zero.' },
-  'not distinguishable': { label: 'Within noise', tone: 'neutral', meaning: 'The paired 95 % interval contains zero.' },
+  'not distinguishable': { label: 'Not distinguishable', tone: 'neutral', meaning: 'The paired 95 % interval contains zero.' },
 };
 
 export const backendLabels: Record<BackendName, string> = { wasm: 'CPU (wasm)', webgpu: 'WebGPU', tensorflow: 'TensorFlow' };

@@ -93,7 +93,7 @@ export function querySamples(db: Connection, filter: SampleFilter): SamplePage {
   );
   const rows = allRows<SampleRow>(
     db,
-    `${selection} ${where} ORDER BY runs.position, samples.stage, benchmark, problem_id, samples.seed LIMIT ? OFFSET ?`,
+    `${selection} ${where} ORDER BY runs.position, samples.stage, benchmark, length(problem_id), problem_id, samples.seed LIMIT ? OFFSET ?`,
     ...values,
     filter.limit,
     filter.offset,

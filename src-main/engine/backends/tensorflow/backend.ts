@@ -25,7 +25,11 @@ export function requireRuntimePack(folder: string): void {
   const libraries = join(folder, 'deps', 'lib');
   const hasLibrary = existsSync(libraries) && readdirSync(libraries).some((file) => /^(lib)?tensorflow_framework\./.test(file));
   if (!hasLibrary)
-    throw new RoundoffError('backend-unavailable', `its runtime pack is not installed (no TensorFlow library in ${libraries})`, hint);
+    throw new RoundoffError(
+      'backend-unavailable',
+      `its runtime pack is not installed (@tensorflow/tfjs-node-gpu has no TensorFlow library in deps/lib)`,
+      hint,
+    );
   const bindings = join(folder, 'lib');
   const hasBinding = existsSync(bindings) && readdirSync(bindings).some((name) => existsSync(join(bindings, name, 'tfjs_binding.node')));
   if (!hasBinding)
