@@ -1,84 +1,91 @@
 /**
- * The lazy half of GPTQ: after a block of columns is quantized, its errors reach all later columns at once, W −= E·U. Small products run
- * here in float64; large ones are one matrix product of the active backend, in float32, many times as fast.
+ * The two halves of GPTQ's walk, on weights stored input by input so that all outputs of an input lie side by side: inputs of a strip
+ * are quantized one after the other, and their errors then reach later inputs as one float64 matrix product, W −= UᵀE.
  */
-import * as tf from '@tensorflow/tfjs-core';
-import type { WeightShape } from '../observers/weight-observer.ts';
+import { decodeCode, encodeWeight } from '../observers/grid.ts';
+import { deepest, subtractProduct } from './double-gemm.ts';
 
-/** Scaled rounding errors of the columns start … end of all rows. */
+/** Inputs first … last − 1, in walking order. */
+export interface Span {
+  first: number;
+  last: number;
+}
+
+/** What one walk changes and reads; inputs are in walking order. */
+export interface Weights {
+  inFeatures: number;
+  outFeatures: number;
+  /** [in, out], compensated so far; an input keeps the value it was rounded from. */
+  current: Float64Array;
+  /** [in, out] */
+  codes: Uint8Array;
+  /** [in, in], see `GptqFactor`. */
+  upper: Float64Array;
+}
+
+/** Where the errors of a block's inputs are kept: [inputs, out], the block's first input first. */
 export interface BlockErrors {
   start: number;
-  end: number;
-  /** Row length of `values`, at least end − start. */
-  width: number;
-  /** [out, width] */
   values: Float64Array;
 }
 
-/** Products of at least this many multiplications go to the backend. */
-const backendThreshold = 2 ** 24;
+/** Scale and zero point of output `row` at `offset + row · stride`. */
+export interface InputGrid {
+  scales: Float32Array;
+  zeros: Uint8Array;
+  offset: number;
+  stride: number;
+  maxCode: number;
+}
 
-/** current[row, later] −= Σ_column errors[row, column] · upper[column, later] for all columns after the block. `current` is [out, in]. */
-export async function propagateErrors(current: Float64Array, errors: BlockErrors, upper: Float64Array, shape: WeightShape): Promise<void> {
-  const later = shape.inFeatures - errors.end;
+/** Quantizes one input for all outputs, leaves its scaled errors in `errors` and returns the sum of their squares. */
+export function quantizeInput(weights: Weights, errors: BlockErrors, input: number, grid: InputGrid): number {
+  const { inFeatures, outFeatures, current, codes, upper } = weights;
+  const { scales, zeros, offset, stride, maxCode } = grid;
+  const { values } = errors;
+  const base = input * outFeatures;
+  const target = (input - errors.start) * outFeatures;
+  const pivot = upper[input * inFeatures + input]!;
+  let squares = 0;
+  for (let row = 0; row < outFeatures; row++) {
+    const scale = scales[offset + row * stride]!;
+    const zero = zeros[offset + row * stride]!;
+    const latent = Math.fround(current[base + row]!);
+    const code = encodeWeight(latent, scale, zero, maxCode);
+    const error = (latent - decodeCode(code, scale, zero)) / pivot;
+    codes[base + row] = code;
+    values[target + row] = error;
+    squares += error * error;
+  }
+  return squares;
+}
+
+/** Compensates the error of `input` on the inputs up to `last`. */
+export function compensateInput(weights: Weights, errors: BlockErrors, input: number, last: number): void {
+  const { inFeatures, outFeatures, current, upper } = weights;
+  const { values } = errors;
+  const source = (input - errors.start) * outFeatures;
+  for (let later = input + 1; later < last; later++) {
+    const factor = upper[input * inFeatures + later]!;
+    const base = later * outFeatures;
+    for (let row = 0; row < outFeatures; row++) current[base + row]! -= factor * values[source + row]!;
+  }
+}
+
+/** Compensates the errors of the inputs `from` on the inputs from.last … last − 1. */
+export function compensateSpan(weights: Weights, errors: BlockErrors, from: Span, last: number): void {
+  const { inFeatures, outFeatures, current, upper } = weights;
+  const later = last - from.last;
   if (later === 0) return;
-  const work = shape.outFeatures * (errors.end - errors.start) * later;
-  if (work < backendThreshold) subtractHere(current, errors, upper, shape);
-  else await subtractOnBackend(current, errors, upper, shape);
-}
-
-/** Four columns at a time, so that each later weight is loaded and stored once for four errors. */
-function subtractHere(current: Float64Array, errors: BlockErrors, upper: Float64Array, shape: WeightShape): void {
-  const { start, end, width, values } = errors;
-  const n = shape.inFeatures;
-  for (let row = 0; row < shape.outFeatures; row++) {
-    const base = row * n;
-    const rowErrors = row * width - start;
-    let column = start;
-    for (; column + 4 <= end; column += 4) {
-      const e0 = values[rowErrors + column]!;
-      const e1 = values[rowErrors + column + 1]!;
-      const e2 = values[rowErrors + column + 2]!;
-      const e3 = values[rowErrors + column + 3]!;
-      const u0 = column * n;
-      const u1 = u0 + n;
-      const u2 = u1 + n;
-      const u3 = u2 + n;
-      for (let later = end; later < n; later++) {
-        current[base + later]! -= e0 * upper[u0 + later]! + e1 * upper[u1 + later]! + e2 * upper[u2 + later]! + e3 * upper[u3 + later]!;
-      }
+  const factors = new Float64Array(Math.min(deepest, from.last - from.first) * later);
+  for (let first = from.first; first < from.last; first += deepest) {
+    const depth = Math.min(deepest, from.last - first);
+    for (let i = 0; i < depth; i++) {
+      const row = (first + i) * inFeatures;
+      factors.set(upper.subarray(row + from.last, row + last), i * later);
     }
-    for (; column < end; column++) {
-      const e = values[rowErrors + column]!;
-      for (let later = end; later < n; later++) current[base + later]! -= e * upper[column * n + later]!;
-    }
+    const b = errors.values.subarray((first - errors.start) * outFeatures);
+    const product = { a: factors, b, rows: later, columns: outFeatures, depth, transA: true };
+    subtractProduct(current.subarray(from.last * outFeatures), product);
   }
-}
-
-async function subtractOnBackend(current: Float64Array, errors: BlockErrors, upper: Float64Array, shape: WeightShape): Promise<void> {
-  const { start, end, width, values } = errors;
-  const n = shape.inFeatures;
-  const later = n - end;
-  const columns = end - start;
-  const product = tf.tidy(() =>
-    tf.matMul(
-      tf.tensor2d(window(values, width, 0, shape.outFeatures, 0, columns), [shape.outFeatures, columns]),
-      tf.tensor2d(window(upper, n, start, end, end, n), [columns, later]),
-    ),
-  );
-  const update = await product.data<'float32'>();
-  for (let row = 0; row < shape.outFeatures; row++) {
-    const base = row * n + end;
-    const from = row * later;
-    for (let column = 0; column < later; column++) current[base + column]! -= update[from + column]!;
-  }
-  product.dispose();
-}
-
-/** Rows and columns of a matrix with row length `stride`, as float32. */
-function window(matrix: Float64Array, stride: number, top: number, bottom: number, left: number, right: number): Float32Array {
-  const part = new Float32Array((bottom - top) * (right - left));
-  for (let row = top; row < bottom; row++)
-    part.set(matrix.subarray(row * stride + left, row * stride + right), (row - top) * (right - left));
-  return part;
 }

@@ -160,7 +160,7 @@ describe('invariants', () => {
 });
 
 describe('a wide linear', () => {
-  it('hands large block updates to the backend and chooses the same codes as in float64', async () => {
+  it('chooses the same codes with large and with small blocks and takes no tensors', async () => {
     await selectBackend('wasm');
     const wide = { outFeatures: 512, inFeatures: 512 };
     const w = Float32Array.from(normals(512 * 512, 21), (value) => value / 16);
