@@ -18,6 +18,25 @@ export interface BackendOptions {
   backend: BackendPreference;
 }
 
+/** How completions are drawn, for the commands that draw them. */
+export interface CompletionOptions extends BackendOptions {
+  system?: string;
+  temperature: number;
+  topP: number;
+  topK: number;
+  maxNewTokens: number;
+}
+
+export function addCompletionOptions(command: Command): Command {
+  return command
+    .option('--system <text>', 'system prompt')
+    .option('--temperature <t>', 'sampling temperature, 0 is greedy', decimal, 0.6)
+    .option('--top-p <p>', 'nucleus sampling', decimal, 0.95)
+    .option('--top-k <k>', 'top-k sampling, 0 is no limit', wholeNumber, 0)
+    .option('--max-new-tokens <n>', 'token limit of a completion', positiveWholeNumber, 256)
+    .addOption(backendOption());
+}
+
 export function wholeNumber(text: string): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(value)) throw new InvalidArgumentError('Give a whole number.');

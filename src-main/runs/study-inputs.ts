@@ -55,7 +55,7 @@ async function addModel(inputs: StudyInputs, model: string, spec: StudySpec, res
   const dir = resolvePath(model, resourcesDir);
   const inspection = await inspectModel(dir);
   inputs.models.set(model, inspection);
-  inputs.problems.push(...inspection.problems);
+  inputs.problems.push(...inspection.problems.map((problem) => ({ ...problem, where: placeInModel(dir, problem.where) })));
   if (inspection.problems.some((problem) => problem.severity === 'error')) return;
   const config = await readModelConfig(dir);
   for (const scheme of schemesOf(spec)) {
@@ -76,6 +76,11 @@ async function addModel(inputs: StudyInputs, model: string, spec: StudySpec, res
       message: `${spec.protocol.maxNewTokens} new tokens leave no room for a prompt in the model's context of ${inspection.contextLength}.`,
       hint: `Lower maxNewTokens below ${inspection.contextLength}.`,
     });
+}
+
+/** A study may have several models: which one is part of the place. */
+function placeInModel(dir: string, where: string): string {
+  return where.startsWith(dir) ? where : `${dir}: ${where}`;
 }
 
 function schemesOf(spec: StudySpec): QuantizationScheme[] {

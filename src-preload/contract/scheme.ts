@@ -7,13 +7,18 @@ import { RoundoffError } from './errors.ts';
 
 export const weightBits = [2, 3, 4, 5, 6, 7, 8] as const;
 
-export const quantizationSchemeSchema = z.strictObject({
-  bits: z.union(weightBits.map((bits) => z.literal(bits)) as [z.ZodLiteral<2>, ...z.ZodLiteral<3 | 4 | 5 | 6 | 7 | 8>[]]),
-  symmetric: z.boolean(),
-  /** `channel`: one scale per output row; `group`: one per `groupSize` consecutive inputs of a row. */
-  strategy: z.enum(['channel', 'group']),
-  groupSize: z.int().positive().nullable(),
-});
+export const quantizationSchemeSchema = z
+  .strictObject({
+    bits: z.union(weightBits.map((bits) => z.literal(bits)) as [z.ZodLiteral<2>, ...z.ZodLiteral<3 | 4 | 5 | 6 | 7 | 8>[]]),
+    symmetric: z.boolean(),
+    /** `channel`: one scale per output row; `group`: one per `groupSize` consecutive inputs of a row. */
+    strategy: z.enum(['channel', 'group']),
+    groupSize: z.int().positive().nullable(),
+  })
+  .refine((scheme) => (scheme.strategy === 'group') === (scheme.groupSize !== null), {
+    path: ['groupSize'],
+    message: 'must be given for strategy "group", and null for "channel"',
+  });
 
 export interface QuantizationScheme {
   bits: 2 | 3 | 4 | 5 | 6 | 7 | 8;

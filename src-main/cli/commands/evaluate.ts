@@ -13,10 +13,9 @@ import { accuracyInterval } from '../../engine/statistics/index.ts';
 import { duration, percentInterval } from '../../reports/format.ts';
 import type { CliContext } from '../context.ts';
 import {
-  type BackendOptions,
-  backendOption,
+  addCompletionOptions,
+  type CompletionOptions,
   collect,
-  decimal,
   examples,
   jsonOption,
   positiveWholeNumber,
@@ -25,16 +24,11 @@ import {
 } from '../options.ts';
 import { textTable } from '../terminal.ts';
 
-interface EvaluateOptions extends BackendOptions {
+interface EvaluateOptions extends CompletionOptions {
   benchmark: string[];
   seeds: number;
   firstSeed: number;
   problems?: number;
-  temperature: number;
-  topP: number;
-  topK: number;
-  maxNewTokens: number;
-  system?: string;
   template: string;
   samples?: string;
   json?: boolean;
@@ -48,16 +42,10 @@ export function addEvaluate(program: Command, context: CliContext): void {
     .option('--seeds <n>', 'completions per problem', positiveWholeNumber, 3)
     .option('--first-seed <n>', 'the seeds count up from this', wholeNumber, 42)
     .option('--problems <n>', 'first N problems of each benchmark', positiveWholeNumber)
-    .option('--temperature <t>', 'sampling temperature, 0 is greedy', decimal, 0.6)
-    .option('--top-p <p>', 'nucleus sampling', decimal, 0.95)
-    .option('--top-k <k>', 'top-k sampling, 0 is no limit', wholeNumber, 0)
-    .option('--max-new-tokens <n>', 'token limit of a completion', positiveWholeNumber, 256)
-    .option('--system <text>', 'system prompt')
     .option('--template <text>', 'prompt with {question} in it', '{question}')
     .option('--samples <file>', 'also write every completion to this .jsonl file')
-    .addOption(backendOption())
     .addOption(jsonOption());
-  examples(command, [
+  examples(addCompletionOptions(command), [
     'evaluate sample:abacus --benchmark abacus-sums --seeds 3',
     'evaluate ~/models/Qwen3-0.6B --benchmark gsm8k=gsm8k.jsonl --problems 50 --max-new-tokens 2048 --json',
   ]).action((model: string, options: EvaluateOptions) => evaluate(context, userPath(model, context.resourcesDir), options));

@@ -7,26 +7,11 @@ import { loadTokenizer } from '../../engine/model/tokenizer.ts';
 import { createGenerator } from '../../engine/rollouts/generator.ts';
 import type { GenerationResult } from '../../engine/rollouts/settings.ts';
 import type { CliContext } from '../context.ts';
-import {
-  type BackendOptions,
-  backendOption,
-  collect,
-  decimal,
-  examples,
-  jsonOption,
-  positiveWholeNumber,
-  userPath,
-  wholeNumber,
-} from '../options.ts';
+import { addCompletionOptions, type CompletionOptions, collect, examples, jsonOption, userPath, wholeNumber } from '../options.ts';
 
-interface GenerateOptions extends BackendOptions {
+interface GenerateOptions extends CompletionOptions {
   prompt: string[];
-  system?: string;
   seed: number;
-  temperature: number;
-  topP: number;
-  topK: number;
-  maxNewTokens: number;
   json?: boolean;
 }
 
@@ -35,15 +20,9 @@ export function addGenerate(program: Command, context: CliContext): void {
     .command('generate <model>')
     .description("completions of prompts, through the model's chat template where it has one")
     .requiredOption('--prompt <text>', 'prompt; may be given several times', collect)
-    .option('--system <text>', 'system prompt')
     .option('--seed <n>', 'seed of the sampling', wholeNumber, 42)
-    .option('--temperature <t>', 'sampling temperature, 0 is greedy', decimal, 0.6)
-    .option('--top-p <p>', 'nucleus sampling', decimal, 0.95)
-    .option('--top-k <k>', 'top-k sampling, 0 is no limit', wholeNumber, 0)
-    .option('--max-new-tokens <n>', 'token limit of a completion', positiveWholeNumber, 256)
-    .addOption(backendOption())
     .addOption(jsonOption());
-  examples(command, [
+  examples(addCompletionOptions(command), [
     'generate sample:abacus --prompt "345+278=?"',
     'generate sample:abacus --prompt "gcd(84,36)=?" --temperature 0 --json',
   ]).action((model: string, options: GenerateOptions) => generate(context, userPath(model, context.resourcesDir), options));

@@ -27,7 +27,7 @@ const order: readonly BackendName[] = ['tensorflow', 'webgpu', 'wasm'];
  * @throws RoundoffError `backend-unavailable` when the named backend, or every backend, does not work here.
  */
 export async function selectBackend(preference: BackendPreference): Promise<SelectedBackend> {
-  if (preference !== 'auto') return { name: preference, device: await start(preference, { byName: true }), skipped: [] };
+  if (preference !== 'auto') return { name: preference, device: await startByName(preference), skipped: [] };
   const skipped: SelectedBackend['skipped'] = [];
   for (const backend of order) {
     try {
@@ -49,6 +49,16 @@ export async function selectBackend(preference: BackendPreference): Promise<Sele
 /** What `doctor` shows: every backend, whether it works here, and if not why and what to do. Changes nothing. */
 export async function listBackends(): Promise<BackendStatus[]> {
   return Promise.all(order.map(status));
+}
+
+/** The reasons say "its …": shown alone, they need the backend's name. */
+async function startByName(backend: BackendName): Promise<string> {
+  try {
+    return await start(backend, { byName: true });
+  } catch (cause) {
+    if (!(cause instanceof RoundoffError)) throw cause;
+    throw new RoundoffError(cause.code, `The backend ${backend} cannot be used: ${cause.message}.`, cause.hint, { cause });
+  }
 }
 
 function start(backend: BackendName, { byName }: { byName: boolean }): Promise<string> {

@@ -2,8 +2,10 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import type { StudySpec } from '#contract/recipe.ts';
+import { requireRuntimePack, tensorflowFolder } from '../../../src-main/engine/backends/tensorflow/backend.ts';
 import { roundoff } from '../../support/captured-terminal.ts';
-import { recordedProject } from '../../support/recorded-project.ts';
+import { exampleSpec, recordedProject } from '../../support/recorded-project.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
 import { writeTinyModel } from '../../support/tiny-model.ts';
 
@@ -93,3 +95,58 @@ describe('report', () => {
     }
   });
 });
+
+describe('study run', () => {
+  const refuse = async (name: string, change: (spec: StudySpec) => void) => {
+    const spec = structuredClone({ ...exampleSpec, models: [at('tiny')] });
+    change(spec);
+    writeFileSync(at(`${name}.json`), JSON.stringify(spec));
+    const { code, stderr, stdout } = await roundoff('study', 'run', at(`${name}.json`), '--project', at(`${name}.roundoff`));
+    expect(code).toBe(2);
+    expect(stdout).toBe('');
+    expect(stderr.trimEnd().split('\n')).toHaveLength(2);
+    return stderr;
+  };
+
+  it('refuses a scheme that contradicts itself', async () => {
+    const stderr = await refuse('channel', (spec) => {
+      const stage = spec.variants[0]!.stages[0]!;
+      if (stage.type === 'quantize') stage.scheme.groupSize = 32;
+    });
+    expect(stderr).toContain('variants.0.stages.0.scheme.groupSize');
+    expect(existsSync(at('channel.roundoff'))).toBe(false);
+  });
+
+  it('names the model folder that holds NaN, and records nothing', async () => {
+    await writeTinyModel(at('nan'));
+    const file = at('nan/model.safetensors');
+    const bytes = readFileSync(file);
+    bytes.writeFloatLE(Number.NaN, bytes.length - 4);
+    writeFileSync(file, bytes);
+    const stderr = await refuse('damaged', (spec) => {
+      spec.models = [at('nan')];
+    });
+    expect(stderr).toContain(`${at('nan')}: model.`);
+    expect(stderr).toContain('holds NaN at');
+    const shown = await roundoff('study', 'show', '--project', at('damaged.roundoff'));
+    expect(shown.stderr).toContain('holds no study');
+  });
+});
+
+describe('a backend that is not there', () => {
+  it('is named', async () => {
+    const { code, stderr } = await roundoff('generate', at('tiny'), '--prompt', '1', '--backend', 'tensorflow');
+    if (tensorflowIsThere()) return expect(code).toBe(0);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^error: The backend tensorflow cannot be used: /);
+  });
+});
+
+function tensorflowIsThere(): boolean {
+  try {
+    requireRuntimePack(tensorflowFolder());
+    return true;
+  } catch {
+    return false;
+  }
+}
