@@ -1,40 +1,68 @@
 /**
  * Second moments of what a linear reads during calibration: XᵀX and the number of rows, accumulated on the active backend. They give
  * GPTQ's Hessian and, for any change of the weights, the exact mean squared change of the outputs on the calibration data.
+ * XᵀX is symmetric, so only the blocks on and above its diagonal are ever computed.
  */
 import * as tf from '@tensorflow/tfjs-core';
 
+/** Inputs per block; the last block may be narrower. */
+const blockWidth = 768;
+
 export class InputStatistics {
-  /** [in, in] */
-  private sum: tf.Tensor2D | null = null;
+  private inFeatures = 0;
+  /** Blocks of XᵀX on and above the diagonal, row after row: [width, width] each. */
+  private blocks: tf.Tensor2D[] = [];
   private rows = 0;
 
   /** Adds the rows of `input` [rows, in]. */
   add(input: tf.Tensor2D): void {
-    const previous = this.sum;
-    this.sum = tf.tidy(() => {
-      const product = tf.matMul(input, input, true, false);
-      return tf.keep(previous ? tf.add(previous, product) : product) as tf.Tensor2D;
+    const previous = this.blocks;
+    this.inFeatures = input.shape[1];
+    this.blocks = tf.tidy(() => {
+      const parts = split(input);
+      return blockPairs(parts.length).map(([i, j], block) => {
+        const product = tf.matMul(parts[i]!, parts[j]!, true, false);
+        const sum = previous[block] ? tf.add(previous[block], product) : product;
+        return tf.keep(sum) as tf.Tensor2D;
+      });
     });
-    previous?.dispose();
+    tf.dispose(previous);
     this.rows += input.shape[0];
   }
 
   /** H = (2/N)·XᵀX [in, in]. */
   async hessian(): Promise<Float64Array> {
-    const sums = await this.required().data<'float32'>();
-    const hessian = new Float64Array(sums.length);
-    for (let i = 0; i < hessian.length; i++) hessian[i] = (2 / this.rows) * sums[i]!;
+    const blocks = this.required();
+    const hessian = new Float64Array(this.inFeatures ** 2);
+    for (const [block, [i, j]] of blockPairs(this.partCount()).entries()) {
+      const [height, width] = blocks[block]!.shape;
+      const sums = await blocks[block]!.data<'float32'>();
+      const above = i * blockWidth * this.inFeatures + j * blockWidth;
+      const below = j * blockWidth * this.inFeatures + i * blockWidth;
+      for (let row = 0; row < height; row++) {
+        const target = above + row * this.inFeatures;
+        for (let column = 0; column < width; column++) hessian[target + column] = (2 / this.rows) * sums[row * width + column]!;
+      }
+      if (i === j) continue;
+      for (let column = 0; column < width; column++) {
+        const target = below + column * this.inFeatures;
+        for (let row = 0; row < height; row++) hessian[target + row] = (2 / this.rows) * sums[row * width + column]!;
+      }
+    }
     return hessian;
   }
 
   /** Mean over rows and outputs of (x·Δᵀ)² for a change Δ [out, in] of the weights. */
   async meanSquaredOutput(delta: Float32Array): Promise<number> {
-    const sum = this.required();
-    const outFeatures = delta.length / sum.shape[0];
+    const blocks = this.required();
+    const outFeatures = delta.length / this.inFeatures;
     const total = tf.tidy(() => {
-      const change = tf.tensor2d(delta, [outFeatures, sum.shape[0]]);
-      return tf.sum(tf.mul(tf.matMul(change, sum), change));
+      const parts = split(tf.tensor2d(delta, [outFeatures, this.inFeatures]));
+      const traces = blockPairs(parts.length).map(([i, j], block) => {
+        const trace = tf.sum(tf.mul(tf.matMul(parts[i]!, blocks[block]!), parts[j]!));
+        return i === j ? trace : tf.mul(trace, 2);
+      });
+      return tf.addN(traces);
     });
     const [value] = await total.data<'float32'>();
     total.dispose();
@@ -42,12 +70,32 @@ export class InputStatistics {
   }
 
   dispose(): void {
-    this.sum?.dispose();
-    this.sum = null;
+    tf.dispose(this.blocks);
+    this.blocks = [];
   }
 
-  private required(): tf.Tensor2D {
-    if (!this.sum) throw new Error('no calibration input has been observed');
-    return this.sum;
+  private partCount(): number {
+    return Math.ceil(this.inFeatures / blockWidth);
   }
+
+  private required(): tf.Tensor2D[] {
+    if (this.blocks.length === 0) throw new Error('no calibration input has been observed');
+    return this.blocks;
+  }
+}
+
+/** The columns of a matrix, block by block. */
+function split(matrix: tf.Tensor2D): tf.Tensor2D[] {
+  const [, columns] = matrix.shape;
+  const starts = Array.from({ length: Math.ceil(columns / blockWidth) }, (_, part) => part * blockWidth);
+  return tf.split(
+    matrix,
+    starts.map((start) => Math.min(blockWidth, columns - start)),
+    1,
+  );
+}
+
+/** Block row and block column of every block on and above the diagonal. */
+function blockPairs(parts: number): [number, number][] {
+  return Array.from({ length: parts }, (_, i) => Array.from({ length: parts - i }, (_, j): [number, number] => [i, i + j])).flat();
 }
