@@ -271,7 +271,7 @@ describe('the calibration file', () => {
     writeFileSync(path, JSON.stringify(rows[0]));
     await expect(quantized('qwen3-tied', gptq('W2G16', {}, path), { tokenizer })).rejects.toMatchObject({
       code: 'calibration-too-short',
-      message: expect.stringContaining('holds 11 tokens in 1 documents; 8 samples of 16 tokens need 128'),
+      message: expect.stringContaining('holds 11 tokens in 1 document; 8 samples of 16 tokens need 128'),
     });
     rmSync(path);
   });
