@@ -1,6 +1,6 @@
 /**
- * The `wasm` backend: tfjs-backend-wasm with its matrix product replaced by native GEMM, copies by aliases, and our SIMD kernels in its heap.
- * It is the backend that works everywhere.
+ * The `wasm` backend: tfjs-backend-wasm with its matrix product replaced by native GEMM, copies by aliases, slices by copies inside the
+ * heap, and our SIMD kernels in that heap. It is the backend that works everywhere.
  */
 import { createRequire } from 'node:module';
 import { cpus } from 'node:os';
@@ -13,6 +13,7 @@ import { registerMatMul } from './matmul.ts';
 import type { WasmBackend } from './memory.ts';
 import { onnxRuntime } from './onnx-runtime.ts';
 import { withSharedMemory } from './shared-heap.ts';
+import { registerSlice } from './slice.ts';
 
 let started: Promise<string> | undefined;
 
@@ -47,6 +48,7 @@ async function start(): Promise<string> {
     throw new RoundoffError('backend-unavailable', 'the WebAssembly backend did not start', 'Reinstall with `npm ci`.');
   }
   registerMatMul();
+  registerSlice();
   registerAliasingIdentity();
   const cores = cpus();
   return `${cores[0]?.model.trim() || process.arch} (${cores.length} cores)`;
