@@ -47,6 +47,7 @@ const tasks = {
   sample: () => {
     run([path.join(root, 'scripts/make-sample-data.ts')]);
     run([path.join(root, 'scripts/train-abacus.ts'), ...rest]);
+    run([path.join(root, 'scripts/measure-abacus.ts')]);
   },
   package: () => {
     build();
