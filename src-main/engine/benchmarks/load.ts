@@ -8,7 +8,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { basename, extname } from 'node:path';
 import { RoundoffError } from '#contract/errors.ts';
 import type { DatasetInspection, InspectionProblem } from '#contract/records.ts';
-import { fileError } from '../data/json-file.ts';
+import { fileError, refusePipes } from '../data/json-file.ts';
 import { readJsonl } from '../data/jsonl.ts';
 import { gradingCaveat, type Problem, parseProblem } from './problem.ts';
 
@@ -116,6 +116,7 @@ async function readRows(path: string, options: { signal?: AbortSignal }): Promis
 async function readJsonList(path: string): Promise<PlacedRow[]> {
   let list: unknown;
   try {
+    await refusePipes(path);
     list = JSON.parse((await readFile(path, 'utf8')).replace(/^\uFEFF/, ''));
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw fileError(path, error);

@@ -1,7 +1,7 @@
 /**
  * Reading small JSON files (configurations, indices, tokenizers) with errors that name the file, the place and the remedy.
  */
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { type ErrorCode, RoundoffError } from '#contract/errors.ts';
 
 export type JsonObject = Record<string, unknown>;
@@ -18,6 +18,7 @@ export async function readJsonObject(path: string, options: JsonFileOptions = {}
   const { code = 'bad-input', hint = 'Restore the file from its source.' } = options;
   let value: unknown;
   try {
+    await refusePipes(path);
     value = JSON.parse(stripByteOrderMark(await readFile(path, 'utf8')));
   } catch (error) {
     if (error instanceof SyntaxError) throw new RoundoffError(code, `${path} is not valid JSON: ${error.message}`, hint, { cause: error });
@@ -39,6 +40,13 @@ export async function readOptionalJsonObject(path: string, options: JsonFileOpti
 
 export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Refuses pipes, sockets and devices, on which a read may wait for ever. Throws `bad-input`; passes file system errors through. */
+export async function refusePipes(path: string): Promise<void> {
+  const kind = await stat(path);
+  if (kind.isFile() || kind.isDirectory()) return;
+  throw new RoundoffError('bad-input', `${path} is a pipe or device, not a file.`, 'Choose a file.');
 }
 
 /** Turns a file system error into one that names the file and the remedy; anything else passes through. */

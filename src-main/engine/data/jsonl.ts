@@ -4,6 +4,7 @@
  */
 import { createReadStream } from 'node:fs';
 import { RoundoffError } from '#contract/errors.ts';
+import { refusePipes } from './json-file.ts';
 
 export interface JsonlRow {
   /** 1-based line in the file. */
@@ -50,6 +51,7 @@ async function* streamLineBytes(path: string, options: { signal?: AbortSignal })
   let pendingBytes = 0;
   let line = 1;
   try {
+    await refusePipes(path);
     for await (const chunk of createReadStream(path, options) as AsyncIterable<Buffer>) {
       let start = 0;
       for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -71,6 +72,12 @@ describe('readJsonl', () => {
   it('rejects a missing file and a folder', async () => {
     await expect(readJsonl(join(folder, 'absent.jsonl'))).rejects.toMatchObject({ code: 'not-found' });
     await expect(readJsonl(folder)).rejects.toMatchObject({ code: 'bad-input' });
+  });
+
+  it.skipIf(process.platform === 'win32')('refuses a pipe instead of waiting on it', async () => {
+    const pipe = join(folder, 'pipe.jsonl');
+    execFileSync('mkfifo', [pipe]);
+    await expect(readJsonl(pipe)).rejects.toMatchObject({ code: 'bad-input', message: expect.stringContaining('pipe.jsonl is a pipe') });
   });
 
   it('stops when asked', async () => {
