@@ -137,7 +137,9 @@ function roundToNearest(weight: Float32Array, packed: PackedLinear, settings: Gp
 }
 
 function differences(a: Float32Array, b: Float32Array): Float32Array {
-  return a.map((value, index) => value - b[index]!);
+  const result = new Float32Array(a.length);
+  for (let i = 0; i < a.length; i++) result[i] = a[i]! - b[i]!;
+  return result;
 }
 
 export function meanSquare(values: Float32Array): number {

@@ -86,13 +86,12 @@ export class InputStatistics {
 
 /** The columns of a matrix, block by block. */
 function split(matrix: tf.Tensor2D): tf.Tensor2D[] {
-  const [, columns] = matrix.shape;
-  const starts = Array.from({ length: Math.ceil(columns / blockWidth) }, (_, part) => part * blockWidth);
-  return tf.split(
-    matrix,
-    starts.map((start) => Math.min(blockWidth, columns - start)),
-    1,
-  );
+  const [rows, columns] = matrix.shape;
+  if (columns <= blockWidth) return [matrix];
+  return Array.from({ length: Math.ceil(columns / blockWidth) }, (_, part) => {
+    const start = part * blockWidth;
+    return tf.slice(matrix, [0, start], [rows, Math.min(blockWidth, columns - start)]);
+  });
 }
 
 /** Block row and block column of every block on and above the diagonal. */

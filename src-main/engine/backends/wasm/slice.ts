@@ -1,6 +1,6 @@
 /**
- * `tf.slice` (and with it split and unstack) on the wasm backend, run by run inside the heap. The stock kernel first copies the whole
- * tensor out of the heap, for every slice.
+ * `tf.slice` on the wasm backend, run by run inside the heap. The stock kernel, which `tf.split` and `tf.unstack` still use, first copies
+ * the whole tensor out of the heap, for every slice.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type { WasmBackend } from './memory.ts';

@@ -51,10 +51,4 @@ describe('slice on wasm', () => {
     const words = tf.tensor(['a', 'b', 'c', 'd'], [2, 2], 'string');
     expect(Array.from(tf.slice(words, [0, 1], [2, 1]).dataSync<'string'>())).toEqual(['b', 'd']);
   });
-
-  it('gives split its columns', () => {
-    const [left, right] = tf.split(tf.tensor2d(positions([4, 7]), [4, 7]), [3, 4], 1);
-    expect(Array.from(left!.dataSync())).toEqual([0, 1, 2, 10, 11, 12, 20, 21, 22, 30, 31, 32]);
-    expect(Array.from(right!.dataSync())).toEqual([3, 4, 5, 6, 13, 14, 15, 16, 23, 24, 25, 26, 33, 34, 35, 36]);
-  });
 });
