@@ -34,7 +34,7 @@ export function negated(difference: PairedDifference): PairedDifference {
 /** `512 B`, `0.86 MB`, `1.24 GB`. */
 export function bytes(sizeBytes: number): string {
   if (sizeBytes < 1000) return `${sizeBytes} B`;
-  const units = ['KB', 'MB', 'GB', 'TB'];
+  const units = ['kB', 'MB', 'GB', 'TB'];
   let value = sizeBytes / 1000;
   let unit = 0;
   while (value >= 999.5 && unit < units.length - 1) {

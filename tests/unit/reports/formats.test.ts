@@ -96,7 +96,7 @@ describe('Markdown report', () => {
   it('shows results, protocol and hashes', () => {
     const text = renderReport(comparison, 'md');
     const row = comparison.rows.find((candidate) => candidate.name === 'GPTQ W2G32')!;
-    expect(text).toContain(`| GPTQ W2G32 | Abacus | GPTQ | W2G32 | 444 KB | 2.56 | ${escapeMarkdown(percentInterval(row.average!))} |`);
+    expect(text).toContain(`| GPTQ W2G32 | Abacus | GPTQ | W2G32 | 444 kB | 2.56 | ${escapeMarkdown(percentInterval(row.average!))} |`);
     expect(text).toContain('| seeds | 42, 43, 44 |');
     expect(text).toContain('b'.repeat(64));
     expect(escapeMarkdown('<a> [x](y)\n# z')).toBe('&lt;a&gt; \\[x\\](y) \\# z');
@@ -115,9 +115,9 @@ describe('number formats', () => {
     expect([512, 999, 1000, 444_000, 999_499, 999_600, 1_606_912, 12_345_678, 1.5e9].map(bytes)).toEqual([
       '512 B',
       '999 B',
-      '1.00 KB',
-      '444 KB',
-      '999 KB',
+      '1.00 kB',
+      '444 kB',
+      '999 kB',
       '1.00 MB',
       '1.61 MB',
       '12.3 MB',
