@@ -1,13 +1,11 @@
 /** What this machine offers and what is missing. Backends are probed in a plain Node process, as runs use them. */
-import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
-import { promisify } from 'node:util';
-import type { BackendStatus, DoctorReport, InspectionProblem } from '#contract/records.ts';
-import { workerEnvironment } from '../runs/worker-environment.ts';
+import type { DoctorReport, InspectionProblem } from '#contract/records.ts';
+import { probeBackends } from '../runs/probe-backends.ts';
 
 export interface DoctorOptions {
   version: string;
@@ -19,7 +17,6 @@ export interface DoctorOptions {
 
 const lowDiskBytes = 2e9;
 const lowMemoryBytes = 2e9;
-const probeTimeoutMs = 60_000;
 
 export async function doctor(options: DoctorOptions): Promise<DoctorReport> {
   const [probe, disk] = await Promise.all([probeBackends(options), statfs(options.dir)]);
@@ -41,23 +38,6 @@ export async function doctor(options: DoctorOptions): Promise<DoctorReport> {
   if (report.memoryBytes < lowMemoryBytes)
     report.problems.push(warning('memory', 'This machine has less than 2 GB of memory.', 'Only very small models will fit.'));
   return report;
-}
-
-async function probeBackends({
-  nodeFile,
-  workerEntry,
-}: DoctorOptions): Promise<{ backends: BackendStatus[]; problems: InspectionProblem[] }> {
-  try {
-    const { stdout } = await promisify(execFile)(nodeFile, [workerEntry, '--backends'], {
-      env: workerEnvironment(process.env),
-      timeout: probeTimeoutMs,
-      windowsHide: true,
-    });
-    return { backends: JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as BackendStatus[], problems: [] };
-  } catch (error) {
-    const message = `The worker process does not start: ${(error as Error).message.split('\n').slice(0, 3).join(' ')}`;
-    return { backends: [], problems: [{ severity: 'error', where: workerEntry, message, hint: 'Reinstall Roundoff, or run `npm ci`.' }] };
-  }
 }
 
 /** Of the running Electron, or of the installed one whose binary is there. */

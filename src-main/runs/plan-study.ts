@@ -5,6 +5,7 @@ import { formatScheme } from '#contract/scheme.ts';
 import type { Project } from '../project/project.ts';
 import { estimateTime } from './estimate.ts';
 import { expandStudy, type PlannedRun } from './expand-study.ts';
+import { backendProblems, type ProbeOptions } from './probe-backends.ts';
 import { diskProblems, inspectStudyInputs, type StudyInputs } from './study-inputs.ts';
 
 export interface PreparedStudy {
@@ -13,13 +14,17 @@ export interface PreparedStudy {
   inputs: StudyInputs;
 }
 
+export interface PrepareOptions extends ProbeOptions {
+  resourcesDir: string;
+}
+
 /** Rough size of one recorded sample in the project file. */
 const sampleBytes = 2000;
 /** GPTQ reads every calibration token twice and solves each layer; in tokens of generation this is about as much work. */
 const quantizeTokensPerSample = 40;
 
-export async function prepareStudy(project: Project, spec: StudySpec, resourcesDir: string): Promise<PreparedStudy> {
-  const inputs = await inspectStudyInputs(spec, resourcesDir);
+export async function prepareStudy(project: Project, spec: StudySpec, options: PrepareOptions): Promise<PreparedStudy> {
+  const inputs = await inspectStudyInputs(spec, options.resourcesDir);
   const runs = expandStudy(spec);
   const perRun = completionsPerRun(spec, inputs);
   const time = estimateStudyTime(project, spec, runs, inputs, perRun);
@@ -29,7 +34,11 @@ export async function prepareStudy(project: Project, spec: StudySpec, resourcesD
     completions: runs.length * perRun,
     estimate: { elapsedMs: time.elapsedMs, memoryBytes: memoryBytes(spec, inputs), diskBytes },
     basis: time.basis,
-    problems: [...inputs.problems, ...(await diskProblems(project.info.artifactsDir, diskBytes))],
+    problems: [
+      ...inputs.problems,
+      ...(await backendProblems(spec.backend, options)),
+      ...(await diskProblems(project.info.artifactsDir, diskBytes)),
+    ],
   };
   return { plan, runs, inputs };
 }

@@ -51,7 +51,7 @@ export class RunService {
   }
 
   async plan(spec: StudySpec): Promise<StudyPlan> {
-    const prepared = await prepareStudy(this.project, spec, this.options.resourcesDir);
+    const prepared = await prepareStudy(this.project, spec, this.options);
     return prepared.plan;
   }
 
@@ -59,7 +59,7 @@ export class RunService {
   async createStudy(input: StudySpec): Promise<StudyRecord> {
     this.requireWritable();
     const spec = parseStudySpec(input, `"${input.name}"`);
-    const prepared = await prepareStudy(this.project, spec, this.options.resourcesDir);
+    const prepared = await prepareStudy(this.project, spec, this.options);
     const errors = prepared.plan.problems.filter((problem) => problem.severity === 'error');
     if (errors[0])
       throw new RoundoffError(

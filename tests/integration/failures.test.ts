@@ -118,6 +118,18 @@ describe('bad input', () => {
     expect(await bench.command('studies.list', {})).toEqual([]);
   });
 
+  it('names a backend that does not work here before anything starts', async (context) => {
+    const bench = workbench();
+    const missing = (await bench.command('app.doctor', {})).backends.find(({ available }) => !available);
+    if (!missing) return context.skip('every backend works on this machine');
+    await bench.command('project.create', { path: path.join(folder, 'backend.roundoff') });
+    const spec = { ...baselineOnly, backend: missing.name };
+    const { problems } = await bench.command('studies.plan', { spec });
+    expect(problems).toContainEqual(expect.objectContaining({ severity: 'error', where: `backend ${missing.name}` }));
+    const refused = await bench.services.dispatch('studies.create', { spec });
+    expect(refused).toMatchObject({ ok: false, error: { code: 'recipe-invalid', message: expect.stringContaining(missing.name) } });
+  });
+
   it('fails the run, not the study, when calibration text turns out too short', async () => {
     const bench = workbench();
     await bench.command('project.create', { path: path.join(folder, 'short.roundoff') });
