@@ -4,8 +4,7 @@ import { chmodSync, copyFileSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 
 const root = path.resolve(import.meta.dirname, '..');
-const platform = { linux: 'linux', darwin: 'mac', win32: 'win' }[process.platform];
-const folder = path.join(root, 'out/runtime', `${platform}-${process.arch}`);
+const folder = path.join(root, 'out/runtime', `${process.platform}-${process.arch}`);
 const executable = process.platform === 'win32' ? 'node.exe' : 'node';
 
 mkdirSync(folder, { recursive: true });
