@@ -35,7 +35,7 @@ describe('installers', () => {
     const paths = appPaths(path.join(resources, 'app.asar', 'out', 'main'), resources);
     expect(paths.workerEntry).toBe(path.join(resources, 'app.asar.unpacked', 'out', 'main', 'worker.js'));
     expect(paths.resourcesDir).toBe(path.join(resources, 'resources'));
-    expect(configuration.files).toContain('!out/runtime{,/**}');
+    expect(configuration.files[0].filter).toContain('!out/runtime{,/**}');
     const targets = configuration.extraResources.map((entry: { to: string }) => entry.to);
     expect(targets).toEqual(['resources', 'runtime']);
   });
