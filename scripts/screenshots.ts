@@ -70,7 +70,7 @@ const screens: [name: string, open: (page: Page) => Promise<void>][] = [
     async (page) => {
       await page.getByTestId('nav-studies').click();
       await page.getByTestId('from-preset').click();
-      await page.getByRole('menuitem').first().click();
+      await page.getByRole('menuitem', { name: /first study/i }).click();
       await page.getByTestId('wizard-step-methods').click();
       await page.getByTestId('variant-table').waitFor();
     },

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parseStudySpec, type StudySpec } from '#contract/recipe.ts';
 import { parseScheme } from '#contract/scheme.ts';
@@ -14,6 +14,21 @@ describe('the draft of a study', () => {
     expect(draft.cells).toHaveLength(preset.variants.length);
     expect(specFromDraft(draft)).toEqual(preset);
     expect(parseStudySpec(specFromDraft(draft), 'draft')).toEqual(preset);
+  });
+
+  it('gives back every bundled preset with all its variants', () => {
+    const folder = new URL('../../../../resources/recipes/', import.meta.url);
+    const files = readdirSync(folder);
+    expect(files.length).toBeGreaterThan(1);
+    for (const name of files) {
+      const spec = parseStudySpec(JSON.parse(readFileSync(new URL(name, folder), 'utf8')), name);
+      const back = parseStudySpec(specFromDraft(draftFromSpec(spec)), name);
+      const byName = ({ variants, ...rest }: StudySpec) => ({
+        ...rest,
+        variants: variants.toSorted((a, b) => a.name.localeCompare(b.name)),
+      });
+      expect(byName(back)).toEqual(byName(spec));
+    }
   });
 
   it('does not share objects with the preset', () => {
