@@ -2,8 +2,8 @@
  * The headline findings of a study, computed from its comparison: what a reader wants to know first. Each is a plain sentence
  * with its numbers; none is stated unless the intervals support it.
  */
-import type { ComparisonRow, StudyComparison } from '#contract/comparison.ts';
-import { bytes, methodLabel, negated, percent, percentInterval, pointsInterval } from './format.ts';
+import { type ComparisonRow, type StudyComparison, seriesName } from '#contract/comparison.ts';
+import { bytes, negated, percent, percentInterval, pointsInterval } from './format.ts';
 
 export interface Finding {
   title: string;
@@ -86,7 +86,7 @@ function methodFinding(compared: ComparedRow[]): Finding | null {
   }
   if (pairs === 0) return null;
   if (!best) return { title: 'The methods do not part', text: 'At every scheme that several methods share, their 95 % intervals overlap.' };
-  const [over, under] = [methodLabel(best.over.method), methodLabel(best.under.method)];
+  const [over, under] = [seriesName(best.over), seriesName(best.under)];
   return {
     title: `The method matters most at ${best.over.scheme}`,
     text: `${over} keeps ${percentInterval(best.over.average)} %, ${under} ${percentInterval(best.under.average)} %: ${percent(best.gap)} points apart, and their intervals do not overlap.`,
@@ -124,6 +124,6 @@ function truncatedShare(row: ComparisonRow): number {
   return total === 0 ? 0 : row.benchmarks.reduce((sum, { verdicts }) => sum + verdicts.truncated, 0) / total;
 }
 
-const describe = (row: ComparisonRow) => `${methodLabel(row.method)} ${row.scheme}`;
+const describe = (row: ComparisonRow) => row.name;
 const change = (row: ComparedRow) => pointsInterval(negated(row.drop));
 const bits = (row: ComparisonRow) => (row.bitsPerWeight === null ? '' : ` (${row.bitsPerWeight.toFixed(2)} bits per weight)`);

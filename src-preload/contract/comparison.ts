@@ -82,3 +82,22 @@ export interface StudyComparison {
   environment: Record<string, string>;
   createdAt: number;
 }
+
+type NamedVariant = { name: string; method: string; scheme: string };
+
+/**
+ * What a run's name says beyond its method and scheme: `general text` of `GPTQ W3G128, general text`, '' for a plain name, and the
+ * whole name when it begins with something else.
+ */
+export function nameAddition({ name, method, scheme }: NamedVariant): string {
+  const plain = `${method} ${scheme}`;
+  if (!name.toLowerCase().startsWith(plain.toLowerCase())) return name;
+  return name.slice(plain.length).replace(/^[\s,;:–-]+/, '');
+}
+
+/** The series of a run in charts: runs of one method, apart from those whose names add the same to it. */
+export function seriesName(variant: NamedVariant): string {
+  const addition = nameAddition(variant);
+  const label = variant.method.toUpperCase();
+  return addition === '' || addition === variant.name ? label : `${label}, ${addition}`;
+}

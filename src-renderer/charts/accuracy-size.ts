@@ -1,9 +1,8 @@
 /**
- * Accuracy against size: one line per method over the sizes of its variants, 95 % intervals, the baseline as a level with its interval.
+ * Accuracy against size: one line per series (a method, or a method with an addition to its name) over the sizes of its variants, 95 % intervals, the baseline as a level with its interval.
  */
 import type { EChartsOption, SeriesOption } from 'echarts';
-import type { ComparisonRow, Interval } from '#contract/comparison.ts';
-import { methodName } from '../format/methods.ts';
+import { type ComparisonRow, type Interval, seriesName } from '#contract/comparison.ts';
 import { formatBits, formatBytes, formatPercent, formatRange } from '../format/numbers.ts';
 import { axisStyle, baseOption, type ChartTheme, methodColor, methodSymbol } from './chart-theme.ts';
 import { errorBars } from './error-bars.ts';
@@ -29,13 +28,13 @@ export function accuracySizeOption(rows: readonly ComparisonRow[], theme: ChartT
   const variants = points.filter((point) => !point.row.isBaseline);
   if (variants.length === 0) return null;
   const baseline = points.find((point) => point.row.isBaseline)?.accuracy ?? null;
-  const methods = [...new Set(variants.map((point) => point.row.method))];
+  const names = [...new Set(variants.map((point) => seriesName(point.row)))];
   const lows = [...variants.map((point) => point.accuracy.low), baseline?.low ?? 1];
-  const series = methods.flatMap((method, index) =>
-    methodSeries(
-      method,
-      variants.filter((point) => point.row.method === method),
-      { theme, index, count: methods.length },
+  const series = names.flatMap((name, index) =>
+    variantSeries(
+      name,
+      variants.filter((point) => seriesName(point.row) === name),
+      { theme, index, count: names.length },
     ),
   );
   const sizes = variants.map((point) => point.x);
@@ -47,11 +46,16 @@ export function accuracySizeOption(rows: readonly ComparisonRow[], theme: ChartT
     ...baseOption(theme),
     grid: { left: 58, right: 24, top: 44, bottom: 48 },
     legend: {
+      type: 'scroll',
       top: 6,
       left: 8,
-      itemGap: 18,
+      right: 8,
+      itemGap: 14,
+      pageIconColor: theme.text,
+      pageIconInactiveColor: theme.line,
+      pageTextStyle: { color: theme.textSoft },
       textStyle: { color: theme.text, fontFamily: theme.font },
-      data: [...methods.map(methodName), ...(baseline ? [{ name: baselineName(baseline), icon: dashIcon }] : [])],
+      data: [...names, ...(baseline ? [{ name: baselineName(baseline), icon: dashIcon }] : [])],
     },
     xAxis: {
       type: 'value',
@@ -91,12 +95,13 @@ function toPoint(row: ComparisonRow, options: AccuracySizeOptions): Point[] {
   return [{ x: x ?? 0, accuracy, row }];
 }
 
-function methodSeries(method: string, points: Point[], place: { theme: ChartTheme; index: number; count: number }): SeriesOption[] {
+function variantSeries(name: string, points: Point[], place: { theme: ChartTheme; index: number; count: number }): SeriesOption[] {
   const { theme, index, count } = place;
+  // A method's own colour and symbol belong to its plain variants; those with an addition to their name get spare ones.
+  const method = name.includes(',') ? name : (points[0]?.row.method ?? name);
   const color = methodColor(theme, method, index);
   const sorted = [...points].sort((a, b) => a.x - b.x);
   const shift = (index - (count - 1) / 2) * 8;
-  const name = methodName(method);
   return [
     {
       type: 'line',

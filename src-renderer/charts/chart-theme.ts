@@ -17,7 +17,7 @@ export interface ChartTheme {
 
 /** Symbols differ with the method too, so that colour is never the only sign. */
 const methodSymbols: Record<string, string> = { none: 'diamond', rtn: 'triangle', gptq: 'circle' };
-const spareSymbols = ['rect', 'roundRect', 'pin'];
+const spareSymbols = ['rect', 'diamond', 'roundRect'];
 
 export function methodSymbol(method: string, index: number): string {
   return methodSymbols[method] ?? spareSymbols[index % spareSymbols.length] ?? 'rect';

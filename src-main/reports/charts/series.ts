@@ -1,26 +1,26 @@
 /**
- * How a run is drawn in every chart: one colour and one marker shape per method, so that colour is never the only difference.
+ * How a run is drawn in every chart: one colour and one marker shape per series, so that colour is never the only difference.
  */
-import type { ComparisonRow } from '#contract/comparison.ts';
+import { type ComparisonRow, seriesName } from '#contract/comparison.ts';
 import { type Markup, markup } from '../markup.ts';
 import { px } from './scale.ts';
 
-/** Number of method colours in the style sheet (`series-1` …); further methods repeat them. */
+/** Number of colours in the style sheet (`series-1` …); further series repeat them. */
 const colours = 6;
 
-/** Class of each method in order of appearance; the baseline has its own. */
+/** Class of each series in order of appearance; the baseline has its own. */
 export function seriesClasses(rows: readonly ComparisonRow[]): Map<string, string> {
-  const methods = [...new Set(rows.filter((row) => !row.isBaseline).map((row) => row.method))];
+  const series = [...new Set(rows.filter((row) => !row.isBaseline).map(seriesName))];
   return new Map([
     [baselineSeries, 'series-0'],
-    ...methods.map((method, index): [string, string] => [method, `series-${(index % colours) + 1}`]),
+    ...series.map((name, index): [string, string] => [name, `series-${(index % colours) + 1}`]),
   ]);
 }
 
 export const baselineSeries = 'baseline';
 
 export function seriesOf(row: ComparisonRow): string {
-  return row.isBaseline ? baselineSeries : row.method;
+  return row.isBaseline ? baselineSeries : seriesName(row);
 }
 
 /** A marker centred at (x, y): diamond for the baseline, then circle, square, triangle, … */

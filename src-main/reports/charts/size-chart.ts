@@ -2,7 +2,7 @@
  * Accuracy against size: one point with its interval per run, sizes on a logarithmic axis, the baseline as a line with its band.
  */
 import type { ComparisonRow } from '#contract/comparison.ts';
-import { bytes, methodLabel, percentInterval } from '../format.ts';
+import { bytes, percentInterval } from '../format.ts';
 import { type Markup, markup } from '../markup.ts';
 import { assignTiers, logScale, percentScale, px, type Scale } from './scale.ts';
 import { baselineSeries, marker, seriesClasses, seriesOf } from './series.ts';
@@ -105,7 +105,7 @@ function trend(series: string, points: readonly Point[], x: Scale, y: Scale, cla
 
 function legend(classes: Map<string, string>): Markup {
   const entries = [...classes].map(([series, seriesClass]) => ({
-    text: series === baselineSeries ? 'baseline' : methodLabel(series),
+    text: series,
     seriesClass,
   }));
   let x = plot.left + 6;
