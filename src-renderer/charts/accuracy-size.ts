@@ -98,7 +98,8 @@ function toPoint(row: ComparisonRow, options: AccuracySizeOptions): Point[] {
 function variantSeries(name: string, points: Point[], place: { theme: ChartTheme; index: number; count: number }): SeriesOption[] {
   const { theme, index, count } = place;
   // A method's own colour and symbol belong to its plain variants; those with an addition to their name get spare ones.
-  const method = name.includes(',') ? name : (points[0]?.row.method ?? name);
+  const own = points[0]?.row.method ?? name;
+  const method = name === own.toUpperCase() ? own : name;
   const color = methodColor(theme, method, index);
   const sorted = [...points].sort((a, b) => a.x - b.x);
   const shift = (index - (count - 1) / 2) * 8;
