@@ -63,7 +63,7 @@ function estimateStudyTime(project: Project, spec: StudySpec, runs: PlannedRun[]
 
 function calibrationSamples(run: PlannedRun): number {
   return run.recipe.stages.reduce(
-    (sum, stage) => sum + (stage.type === 'quantize' && stage.method === 'gptq' ? stage.calibration.samples : 0),
+    (sum, stage) => sum + (stage.type === 'quantize' && 'calibration' in stage ? stage.calibration.samples : 0),
     0,
   );
 }
@@ -83,7 +83,7 @@ function stageBytes(stage: PlannedRun['recipe']['stages'][number], model: ModelI
 }
 
 function memoryBytes(spec: StudySpec, inputs: StudyInputs): number {
-  const quantizes = spec.variants.some((variant) => variant.stages.some((stage) => stage.type === 'quantize' && stage.method === 'gptq'));
+  const quantizes = spec.variants.some((variant) => variant.stages.some((stage) => stage.type === 'quantize' && 'calibration' in stage));
   const tasks = quantizes ? ['evaluate', 'quantize-gptq'] : ['evaluate'];
   const needs = [...inputs.models.values()].flatMap((model) =>
     model.memory.filter((entry) => tasks.includes(entry.task)).map((entry) => entry.bytes),

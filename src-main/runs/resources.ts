@@ -39,7 +39,7 @@ export function resolveRecipe(recipe: Recipe, resourcesDir: string): Recipe {
 }
 
 function mapStagePaths(stage: Stage, map: (text: string) => string): Stage {
-  if (stage.type === 'quantize' && stage.method === 'gptq')
+  if (stage.type === 'quantize' && 'calibration' in stage)
     return { ...stage, calibration: { ...stage.calibration, path: map(stage.calibration.path) } };
   if (stage.type === 'evaluate')
     return { ...stage, benchmarks: stage.benchmarks.map((benchmark) => ({ ...benchmark, path: map(benchmark.path) })) };

@@ -92,7 +92,7 @@ function schemesOf(spec: StudySpec): QuantizationScheme[] {
 
 function calibrationFiles(spec: StudySpec): string[] {
   const files = spec.variants.flatMap((variant) =>
-    variant.stages.flatMap((stage) => (stage.type === 'quantize' && stage.method === 'gptq' ? [stage.calibration.path] : [])),
+    variant.stages.flatMap((stage) => (stage.type === 'quantize' && 'calibration' in stage ? [stage.calibration.path] : [])),
   );
   return [...new Set(files)];
 }

@@ -2,15 +2,14 @@
 import path from 'node:path';
 import type { ExportStage } from '#contract/recipe.ts';
 import type { ExportSummary } from '#contract/worker.ts';
-import { saveQuantizedCheckpoint } from '../engine/formats/quantized-checkpoint.ts';
+import { exportCheckpoint } from '../engine/formats/export.ts';
 import type { RunContext } from './run-context.ts';
 
 export async function runExportStage(context: RunContext, index: number, stage: ExportStage): Promise<ExportSummary> {
   const { request, events, signal } = context;
   const name = `export-${index}-${stage.format}`;
-  const saved = await saveQuantizedCheckpoint(path.join(request.outputDir, name), {
+  const saved = await exportCheckpoint(path.join(request.outputDir, name), {
     sourceDir: context.modelDir,
-    quantized: await context.packedLinears(),
     format: stage.format,
     replace: true,
     signal,

@@ -1,6 +1,6 @@
 /** The quantize stage: quantizes the model, saves the packed checkpoint and a report of every layer, and goes on from the checkpoint. */
 import path from 'node:path';
-import type { QuantizeStage } from '#contract/recipe.ts';
+import { calibrationOf, type QuantizeStage } from '#contract/recipe.ts';
 import { formatScheme } from '#contract/scheme.ts';
 import type { QuantizeSummary } from '#contract/worker.ts';
 import { writeWholeFile } from '../engine/formats/atomic-file.ts';
@@ -14,7 +14,7 @@ export async function runQuantizeStage(context: RunContext, index: number, stage
   const model = await context.model();
   let meter: ProgressMeter | null = null;
   const result = await quantizeModel(model, stage, {
-    tokenizer: stage.method === 'rtn' ? undefined : await context.tokenizer(),
+    tokenizer: calibrationOf(stage) ? await context.tokenizer() : undefined,
     seed: request.seed,
     signal,
     onLog: (message) => events.log('info', message),
@@ -32,6 +32,9 @@ export async function runQuantizeStage(context: RunContext, index: number, stage
   const saved = await saveQuantizedCheckpoint(dir, {
     sourceDir: context.modelDir,
     quantized: result.packed,
+    parameters: result.parameters,
+    activations: result.activations,
+    untied: result.untied,
     metadata: { method: stage.method, scheme },
     replace: true,
     signal,

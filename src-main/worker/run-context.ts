@@ -1,8 +1,7 @@
 /** What the stages of one run share: the request, the way out for events, the signal, and the model as the stages so far have made it. */
 import path from 'node:path';
 import type { RunRequest } from '#contract/worker.ts';
-import type { PackedLinear } from '../engine/formats/packed-linear.ts';
-import { decoderLinears, type LanguageModel } from '../engine/model/language-model.ts';
+import type { LanguageModel } from '../engine/model/language-model.ts';
 import { loadModel } from '../engine/model/load.ts';
 import { loadTokenizer, type ModelTokenizer } from '../engine/model/tokenizer.ts';
 import type { EventEmitter } from './event-emitter.ts';
@@ -47,17 +46,6 @@ export class RunContext {
   continueFrom(dir: string): void {
     this.dispose();
     this.currentDir = dir;
-  }
-
-  /** The quantized linears of the current model, by module. */
-  async packedLinears(): Promise<Map<string, PackedLinear>> {
-    const model = await this.model();
-    const packed = new Map<string, PackedLinear>();
-    for (const module of decoderLinears(model.config)) {
-      const stored = model.linear(module).packed;
-      if (stored) packed.set(module, stored);
-    }
-    return packed;
   }
 
   dispose(): void {

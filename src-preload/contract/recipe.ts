@@ -5,21 +5,46 @@
 import { z } from 'zod';
 import { RoundoffError } from './errors.ts';
 import { benchmarkReferenceSchema, evaluationProtocolSchema } from './protocol.ts';
-import { formatScheme, quantizationSchemeSchema } from './scheme.ts';
+import { formatScheme, type QuantizationScheme, quantizationSchemeSchema } from './scheme.ts';
 
-export const quantizationMethods = ['rtn', 'gptq'] as const;
+export const quantizationMethods = ['rtn', 'gptq', 'awq', 'nf4', 'int8', 'quarot', 'flatquant'] as const;
 export type QuantizationMethod = (typeof quantizationMethods)[number];
 
-export const exportFormats = ['roundoff', 'dequantized'] as const;
+export const exportFormats = [
+  'roundoff',
+  'dequantized',
+  'gptq',
+  'gptq-v2',
+  'awq',
+  'bitsandbytes',
+  'compressed-tensors',
+  'gguf-f16',
+  'gguf-q8_0',
+  'gguf-q4_0',
+] as const;
 export type ExportFormat = (typeof exportFormats)[number];
 
-/** Calibration text: a JSONL with `text` (or `prompt` + `completion`) per line, or a plain .txt file. */
+/** How a model's own solutions are sampled when they are the calibration text (Reasoning-QAT's reasoning-aware calibration). */
+export const solutionsSchema = z.strictObject({
+  /** Problems to solve, drawn in seeded order; all when null. */
+  problems: z.int().positive().nullable().default(256),
+  temperature: z.number().min(0).max(2).default(0.6),
+  topP: z.number().gt(0).max(1).default(0.95),
+  maxNewTokens: z.int().positive().default(2048),
+});
+export type SolutionsSettings = z.infer<typeof solutionsSchema>;
+
+/** Calibration text: a JSONL or Parquet with `text` (or `prompt` + `completion`) per row, or a plain .txt file. */
 export const calibrationSchema = z.strictObject({
   path: z.string().min(1),
   samples: z.int().positive(),
   /** Tokens per sample. Longer documents are cut, shorter ones joined, by the calibrator. */
   sequenceLength: z.int().positive(),
   seed: z.int().min(0),
+  /** What the text is about, recorded with the result; the file's name when left out. */
+  domain: z.string().min(1).optional(),
+  /** When given, `path` is a set of problems, and what the model itself writes for them is the calibration text. */
+  solutions: solutionsSchema.optional(),
 });
 export type CalibrationSettings = z.infer<typeof calibrationSchema>;
 
@@ -32,27 +57,112 @@ export const gptqOptionsSchema = z.strictObject({
   trueSequential: z.boolean().default(true),
   /** Search a shrunken range per group that minimises Σ|error|^2.4 before quantizing. */
   mseSearch: z.boolean().default(true),
+  /** Keep the error-compensated weights before rounding in `latents.safetensors`, from which quantization-aware training starts. */
+  keepLatents: z.boolean().optional(),
 });
 export type GptqOptions = z.infer<typeof gptqOptionsSchema>;
 
 export const rtnOptionsSchema = z.strictObject({ mseSearch: z.boolean().default(false) });
+export type RtnStageOptions = z.infer<typeof rtnOptionsSchema>;
+
+export const awqOptionsSchema = z.strictObject({
+  /** `activation`: t = mean|x|^r (llm-awq, QRM); `duo`: divided by (mean normalised |w|)^(1−r) (AutoAWQ). */
+  scaling: z.enum(['activation', 'duo']).default('activation'),
+  /** Search a clipped range per group after scaling. */
+  clip: z.boolean().default(true),
+});
+export type AwqOptions = z.infer<typeof awqOptionsSchema>;
+
+export const nf4OptionsSchema = z.strictObject({});
+
+export const int8OptionsSchema = z.strictObject({
+  /** Activations of at least this magnitude stay in float. */
+  outlierThreshold: z.number().positive().default(6),
+});
+export type Int8Options = z.infer<typeof int8OptionsSchema>;
+
+export const quarotOptionsSchema = z.strictObject({
+  /** How the rotated weights are rounded. */
+  weights: z.enum(['gptq', 'rtn']).default('gptq'),
+  /** Search a shrunken weight range that minimises Σ|error|^2.4. */
+  mseSearch: z.boolean().default(true),
+  dampPercent: z.number().positive().default(0.01),
+  blockSize: z.int().positive().default(128),
+  /** Seed of the random signs. */
+  seed: z.int().min(0).default(0),
+});
+export type QuarotOptions = z.infer<typeof quarotOptionsSchema>;
+
+export const flatquantOptionsSchema = z.strictObject({
+  epochs: z.int().positive().default(15),
+  batchSize: z.int().positive().default(4),
+  /** Peak rate of the transforms and the diagonal; clip factors learn `clipRateFactor` times as fast. Cosine to 1/1000. */
+  learningRate: z.number().positive().default(0.005),
+  clipRateFactor: z.number().positive().default(10),
+  /** Exponent of the diagonal's initial value. */
+  alpha: z.number().min(0).max(1).default(0.3),
+  /** `direct`: the matrix itself is trained and inverted; `svd`: two Cayley-orthogonal factors and a diagonal. */
+  parameterisation: z.enum(['direct', 'svd']).default('direct'),
+  /** How the transformed weights are rounded in the end. */
+  weights: z.enum(['rtn', 'gptq']).default('rtn'),
+  /** Seed of the random orthogonal starts. */
+  seed: z.int().min(0).default(0),
+});
+export type FlatquantOptions = z.infer<typeof flatquantOptionsSchema>;
+
+/** Another scheme for the modules a pattern matches: `*` stands for any text. Null leaves them unquantized. The first match wins. */
+export const schemeOverrideSchema = z.strictObject({ pattern: z.string().min(1), scheme: quantizationSchemeSchema.nullable() });
+export type SchemeOverride = z.infer<typeof schemeOverrideSchema>;
+
+const stageBase = {
+  type: z.literal('quantize'),
+  scheme: quantizationSchemeSchema,
+  /** Mixed precision by module. */
+  overrides: z.array(schemeOverrideSchema).optional(),
+  /** Both ends of a token's range are multiplied by these before its activations, keys and values are quantized; see `clipsOf`. */
+  activationClip: z.number().gt(0).max(1).optional(),
+  kvClip: z.number().gt(0).max(1).optional(),
+  /** Keep the calibration's hidden states on disk instead of in memory. */
+  spillActivations: z.boolean().optional(),
+} as const;
 
 export const quantizeStageSchema = z.discriminatedUnion('method', [
+  z.strictObject({ ...stageBase, method: z.literal('rtn'), options: rtnOptionsSchema.default({ mseSearch: false }) }),
   z.strictObject({
-    type: z.literal('quantize'),
-    method: z.literal('rtn'),
-    scheme: quantizationSchemeSchema,
-    options: rtnOptionsSchema.default({ mseSearch: false }),
-  }),
-  z.strictObject({
-    type: z.literal('quantize'),
+    ...stageBase,
     method: z.literal('gptq'),
-    scheme: quantizationSchemeSchema,
     calibration: calibrationSchema,
     options: gptqOptionsSchema.prefault({}),
   }),
+  z.strictObject({ ...stageBase, method: z.literal('awq'), calibration: calibrationSchema, options: awqOptionsSchema.prefault({}) }),
+  z.strictObject({ ...stageBase, method: z.literal('nf4'), options: nf4OptionsSchema.prefault({}) }),
+  z.strictObject({ ...stageBase, method: z.literal('int8'), options: int8OptionsSchema.prefault({}) }),
+  z.strictObject({
+    ...stageBase,
+    method: z.literal('quarot'),
+    calibration: calibrationSchema,
+    options: quarotOptionsSchema.prefault({}),
+  }),
+  z.strictObject({
+    ...stageBase,
+    method: z.literal('flatquant'),
+    calibration: calibrationSchema,
+    options: flatquantOptionsSchema.prefault({}),
+  }),
 ]);
 export type QuantizeStage = z.infer<typeof quantizeStageSchema>;
+export type StageOf<M extends QuantizationMethod> = Extract<QuantizeStage, { method: M }>;
+
+/** Clip ratios where a stage gives none: those of QuaRot's published runs; other methods keep the full range (FlatQuant learns its own). */
+export function clipsOf(stage: QuantizeStage): { activationClip: number; kvClip: number } {
+  const usual = stage.method === 'quarot' ? { activationClip: 0.9, kvClip: 0.95 } : { activationClip: 1, kvClip: 1 };
+  return { activationClip: stage.activationClip ?? usual.activationClip, kvClip: stage.kvClip ?? usual.kvClip };
+}
+
+/** The stage's calibration settings; null for methods that need none. */
+export function calibrationOf(stage: QuantizeStage): CalibrationSettings | null {
+  return 'calibration' in stage ? stage.calibration : null;
+}
 
 export const evaluateStageSchema = z.strictObject({
   type: z.literal('evaluate'),
@@ -138,9 +248,30 @@ function duplicates(spec: StudySpec): string[] {
 
 export const baselineName = 'baseline';
 
+const methodTitles: Record<QuantizationMethod, string> = {
+  rtn: 'RTN',
+  gptq: 'GPTQ',
+  awq: 'AWQ',
+  nf4: 'NF4',
+  int8: 'INT8',
+  quarot: 'QuaRot',
+  flatquant: 'FlatQuant',
+};
+
+/** A method's name as people write it; of unknown ones (from newer files) the capitals. */
+export function methodTitle(method: string): string {
+  return methodTitles[method as QuantizationMethod] ?? method.toUpperCase();
+}
+
+/** `GPTQ W3G128`; NF4 and INT8 are method and scheme in one word. */
+export function variantTitle(method: QuantizationMethod, scheme: QuantizationScheme): string {
+  const written = formatScheme(scheme);
+  return written.startsWith(methodTitle(method)) ? written : `${methodTitle(method)} ${written}`;
+}
+
 /** A stage in a few words: `GPTQ W3G128`, `Evaluate 5 benchmarks`, `Export dequantized`. */
 export function stageTitle(stage: Stage): string {
-  if (stage.type === 'quantize') return `${stage.method.toUpperCase()} ${formatScheme(stage.scheme)}`;
+  if (stage.type === 'quantize') return variantTitle(stage.method, stage.scheme);
   if (stage.type === 'evaluate') return `Evaluate ${stage.benchmarks.length} benchmark${stage.benchmarks.length === 1 ? '' : 's'}`;
   return `Export ${stage.format}`;
 }

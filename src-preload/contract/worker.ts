@@ -84,6 +84,21 @@ export interface QuantizeSummary {
   layers: LayerError[];
   /** Recorded deviations from what was asked, e.g. a damping that had to be raised. */
   notes: string[];
+  /** What the calibration text was; absent without calibration. */
+  calibration?: CalibrationRecord;
+  /** Largest resident memory of the process during the stage, and what was estimated before it. */
+  peakMemoryBytes?: number;
+  estimatedMemoryBytes?: number;
+}
+/** What a method calibrated on, recorded with its result. */
+export interface CalibrationRecord {
+  path: string;
+  /** What the text is about, as the recipe says or the file is named. */
+  domain: string;
+  source: 'text' | 'solutions';
+  samples: number;
+  sequenceLength: number;
+  seed: number;
 }
 export interface EvaluateSummary {
   type: 'evaluate';
@@ -96,6 +111,17 @@ export interface ExportSummary {
   format: string;
   path: string;
   sizeBytes: number;
+  /** Names of runtimes that load the files; empty when only Roundoff computes this scheme. */
+  loadsIn?: string[];
+  /** Our own reader's check of the written files against the model they were written from. */
+  smokeLoad?: SmokeLoad;
+}
+/** Logits of the reloaded export beside those of the model it was made from, on the same tokens. */
+export interface SmokeLoad {
+  tokens: number;
+  largestDifference: number;
+  /** What the format's own rounding may cost (half-precision scales, coarser types); a larger difference fails the export. */
+  allowedDifference: number;
 }
 export type StageSummary = QuantizeSummary | EvaluateSummary | ExportSummary;
 

@@ -2,7 +2,14 @@
 import path from 'node:path';
 import { type Command, Option } from 'commander';
 import { RoundoffError } from '#contract/errors.ts';
-import { type ExportFormat, exportFormats, type QuantizeStage, quantizationMethods, quantizeStageSchema } from '#contract/recipe.ts';
+import {
+  calibrationOf,
+  type ExportFormat,
+  exportFormats,
+  type QuantizeStage,
+  quantizationMethods,
+  quantizeStageSchema,
+} from '#contract/recipe.ts';
 import { formatScheme, parseScheme } from '#contract/scheme.ts';
 import { selectBackend } from '../../engine/backends/select.ts';
 import { checkFolderIsFree, writeWholeFile } from '../../engine/formats/atomic-file.ts';
@@ -61,7 +68,7 @@ async function quantize(context: CliContext, sourceDir: string, options: Quantiz
   const startedAt = performance.now();
   const backend = await selectBackend(options.backend);
   const model = await loadModel(sourceDir, { signal });
-  const tokenizer = stage.method === 'rtn' ? undefined : await loadTokenizer(sourceDir, { vocabSize: model.config.vocabSize });
+  const tokenizer = !calibrationOf(stage) ? undefined : await loadTokenizer(sourceDir, { vocabSize: model.config.vocabSize });
   const result = await quantizeModel(model, stage, {
     tokenizer,
     seed: options.seed,
@@ -71,7 +78,9 @@ async function quantize(context: CliContext, sourceDir: string, options: Quantiz
   });
   const scheme = formatScheme(stage.scheme);
   const metadata = { method: stage.method, scheme };
-  const saved = await saveQuantizedCheckpoint(dir, { sourceDir, quantized: result.packed, format: options.format, metadata, signal });
+  const { packed: quantized, parameters, activations, untied } = result;
+  const format = options.format === 'dequantized' ? 'dequantized' : 'roundoff';
+  const saved = await saveQuantizedCheckpoint(dir, { sourceDir, quantized, parameters, activations, untied, format, metadata, signal });
   model.dispose();
   progress.clear();
   const report = {

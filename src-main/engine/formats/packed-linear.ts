@@ -8,6 +8,7 @@ import type { QuantizationScheme } from '#contract/scheme.ts';
 import { roundToHalf } from './float16.ts';
 
 export interface PackedLinear {
+  coding?: 'integer';
   bits: QuantizationScheme['bits'];
   /** Symmetric grids have the fixed zero point 2^(bits−1), which is not stored. */
   symmetric: boolean;
@@ -17,8 +18,10 @@ export interface PackedLinear {
   groupSize: number;
   /** [out, in], 0 … 2^bits − 1. */
   codes: Uint8Array;
-  /** [out, groups], each exactly a binary16 number (see `roundScales`). */
+  /** [out, groups], each exactly a binary16 number (see `roundScales`) unless `scaleType` says otherwise. */
   scales: Float32Array;
+  /** How scales are stored; binary16 when left out. LLM.int8() keeps full ones. */
+  scaleType?: 'float32';
   /** [out, groups], 0 … 2^bits − 1. */
   zeros: Uint8Array;
   /** [in], group of each input when groups are not consecutive (GPTQ act-order without static groups); null otherwise. */
@@ -75,14 +78,14 @@ export function dequantizeLinear(packed: PackedLinear): Float32Array {
 }
 
 /** What decides how many bytes a quantized linear takes. */
-export type PackedLayout = Pick<PackedLinear, 'bits' | 'symmetric' | 'outFeatures' | 'inFeatures' | 'groupSize'>;
+export type PackedLayout = Pick<PackedLinear, 'bits' | 'symmetric' | 'outFeatures' | 'inFeatures' | 'groupSize' | 'scaleType'>;
 
-/** Bytes of the stored tensors: packed codes, binary16 scales, packed zero points (asymmetric) and the group index, if any. */
+/** Bytes of the stored tensors: packed codes, scales, packed zero points (asymmetric) and the group index, if any. */
 export function packedLinearBytes(packed: PackedLayout & { groupIndex?: Int32Array | null }): number {
   const groups = packed.outFeatures * groupCount(packed.inFeatures, packed.groupSize);
   const codeBytes = 4 * packed.outFeatures * packedWords(packed.inFeatures, packed.bits);
   const zeroBytes = packed.symmetric ? 0 : 4 * packedWords(groups, packed.bits);
-  return codeBytes + 2 * groups + zeroBytes + (packed.groupIndex ? 4 * packed.inFeatures : 0);
+  return codeBytes + (packed.scaleType === 'float32' ? 4 : 2) * groups + zeroBytes + (packed.groupIndex ? 4 * packed.inFeatures : 0);
 }
 
 /** 32-bit words that hold `count` codes of `bits` bits. */

@@ -1,28 +1,41 @@
 /**
- * Writes a quantized model as a folder that stands on its own: `roundoff` (packed codes, loads here) or `dequantized` (a plain Hugging
- * Face checkpoint with the rounded weights, loads in transformers). Everything that was not quantized is copied byte for byte from the
- * source model, tokenizer and templates included, so the reloaded model computes exactly what the quantized one did. Without quantized
- * linears the folder is a plain copy of the model.
+ * Writes a quantized model as a folder that stands on its own: `roundoff` (packed codes, transforms, activation quantizers; loads here) or
+ * `dequantized` (a plain Hugging Face checkpoint with the rounded weights, loads in transformers). Everything that was not changed is copied
+ * byte for byte from the source model, tokenizer and templates included, so the reloaded model computes exactly what the quantized one
+ * did. Without quantized linears the folder is a plain copy of the model.
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { RoundoffError } from '#contract/errors.ts';
-import type { ExportFormat } from '#contract/recipe.ts';
 import { fileError, type JsonObject, readJsonObject } from '../data/json-file.ts';
 import { configFile, type ModelConfig, readModelConfig } from '../model/config.ts';
+import { isPlain, type LayerActivations } from '../model/layer-activations.ts';
 import { decoderLinears, linearShape, parameterShapes } from '../model/parameters.ts';
+import { activationTensors } from './activation-layout.ts';
 import { type WrittenFile, writeFolderAtomically, writeWholeFile } from './atomic-file.ts';
-import { dequantizeLinear, type PackedLinear } from './packed-linear.ts';
 import { packedTensors, quantizationConfig } from './quantized-layout.ts';
 import { type Checkpoint, openCheckpoint, type TensorToWrite, weightsFile, writeSafetensors } from './safetensors.ts';
+import { dequantizeStored, type StoredLinear } from './stored-linear.ts';
+
+/** Float values of a parameter that is not stored as codes. */
+export interface DenseParameter {
+  values: Float32Array;
+  shape: readonly number[];
+}
 
 export interface QuantizedCheckpointOptions {
-  /** Folder of the model that was quantized; what is not in `quantized` comes from here. */
+  /** Folder of the model that was quantized; what is given neither in `quantized` nor in `parameters` comes from here. */
   sourceDir: string;
   /** Quantized linears by module name. */
-  quantized: ReadonlyMap<string, PackedLinear>;
-  format?: ExportFormat;
+  quantized: ReadonlyMap<string, StoredLinear>;
+  /** Dense parameters that quantization changed (folded norms, rotated embeddings), by Hugging Face name; stored as F32. */
+  parameters?: ReadonlyMap<string, DenseParameter>;
+  /** By layer; null or absent where activations are plain. */
+  activations?: readonly (LayerActivations | null)[];
+  /** The output head got weights of its own. */
+  untied?: boolean;
+  format?: 'roundoff' | 'dequantized';
   /** Notes for the safetensors header, e.g. method and scheme. */
   metadata?: Record<string, string>;
   /** Replace an existing folder. */
@@ -59,17 +72,19 @@ export const companionFiles = [
  */
 export async function saveQuantizedCheckpoint(dir: string, options: QuantizedCheckpointOptions): Promise<SavedCheckpoint> {
   const { sourceDir, quantized, format = 'roundoff', metadata, replace = false, signal } = options;
-  const config = await readModelConfig(sourceDir);
+  const sourceConfig = await readModelConfig(sourceDir);
+  const config = { ...sourceConfig, tiedEmbeddings: sourceConfig.tiedEmbeddings && !options.untied };
   checkModules(config, quantized);
+  checkExpressible(options, format);
   const source = await openCheckpoint(sourceDir);
   try {
     checkSource(source, config, quantized);
-    const tensors = listTensors(source, config, quantized, format);
+    const tensors = listTensors(source, config, options, format);
     const files = await writeFolderAtomically(
       dir,
       async (temporary) => [
         await writeSafetensors(join(temporary, weightsFile), tensors, { metadata, signal }),
-        await writeConfig(sourceDir, temporary, quantized, format),
+        await writeConfig(sourceDir, temporary, options, format),
         ...(await copyCompanions(sourceDir, temporary)),
       ],
       { replace },
@@ -80,7 +95,7 @@ export async function saveQuantizedCheckpoint(dir: string, options: QuantizedChe
   }
 }
 
-function checkModules(config: ModelConfig, quantized: ReadonlyMap<string, PackedLinear>): void {
+function checkModules(config: ModelConfig, quantized: ReadonlyMap<string, StoredLinear>): void {
   const known = new Set(decoderLinears(config));
   const problems: string[] = [];
   for (const [module, { outFeatures, inFeatures }] of quantized) {
@@ -98,7 +113,7 @@ function checkModules(config: ModelConfig, quantized: ReadonlyMap<string, Packed
 }
 
 /** A source that is itself packed has no float weights to copy: all its packed modules must be given. */
-function checkSource(source: Checkpoint, config: ModelConfig, quantized: ReadonlyMap<string, PackedLinear>): void {
+function checkSource(source: Checkpoint, config: ModelConfig, quantized: ReadonlyMap<string, StoredLinear>): void {
   const missing = decoderLinears(config).filter((module) => !quantized.has(module) && source.has(`${module}.codes`));
   if (missing.length > 0)
     throw new RoundoffError(
@@ -108,20 +123,34 @@ function checkSource(source: Checkpoint, config: ModelConfig, quantized: Readonl
     );
 }
 
+/** Plain checkpoints hold weights only. */
+function checkExpressible({ activations = [] }: QuantizedCheckpointOptions, format: string): void {
+  const layers = activations.flatMap((layer, index) => (layer && !isPlain(layer) ? [index] : []));
+  if (format === 'roundoff' || layers.length === 0) return;
+  throw new RoundoffError(
+    'unsupported',
+    `A ${format} checkpoint holds weights only, but activations of ${layers.length} layers are transformed or quantized.`,
+    'Export it as "roundoff".',
+  );
+}
+
 function listTensors(
   source: Checkpoint,
   config: ModelConfig,
-  quantized: ReadonlyMap<string, PackedLinear>,
-  format: ExportFormat,
+  { quantized, parameters, activations = [] }: QuantizedCheckpointOptions,
+  format: 'roundoff' | 'dequantized',
 ): TensorToWrite[] {
   const tensors: TensorToWrite[] = [];
   for (const [name, shape] of parameterShapes(config)) {
     const module = name.replace(/\.weight$/, '');
-    const packed = name.endsWith('.weight') ? quantized.get(module) : undefined;
-    if (packed && format === 'roundoff') tensors.push(...packedTensors(module, packed));
-    else if (packed) tensors.push({ name, dtype: 'F32', shape, values: () => dequantizeLinear(packed) });
+    const stored = name.endsWith('.weight') ? quantized.get(module) : undefined;
+    const changed = parameters?.get(name);
+    if (stored && format === 'roundoff') tensors.push(...packedTensors(module, stored));
+    else if (stored) tensors.push({ name, dtype: 'F32', shape, values: () => dequantizeStored(stored) });
+    else if (changed) tensors.push({ name, dtype: 'F32', shape, values: changed.values });
     else tensors.push({ name, dtype: source.entry(name).dtype, shape, values: () => source.readBytes(name) });
   }
+  for (const [index, layer] of activations.entries()) if (layer) tensors.push(...activationTensors(index, layer));
   return tensors;
 }
 
@@ -129,14 +158,17 @@ function listTensors(
 async function writeConfig(
   sourceDir: string,
   dir: string,
-  quantized: ReadonlyMap<string, PackedLinear>,
-  format: ExportFormat,
+  { quantized, activations, untied }: QuantizedCheckpointOptions,
+  format: 'roundoff' | 'dequantized',
 ): Promise<WrittenFile> {
   const { quantization_config: _, ...config } = await readJsonObject(join(sourceDir, configFile), { code: 'model-invalid' });
   const stored: JsonObject =
-    format === 'roundoff' ? { quantization_config: quantizationConfig(quantized) } : { dtype: 'float32', torch_dtype: 'float32' };
+    format === 'roundoff'
+      ? { quantization_config: quantizationConfig(quantized, activations) }
+      : { dtype: 'float32', torch_dtype: 'float32' };
   const added = quantized.size === 0 ? {} : stored;
-  return writeWholeFile(join(dir, configFile), `${JSON.stringify({ ...config, ...added }, null, 2)}\n`);
+  const head = untied ? { tie_word_embeddings: false } : {};
+  return writeWholeFile(join(dir, configFile), `${JSON.stringify({ ...config, ...head, ...added }, null, 2)}\n`);
 }
 
 async function copyCompanions(sourceDir: string, dir: string): Promise<WrittenFile[]> {

@@ -11,10 +11,9 @@ import { throwIfCancelled } from '../data/cancellation.ts';
 import { fileError } from '../data/json-file.ts';
 import { ProblemList } from '../formats/problems.ts';
 import { companionFiles } from '../formats/quantized-checkpoint.ts';
-import type { StoredScheme } from '../formats/quantized-layout.ts';
 import { type Checkpoint, scanCheckpoint, weightsIndexFile } from '../formats/safetensors.ts';
 import { configFile, type ModelConfig, scanModelConfig } from './config.ts';
-import { checkTensors, firstNonFinite, readStoredSchemes, reportNonFinite, storedShapes } from './load.ts';
+import { checkTensors, firstNonFinite, readStoredLayout, reportNonFinite, type StoredLayout, storedShapes } from './load.ts';
 import { decoderLinears, headName, parameterCount, parameterShapes } from './parameters.ts';
 import { memoryEstimates, schemeSizes } from './scheme-sizes.ts';
 import { type ModelTokenizer, scanTokenizer } from './tokenizer.ts';
@@ -28,15 +27,15 @@ export async function inspectModel(dir: string, options: { signal?: AbortSignal 
   const config = await scanModelConfig(path, problems);
   const checkpoint = await scanCheckpoint(path, problems);
   try {
-    const schemes = config ? await readStoredSchemes(path, config, problems) : new Map<string, StoredScheme>();
-    if (config) checkNames(checkpoint, storedShapes(config, schemes), config, problems);
+    const layout: StoredLayout = config ? await readStoredLayout(path, config, problems) : { schemes: new Map(), activations: [] };
+    if (config) checkNames(checkpoint, storedShapes(config, layout), config, problems);
     await checkValues(checkpoint, problems, options.signal);
     const tokenizer = await scanTokenizer(path, config?.vocabSize ?? null, problems);
     if (config && tokenizer) checkTokens(config, tokenizer, problems);
     const files = await listFiles(path, checkpoint);
     return {
       ...blank,
-      ...(config ? describe(config, checkpoint, schemes.size > 0) : {}),
+      ...(config ? describe(config, checkpoint, layout.schemes.size > 0) : {}),
       dtype: storedTypes(checkpoint),
       files,
       sizeBytes: files.reduce((sum, file) => sum + file.sizeBytes, 0),

@@ -3,9 +3,10 @@
  * `LinearOp`, so quantizers and trainers change how a linear computes without touching this file.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import type { PackedLinear } from '../formats/packed-linear.ts';
+import type { StoredLinear } from '../formats/stored-linear.ts';
 import { causalAttention, embedding, linear, rmsNorm, rotaryEmbedding, swiglu } from '../ops/index.ts';
 import type { ModelConfig } from './config.ts';
+import { ActivationOps, type InputSite, isPlain, type LayerActivations } from './layer-activations.ts';
 import { DenseLinear, type LinearOp, type ParameterMap } from './linear-op.ts';
 import { decoderLinears, embeddingName, finalNormName, headName } from './parameters.ts';
 import { RotaryCache } from './rotary-cache.ts';
@@ -14,7 +15,10 @@ export type { LinearOp, ParameterMap } from './linear-op.ts';
 export { decoderLinears } from './parameters.ts';
 
 export interface LayerHooks {
-  /** Called with the input [rows, in] of every decoder linear, before it computes. The tensor lives until the call returns. */
+  /**
+   * Called with the input [rows, in] of every decoder linear, before it computes: transformed, not yet quantized. The tensor lives until
+   * the call returns.
+   */
   onLinearInput?(module: string, input: tf.Tensor2D): void;
 }
 
@@ -25,6 +29,7 @@ export class LanguageModel {
   /** Angle tables, shared with generation. */
   readonly rotary: RotaryCache;
   private readonly linears = new Map<string, LinearOp>();
+  private readonly activations = new Map<number, ActivationOps>();
 
   constructor(config: ModelConfig, parameters: ParameterMap) {
     this.config = config;
@@ -60,8 +65,8 @@ export class LanguageModel {
   layer(index: number, hidden: tf.Tensor3D, hooks: LayerHooks = {}): tf.Tensor3D {
     return tf.tidy(() => {
       const prefix = `model.layers.${index}`;
-      const attended = tf.add(hidden, this.attention(prefix, this.norm(`${prefix}.input_layernorm`, hidden), hooks)) as tf.Tensor3D;
-      const mlp = this.mlp(prefix, this.norm(`${prefix}.post_attention_layernorm`, attended), hooks);
+      const attended = tf.add(hidden, this.attention(index, this.norm(`${prefix}.input_layernorm`, hidden), hooks)) as tf.Tensor3D;
+      const mlp = this.mlp(index, this.norm(`${prefix}.post_attention_layernorm`, attended), hooks);
       return tf.add(attended, tf.reshape(mlp, attended.shape));
     });
   }
@@ -78,10 +83,33 @@ export class LanguageModel {
   }
 
   /** The stored form of every packed linear, by module. */
-  packedLinears(): Map<string, PackedLinear> {
-    const packed = new Map<string, PackedLinear>();
+  packedLinears(): Map<string, StoredLinear> {
+    const packed = new Map<string, StoredLinear>();
     for (const [module, op] of this.linears) if (op.packed) packed.set(module, op.packed);
     return packed;
+  }
+
+  /** Transforms and activation quantizers of a layer; null for plain float activations. */
+  setActivations(index: number, settings: LayerActivations | null): void {
+    this.activations.get(index)?.dispose();
+    this.activations.delete(index);
+    if (settings && !isPlain(settings)) this.activations.set(index, new ActivationOps(settings));
+  }
+
+  /** What is done to a layer's activations, or null for nothing. */
+  activationOps(index: number): ActivationOps | null {
+    return this.activations.get(index) ?? null;
+  }
+
+  /** By layer; null where activations are plain. */
+  layerActivations(): (LayerActivations | null)[] {
+    return Array.from({ length: this.config.layers }, (_, index) => this.activations.get(index)?.settings ?? null);
+  }
+
+  /** Replaces (or adds) a parameter's values. */
+  setParameter(name: string, values: Float32Array, shape: readonly number[]): void {
+    this.parameters.get(name)?.dispose();
+    this.parameters.set(name, tf.keep(tf.tensor(values, [...shape])));
   }
 
   /** Replaces how a decoder linear computes. The model takes ownership; a packed op also frees the dense weight. */
@@ -107,35 +135,45 @@ export class LanguageModel {
 
   dispose(): void {
     for (const op of this.linears.values()) op.dispose();
+    for (const ops of this.activations.values()) ops.dispose();
     tf.dispose([...this.parameters.values()]);
     this.parameters.clear();
     this.rotary.dispose();
   }
 
-  private attention(prefix: string, input: tf.Tensor3D, hooks: LayerHooks): tf.Tensor3D {
+  private attention(index: number, input: tf.Tensor3D, hooks: LayerHooks): tf.Tensor3D {
     const { heads, kvHeads, headDim, hiddenSize } = this.config;
+    const prefix = `model.layers.${index}.self_attn`;
     const [batch, seq] = input.shape;
+    const ops = this.activationOps(index);
     const rows = tf.reshape(input, [batch * seq, hiddenSize]) as tf.Tensor2D;
-    const project = (name: string, count: number) =>
-      tf.reshape(this.apply(`${prefix}.self_attn.${name}`, rows, hooks), [batch, seq, count, headDim]) as tf.Tensor4D;
+    const [q, k, v] = this.applySite(index, 'attentionInput', ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'], rows, hooks);
+    const split = (x: tf.Tensor2D, count: number) => tf.reshape(x, [batch, seq, count, headDim]) as tf.Tensor4D;
     const tables = this.rotary.upTo(seq);
-    const q = rotaryEmbedding(this.headNorm(`${prefix}.self_attn.q_norm`, project('q_proj', heads)), tables);
-    const k = rotaryEmbedding(this.headNorm(`${prefix}.self_attn.k_norm`, project('k_proj', kvHeads)), tables);
-    const mixed = causalAttention(q, k, project('v_proj', kvHeads));
-    const output = this.apply(`${prefix}.self_attn.o_proj`, tf.reshape(mixed, [batch * seq, heads * headDim]) as tf.Tensor2D, hooks);
-    return tf.reshape(output, [batch, seq, hiddenSize]);
+    const queries = rotaryEmbedding(this.headNorm(`${prefix}.q_norm`, split(q!, heads)), tables);
+    const keys = rotaryEmbedding(this.headNorm(`${prefix}.k_norm`, split(k!, kvHeads)), tables);
+    const values = split(v!, kvHeads);
+    const mixed = ops ? causalAttention(ops.queries(queries), ops.keys(keys), ops.values(values)) : causalAttention(queries, keys, values);
+    const merged = tf.reshape(mixed, [batch * seq, heads * headDim]) as tf.Tensor2D;
+    const [output] = this.applySite(index, 'attentionOutput', ['self_attn.o_proj'], merged, hooks);
+    return tf.reshape(output!, [batch, seq, hiddenSize]);
   }
 
-  private mlp(prefix: string, input: tf.Tensor3D, hooks: LayerHooks): tf.Tensor2D {
+  private mlp(index: number, input: tf.Tensor3D, hooks: LayerHooks): tf.Tensor2D {
     const rows = tf.reshape(input, [-1, this.config.hiddenSize]) as tf.Tensor2D;
-    const gate = this.apply(`${prefix}.mlp.gate_proj`, rows, hooks);
-    const up = this.apply(`${prefix}.mlp.up_proj`, rows, hooks);
-    return this.apply(`${prefix}.mlp.down_proj`, swiglu(gate, up), hooks);
+    const [gate, up] = this.applySite(index, 'mlpInput', ['mlp.gate_proj', 'mlp.up_proj'], rows, hooks);
+    const [down] = this.applySite(index, 'mlpOutput', ['mlp.down_proj'], swiglu(gate!, up!), hooks);
+    return down!;
   }
 
-  private apply(module: string, input: tf.Tensor2D, hooks: LayerHooks): tf.Tensor2D {
-    hooks.onLinearInput?.(module, input);
-    return this.linear(module).apply(input);
+  /** Outputs of linears that read one input [rows, in], which is transformed and quantized first where the layer says so. */
+  applySite(index: number, site: InputSite, names: readonly string[], input: tf.Tensor2D, hooks: LayerHooks = {}): tf.Tensor2D[] {
+    const ops = this.activationOps(index);
+    const transformed = ops ? ops.transform(site, input) : input;
+    const modules = names.map((name) => `model.layers.${index}.${name}`);
+    for (const module of modules) hooks.onLinearInput?.(module, transformed);
+    const read = ops ? ops.quantize(site, transformed) : transformed;
+    return modules.map((module) => this.linear(module).apply(read));
   }
 
   private norm(module: string, x: tf.Tensor3D): tf.Tensor3D {

@@ -3,7 +3,7 @@
  * know which; a quantizer or loader chooses with `LanguageModel.setLinear`.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { dequantizeLinear, type PackedLinear } from '../formats/packed-linear.ts';
+import { dequantizeStored, type StoredLinear } from '../formats/stored-linear.ts';
 import { linear } from '../ops/index.ts';
 
 export interface LinearOp {
@@ -15,7 +15,7 @@ export interface LinearOp {
   /** [out], or null. Owned by the model. */
   bias(): tf.Tensor1D | null;
   /** The stored form, when there is one. */
-  readonly packed: PackedLinear | null;
+  readonly packed: StoredLinear | null;
   /** Frees what the op itself owns; parameters of the model are not touched. */
   dispose(): void;
 }
@@ -83,16 +83,16 @@ export class FakeQuantizedLinear implements LinearOp {
  */
 export class PackedLinearOp implements LinearOp {
   readonly kind = 'packed';
-  readonly packed: PackedLinear;
+  readonly packed: StoredLinear;
   private readonly parameters: ParameterMap;
   private readonly module: string;
   private readonly weights: tf.Tensor2D;
 
-  constructor(parameters: ParameterMap, module: string, packed: PackedLinear) {
+  constructor(parameters: ParameterMap, module: string, packed: StoredLinear) {
     this.parameters = parameters;
     this.module = module;
     this.packed = packed;
-    this.weights = tf.keep(tf.tensor2d(dequantizeLinear(packed), [packed.outFeatures, packed.inFeatures]));
+    this.weights = tf.keep(tf.tensor2d(dequantizeStored(packed), [packed.outFeatures, packed.inFeatures]));
   }
 
   apply(input: tf.Tensor2D): tf.Tensor2D {

@@ -7,13 +7,14 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { throwIfCancelled } from '../data/cancellation.ts';
 import { readJsonObject } from '../data/json-file.ts';
+import { activationShapes, parseActivationsConfig, readActivations, type StoredActivations } from '../formats/activation-layout.ts';
 import { ProblemList } from '../formats/problems.ts';
-import { packedShapes, parseQuantizationConfig, readPackedLinear, type StoredScheme } from '../formats/quantized-layout.ts';
+import { packedShapes, parseQuantizationConfig, readStoredLinear, type StoredScheme } from '../formats/quantized-layout.ts';
 import { type Checkpoint, openCheckpoint } from '../formats/safetensors.ts';
 import { configFile, type ModelConfig, readModelConfig } from './config.ts';
 import { LanguageModel } from './language-model.ts';
 import { PackedLinearOp, type ParameterMap } from './linear-op.ts';
-import { decoderLinears, linearShape, parameterShapes } from './parameters.ts';
+import { activationSizes, decoderLinears, linearShape, parameterShapes } from './parameters.ts';
 
 export interface LoadOptions {
   signal?: AbortSignal;
@@ -28,30 +29,44 @@ export async function loadModel(dir: string, options: LoadOptions = {}): Promise
   const checkpoint = await openCheckpoint(dir);
   const problems = new ProblemList();
   try {
-    const schemes = await readStoredSchemes(dir, config, problems);
-    checkTensors(checkpoint, storedShapes(config, schemes), problems);
+    const layout = await readStoredLayout(dir, config, problems);
+    checkTensors(checkpoint, storedShapes(config, layout), problems);
     problems.throwErrors(dir);
-    const parameters = await readParameters(checkpoint, config, schemes, problems, options);
-    return await attachPacked(new LanguageModel(config, parameters), checkpoint, schemes, problems, options);
+    const parameters = await readParameters(checkpoint, config, layout.schemes, problems, options);
+    return await attachStored(new LanguageModel(config, parameters), checkpoint, layout, problems, options);
   } finally {
     await checkpoint.close();
   }
 }
 
-/** The quantized modules of a checkpoint folder; empty for a dense model. */
-export async function readStoredSchemes(dir: string, config: ModelConfig, problems: ProblemList): Promise<Map<string, StoredScheme>> {
+/** What a checkpoint folder stores besides dense parameters. */
+export interface StoredLayout {
+  /** The quantized modules; empty for a dense model. */
+  schemes: Map<string, StoredScheme>;
+  /** By layer; null where activations are plain. */
+  activations: (StoredActivations | null)[];
+}
+
+export async function readStoredLayout(dir: string, config: ModelConfig, problems: ProblemList): Promise<StoredLayout> {
   const json = await readJsonObject(join(dir, configFile), { code: 'model-invalid' });
-  return parseQuantizationConfig(json, new Set(decoderLinears(config)), problems);
+  return {
+    schemes: parseQuantizationConfig(json, new Set(decoderLinears(config)), problems),
+    activations: parseActivationsConfig(json, config.layers, activationSizes(config), problems),
+  };
 }
 
 /** Names and shapes of all tensors the checkpoint must hold. */
-export function storedShapes(config: ModelConfig, schemes: ReadonlyMap<string, StoredScheme>): Map<string, number[]> {
+export function storedShapes(config: ModelConfig, { schemes, activations }: StoredLayout): Map<string, number[]> {
   const shapes = new Map<string, number[]>();
   for (const [name, shape] of parameterShapes(config)) {
     const module = name.slice(0, -'.weight'.length);
     const scheme = schemes.get(module);
     if (!scheme || !name.endsWith('.weight')) shapes.set(name, shape);
     else for (const [stored, storedShape] of packedShapes(module, linearShape(config, module), scheme)) shapes.set(stored, storedShape);
+  }
+  for (const [index, layer] of activations.entries()) {
+    if (!layer) continue;
+    for (const [name, shape] of activationShapes(index, layer, config.headDim)) shapes.set(name, shape);
   }
   return shapes;
 }
@@ -76,7 +91,7 @@ export function checkTensors(checkpoint: Checkpoint, shapes: ReadonlyMap<string,
 }
 
 function isPackedInteger(name: string, dtype: string): boolean {
-  return dtype === 'I32' && /\.(codes|zeros|group_index)$/.test(name);
+  return dtype === 'I32' && /\.(codes|zeros|group_index|absmax_codes)$/.test(name);
 }
 
 async function readParameters(
@@ -104,18 +119,21 @@ async function readParameters(
   }
 }
 
-async function attachPacked(
+async function attachStored(
   model: LanguageModel,
   checkpoint: Checkpoint,
-  schemes: ReadonlyMap<string, StoredScheme>,
+  { schemes, activations }: StoredLayout,
   problems: ProblemList,
   options: LoadOptions,
 ): Promise<LanguageModel> {
   try {
     for (const [module, scheme] of schemes) {
       throwIfCancelled(options.signal, 'Loading the model');
-      const packed = await readPackedLinear(checkpoint, module, linearShape(model.config, module), scheme, problems);
-      if (packed) model.setLinear(module, new PackedLinearOp(model.parameters, module, packed));
+      const stored = await readStoredLinear(checkpoint, module, linearShape(model.config, module), scheme, problems);
+      if (stored) model.setLinear(module, new PackedLinearOp(model.parameters, module, stored));
+    }
+    for (const [index, layer] of activations.entries()) {
+      if (layer) model.setActivations(index, await readActivations(checkpoint, index, layer));
     }
     problems.throwErrors(checkpoint.dir);
     return model;

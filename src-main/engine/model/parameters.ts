@@ -40,6 +40,12 @@ export function linearShape(config: ModelConfig, module: string): [number, numbe
   return shapes[module.split('.').slice(3).join('.') as LayerLinear];
 }
 
+/** Sizes of what a layer's linears read, and of a head. */
+export function activationSizes(config: ModelConfig) {
+  const { hiddenSize, intermediateSize, heads, headDim } = config;
+  return { attentionInput: hiddenSize, attentionOutput: heads * headDim, mlpInput: hiddenSize, mlpOutput: intermediateSize, headDim };
+}
+
 export function hasBias(config: ModelConfig, module: string): boolean {
   if (module.endsWith('o_proj')) return config.outputBias;
   return config.attentionBias && module.includes('self_attn');

@@ -19,6 +19,8 @@ export class Calibrator {
   /** Hidden states [batch, seq, hidden] before layer `next`. */
   private readonly hidden: tf.Tensor3D[];
   private readonly signal: AbortSignal | undefined;
+  /** Outputs of the layer the calibrator stands before, as it was; empty unless `computeOutputs` was called. */
+  private outputs: tf.Tensor3D[] = [];
 
   /** `samples` are token sequences of equal length. */
   constructor(model: LanguageModel, samples: readonly Int32Array[], options: { signal?: AbortSignal } = {}) {
@@ -60,8 +62,37 @@ export class Calibrator {
     }
   }
 
+  /** Computes the outputs of layer `index` as it is now, and keeps them beside the inputs until `acceptOutputs`. */
+  async computeOutputs(index: number): Promise<void> {
+    for (const hidden of this.hidden) {
+      await this.breathe();
+      this.outputs.push(this.model.layer(index, hidden));
+    }
+  }
+
+  /** Goes on to the next layer with the outputs kept by `computeOutputs`. */
+  acceptOutputs(): void {
+    for (const [batch, output] of this.outputs.entries()) {
+      this.hidden[batch]!.dispose();
+      this.hidden[batch] = output;
+    }
+    this.outputs = [];
+  }
+
+  /**
+   * Calls `visit` with the layer's inputs [batch, seq, hidden], batch after batch in a fixed order, and with its float outputs where
+   * `computeOutputs` kept them. The tensors belong to the calibrator.
+   */
+  async forEachBatch(visit: (input: tf.Tensor3D, output: tf.Tensor3D | null, batch: number) => void | Promise<void>): Promise<void> {
+    for (const [batch, hidden] of this.hidden.entries()) {
+      await this.breathe();
+      await visit(hidden, this.outputs[batch] ?? null, batch);
+    }
+  }
+
   dispose(): void {
     tf.dispose(this.hidden);
+    tf.dispose(this.outputs);
   }
 
   private runUntilCaptured(

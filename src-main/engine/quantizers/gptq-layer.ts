@@ -2,20 +2,28 @@
  * GPTQ of one decoder layer: linears in stages {k, v, q} → {o} → {up, gate} → {down}, the layer re-run after each (true-sequential) or
  * captured once for all. The linears of a stage read the same input and share one Hessian and one factor.
  */
-import { RoundoffError } from '#contract/errors.ts';
-import type { GptqOptions, QuantizationMethod } from '#contract/recipe.ts';
+import type { GptqOptions } from '#contract/recipe.ts';
 import type { QuantizationScheme } from '#contract/scheme.ts';
 import type { LayerError } from '#contract/worker.ts';
 import { dequantizeLinear, type PackedLinear } from '../formats/packed-linear.ts';
-import type { LanguageModel } from '../model/language-model.ts';
 import { PackedLinearOp } from '../model/linear-op.ts';
-import { gridFor } from '../observers/grid.ts';
+import type { Grid } from '../observers/grid.ts';
 import { groupSizeOf, observeWeight, type QParams, type WeightShape } from '../observers/weight-observer.ts';
 import type { Calibrator } from './calibrator.ts';
 import { type GptqResult, type GptqSettings, solveGptq } from './gptq.ts';
 import { factorHessian, type GptqFactor } from './gptq-factor.ts';
 import type { InputStatistics } from './input-statistics.ts';
+import {
+  differences,
+  type LayerQuantizer,
+  type MethodContext,
+  meanSquare,
+  naming,
+  type QuantizedLinear,
+  readWeight,
+} from './layer-quantizer.ts';
 import { encodeOnGrid } from './rtn.ts';
+import { activationsFor, type SchemeMap, schemeOf } from './scheme-map.ts';
 
 const stages = [
   ['self_attn.k_proj', 'self_attn.v_proj', 'self_attn.q_proj'],
@@ -24,50 +32,63 @@ const stages = [
   ['mlp.down_proj'],
 ] as const;
 
-/** One linear, quantized and already set on the model. */
-export interface QuantizedLinear {
-  module: string;
-  packed: PackedLinear;
-  error: LayerError;
-  /** [out, in], compensated weights before rounding (GPTQ only). */
-  latents: Float32Array | null;
+export function gptqQuantizer(context: MethodContext<'gptq'>): LayerQuantizer {
+  const { stage } = context;
+  return {
+    advance: 'quantized',
+    async layer(index, calibrator) {
+      const linears = await quantizeLayerGptq(index, calibrator!, { ...context, map: stage, options: stage.options });
+      return { linears, parameters: new Map(), activations: activationsFor(stage, index) };
+    },
+  };
 }
 
-export interface LayerContext {
-  model: LanguageModel;
-  scheme: QuantizationScheme;
-  onLinear(linear: QuantizedLinear): void;
-  onNote(note: string): void;
+/** What GPTQ of a layer needs, for methods that round their own weights with it too. */
+export interface GptqLayerContext extends Pick<MethodContext, 'model' | 'onLinear' | 'onNote'> {
+  map: SchemeMap;
+  options: Omit<GptqOptions, 'keepLatents'>;
+  /** The symmetric grid; GPTQ's own is `mirrored`. */
+  symmetricGrid?: Grid;
 }
 
-/** Quantizes layer `index` and leaves the calibrator's hidden states at its input. */
-export async function quantizeLayerGptq(index: number, calibrator: Calibrator, options: GptqOptions, context: LayerContext): Promise<void> {
-  const groups = stages.map((names) => names.map((name) => `model.layers.${index}.${name}`));
-  const passes = options.trueSequential ? groups.map((modules) => [modules]) : [groups];
+/** Quantizes the linears of layer `index` on the model and leaves the calibrator's hidden states at its input. */
+export async function quantizeLayerGptq(index: number, calibrator: Calibrator, context: GptqLayerContext): Promise<QuantizedLinear[]> {
+  const modules = stages.map((names) => names.map((name) => `model.layers.${index}.${name}`));
+  const groups = modules.map((names) => names.filter((module) => schemeOf(context.map, module))).filter((names) => names.length > 0);
+  const passes = context.options.trueSequential ? groups.map((names) => [names]) : [groups];
+  const done: QuantizedLinear[] = [];
   for (const pass of passes) {
+    if (pass.length === 0) continue;
     const statistics = await calibrator.capture(index, pass);
     try {
-      for (const [position, modules] of pass.entries()) await quantizeGroup(modules, statistics[position]!, options, context);
+      for (const [position, names] of pass.entries()) done.push(...(await quantizeGroup(names, statistics[position]!, context)));
     } finally {
       for (const item of statistics) item.dispose();
     }
   }
+  return done;
 }
 
-async function quantizeGroup(modules: string[], statistics: InputStatistics, options: GptqOptions, context: LayerContext): Promise<void> {
-  const factor = await factorFor(modules, await statistics.hessian(), options, context);
+async function quantizeGroup(modules: string[], statistics: InputStatistics, context: GptqLayerContext): Promise<QuantizedLinear[]> {
+  const { options } = context;
+  const factor = await factorFor(modules, await statistics.hessian(), context);
+  const done: QuantizedLinear[] = [];
   for (const module of modules) {
+    const scheme = schemeOf(context.map, module)!;
     const { weight, shape } = await readWeight(context.model, module);
-    const settings = settingsFor('gptq', context.scheme, shape, options);
+    const settings = settingsFor(context, scheme, shape, options);
     const result = await naming(module, () => solveGptq(weight, shape, factor, settings));
-    const packed = pack(result, shape, settings, context.scheme);
+    const packed = pack(result, shape, settings, scheme);
     const error = await measure(module, weight, packed, settings, statistics);
     context.model.setLinear(module, new PackedLinearOp(context.model.parameters, module, packed));
-    context.onLinear({ module, packed, error, latents: result.latents });
+    context.onLinear(module);
+    done.push({ module, packed, error, latents: result.latents });
   }
+  return done;
 }
 
-async function factorFor(modules: string[], hessian: Float64Array, options: GptqOptions, context: LayerContext): Promise<GptqFactor> {
+async function factorFor(modules: string[], hessian: Float64Array, context: GptqLayerContext): Promise<GptqFactor> {
+  const { options } = context;
   const names = modules.join(', ');
   const factor = await naming(names, () => factorHessian(hessian, Math.sqrt(hessian.length), options));
   if (factor.dampPercent !== options.dampPercent) {
@@ -79,29 +100,15 @@ async function factorFor(modules: string[], hessian: Float64Array, options: Gptq
   return factor;
 }
 
-/** Runs `work`; an expected error gets the module's name in front. */
-export async function naming<T>(module: string, work: () => T | Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!(error instanceof RoundoffError)) throw error;
-    throw new RoundoffError(error.code, `${module}: ${error.message}`, error.hint, { problems: error.problems, cause: error });
-  }
-}
-
-/** The dense weight [out, in] a linear computes with now. */
-export async function readWeight(model: LanguageModel, module: string): Promise<{ weight: Float32Array; shape: WeightShape }> {
-  const tensor = model.linear(module).weight();
-  const weight = (await tensor.data<'float32'>()).slice();
-  const [outFeatures, inFeatures] = tensor.shape;
-  tensor.dispose();
-  return { weight, shape: { outFeatures, inFeatures } };
-}
-
-function settingsFor(method: QuantizationMethod, scheme: QuantizationScheme, shape: WeightShape, options: GptqOptions): GptqSettings {
+function settingsFor(
+  { symmetricGrid = 'mirrored' }: GptqLayerContext,
+  scheme: QuantizationScheme,
+  shape: WeightShape,
+  options: GptqLayerContext['options'],
+): GptqSettings {
   return {
     bits: scheme.bits,
-    grid: gridFor(method, scheme),
+    grid: scheme.symmetric ? symmetricGrid : 'affine',
     mseSearch: options.mseSearch,
     scaleType: 'float16',
     groupSize: groupSizeOf(scheme, shape.inFeatures),
@@ -134,16 +141,4 @@ function roundToNearest(weight: Float32Array, packed: PackedLinear, settings: Gp
   const isUntouched = settings.staticGroups || packed.groupSize >= packed.inFeatures;
   const { scales, zeros } = isUntouched ? packed : observeWeight(weight, packed, packed.groupSize, settings);
   return { scales, zeros, codes: encodeOnGrid(weight, packed, packed.groupSize, { scales, zeros }, packed.bits) };
-}
-
-function differences(a: Float32Array, b: Float32Array): Float32Array {
-  const result = new Float32Array(a.length);
-  for (let i = 0; i < a.length; i++) result[i] = a[i]! - b[i]!;
-  return result;
-}
-
-export function meanSquare(values: Float32Array): number {
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += values[i]! * values[i]!;
-  return sum / values.length;
 }

@@ -1,20 +1,20 @@
 /**
- * The quantize stage: round-to-nearest or GPTQ over all decoder linears, never the embeddings or the head. Each linear is replaced on
+ * The quantize stage: one method over all decoder linears, layer after layer, never the embeddings or the head. Each linear is replaced on
  * the model as soon as it is quantized, so the model can be evaluated or saved afterwards.
  */
-import { setImmediate } from 'node:timers/promises';
 import { RoundoffError } from '#contract/errors.ts';
-import type { GptqOptions, QuantizeStage } from '#contract/recipe.ts';
+import { calibrationOf, methodTitle, type QuantizeStage } from '#contract/recipe.ts';
 import type { LayerError } from '#contract/worker.ts';
 import { type CalibrationTokenizer, loadCalibration } from '../data/calibration.ts';
-import { throwIfCancelled } from '../data/cancellation.ts';
-import { dequantizeLinear, type PackedLinear, packedLinearBytes } from '../formats/packed-linear.ts';
+import type { DenseParameter } from '../formats/quantized-checkpoint.ts';
+import { type StoredLinear, storedLinearBytes } from '../formats/stored-linear.ts';
 import { decoderLinears, type LanguageModel } from '../model/language-model.ts';
-import { PackedLinearOp } from '../model/linear-op.ts';
+import { isPlain, type LayerActivations } from '../model/layer-activations.ts';
 import { Calibrator } from './calibrator.ts';
-import { type LayerContext, meanSquare, naming, type QuantizedLinear, quantizeLayerGptq, readWeight } from './gptq-layer.ts';
-import { quantizeRtn } from './rtn.ts';
-import { requireFittingGroups, requireReadableSamples } from './validation.ts';
+import type { GlobalResult, LayerQuantizer, LayerResult } from './layer-quantizer.ts';
+import { createLayerQuantizer } from './methods.ts';
+import { schemeOf } from './scheme-map.ts';
+import { requireFittingStage, requireReadableSamples } from './validation.ts';
 
 export interface QuantizeProgress {
   /** Linears quantized so far, of `total`. */
@@ -40,7 +40,13 @@ export interface QuantizeOptions {
 
 export interface QuantizedModel {
   /** By module; as `layers`, in execution order. */
-  packed: Map<string, PackedLinear>;
+  packed: Map<string, StoredLinear>;
+  /** Dense parameters that changed, by Hugging Face name. */
+  parameters: Map<string, DenseParameter>;
+  /** By layer; null where activations are plain. */
+  activations: (LayerActivations | null)[];
+  /** The output head got weights of its own. */
+  untied: boolean;
   layers: LayerError[];
   notes: string[];
   /** Stored bytes of the quantized linears, scales and zero points included. */
@@ -56,90 +62,97 @@ export interface QuantizedModel {
  * `dataset-invalid`, `numeric` naming the linear, or `cancelled`; after an error the model may be partly quantized.
  */
 export async function quantizeModel(model: LanguageModel, stage: QuantizeStage, options: QuantizeOptions = {}): Promise<QuantizedModel> {
-  requireFittingGroups(model.config, stage.scheme);
-  const result: QuantizedModel = { packed: new Map(), layers: [], notes: [], quantizedBytes: 0, bitsPerWeight: 0, latents: null };
-  const context = recordInto(result, model, stage, options);
-  if (stage.method === 'rtn') await runRtn(context, stage.options.mseSearch, options);
-  else await runGptq(context, await calibrationSamples(model, stage, options), stage.options, options);
-  return finished(result, decoderLinears(model.config));
-}
-
-function finished(result: QuantizedModel, modules: readonly string[]): QuantizedModel {
-  const weights = [...result.packed.values()].reduce((sum, packed) => sum + packed.codes.length, 0);
-  return {
-    ...result,
-    packed: new Map(modules.map((module) => [module, result.packed.get(module)!])),
-    layers: result.layers.toSorted((a, b) => modules.indexOf(a.name) - modules.indexOf(b.name)),
-    bitsPerWeight: (8 * result.quantizedBytes) / weights,
-  };
-}
-
-function recordInto(result: QuantizedModel, model: LanguageModel, stage: QuantizeStage, options: QuantizeOptions): LayerContext {
-  const total = decoderLinears(model.config).length;
-  const latents = options.keepLatents && stage.method !== 'rtn' ? new Map<string, Float32Array>() : null;
-  result.latents = latents;
-  return {
+  requireFittingStage(model.config, stage);
+  const samples = calibrationOf(stage) ? await calibrationSamples(model, stage, options) : null;
+  const modules = decoderLinears(model.config).filter((module) => schemeOf(stage, module));
+  const notes: string[] = [];
+  let done = 0;
+  const report = (detail: string) => options.onProgress?.({ done, total: modules.length, detail });
+  const quantizer = createLayerQuantizer({
     model,
-    scheme: stage.scheme,
-    onLinear(linear: QuantizedLinear) {
-      result.packed.set(linear.module, linear.packed);
-      result.layers.push(linear.error);
-      result.quantizedBytes += packedLinearBytes(linear.packed);
-      if (linear.latents) latents?.set(linear.module, linear.latents);
-      options.onProgress?.({ done: result.packed.size, total, detail: linear.module });
+    stage,
+    ...(options.signal ? { signal: options.signal } : {}),
+    onLinear(module) {
+      done++;
+      report(module);
     },
+    onStep: (detail) => report(detail),
     onNote(note) {
-      result.notes.push(note);
+      notes.push(note);
       options.onLog?.(note);
     },
+  });
+  try {
+    const globals = await quantizer.begin?.();
+    const layers = await quantizeLayers(model, quantizer, samples, options);
+    for (const [index, { activations }] of layers.entries()) model.setActivations(index, activations);
+    return collectResult(layers, globals ?? null, modules, notes, options.keepLatents ?? false);
+  } finally {
+    quantizer.dispose?.();
+  }
+}
+
+async function quantizeLayers(
+  model: LanguageModel,
+  quantizer: LayerQuantizer,
+  samples: readonly Int32Array[] | null,
+  options: QuantizeOptions,
+): Promise<LayerResult[]> {
+  const calibrator = samples ? new Calibrator(model, samples, options) : null;
+  const results: LayerResult[] = [];
+  try {
+    for (let index = 0; index < model.config.layers; index++) {
+      if (quantizer.advance === 'original') await calibrator?.computeOutputs(index);
+      results.push(await quantizer.layer(index, calibrator));
+      if (quantizer.advance === 'original') calibrator?.acceptOutputs();
+      else if (index + 1 < model.config.layers) await calibrator?.advance(index);
+    }
+    return results;
+  } finally {
+    calibrator?.dispose();
+  }
+}
+
+function collectResult(
+  layers: readonly LayerResult[],
+  globals: GlobalResult | null,
+  modules: readonly string[],
+  notes: string[],
+  keepLatents: boolean,
+): QuantizedModel {
+  const linears = layers.flatMap((layer) => layer.linears);
+  const byModule = new Map(linears.map((linear) => [linear.module, linear]));
+  const ordered = modules.map((module) => byModule.get(module)!);
+  const weights = ordered.reduce((sum, { packed }) => sum + packed.codes.length, 0);
+  const quantizedBytes = ordered.reduce((sum, { packed }) => sum + storedLinearBytes(packed), 0);
+  const latents = ordered.filter((linear) => linear.latents !== null).map(({ module, latents }) => [module, latents!] as const);
+  return {
+    packed: new Map(ordered.map(({ module, packed }) => [module, packed])),
+    parameters: new Map([...(globals?.parameters ?? []), ...layers.flatMap((layer) => [...layer.parameters])]),
+    activations: layers.map(({ activations }) => (activations && !isPlain(activations) ? activations : null)),
+    untied: globals?.untied ?? false,
+    layers: ordered.map(({ error }) => error),
+    notes,
+    quantizedBytes,
+    bitsPerWeight: (8 * quantizedBytes) / weights,
+    latents: keepLatents && latents.length > 0 ? new Map(latents) : null,
   };
 }
 
-async function runRtn(context: LayerContext, mseSearch: boolean, options: QuantizeOptions): Promise<void> {
-  const { model, scheme } = context;
-  for (const module of decoderLinears(model.config)) {
-    await setImmediate();
-    throwIfCancelled(options.signal, 'Quantization');
-    const { weight, shape } = await readWeight(model, module);
-    const packed = await naming(module, () => quantizeRtn(weight, shape, scheme, { mseSearch }));
-    const restored = dequantizeLinear(packed);
-    const weightError = meanSquare(weight.map((value, index) => value - restored[index]!));
-    model.setLinear(module, new PackedLinearOp(model.parameters, module, packed));
-    context.onLinear({ module, packed, error: { name: module, weightError, outputError: null, outputErrorVsRtn: null }, latents: null });
-  }
-}
-
-async function runGptq(context: LayerContext, samples: readonly Int32Array[], gptq: GptqOptions, options: QuantizeOptions): Promise<void> {
-  const { layers } = context.model.config;
-  const calibrator = new Calibrator(context.model, samples, options);
-  try {
-    for (let index = 0; index < layers; index++) {
-      await quantizeLayerGptq(index, calibrator, gptq, context);
-      if (index + 1 < layers) await calibrator.advance(index);
-    }
-  } finally {
-    calibrator.dispose();
-  }
-}
-
-async function calibrationSamples(
-  model: LanguageModel,
-  stage: Extract<QuantizeStage, { method: 'gptq' }>,
-  options: QuantizeOptions,
-): Promise<readonly Int32Array[]> {
+async function calibrationSamples(model: LanguageModel, stage: QuantizeStage, options: QuantizeOptions): Promise<readonly Int32Array[]> {
   const samples = options.samples ?? (await loadSamples(stage, options));
   requireReadableSamples(model.config, samples);
   options.onLog?.(`Calibrating on ${samples.length} samples of ${samples[0]!.length} tokens`);
   return samples;
 }
 
-async function loadSamples(stage: Extract<QuantizeStage, { method: 'gptq' }>, options: QuantizeOptions): Promise<Int32Array[]> {
+async function loadSamples(stage: QuantizeStage, options: QuantizeOptions): Promise<Int32Array[]> {
   if (!options.tokenizer) {
     throw new RoundoffError(
       'tokenizer-invalid',
-      'GPTQ reads calibration text, but the model brings no tokenizer.',
+      `${methodTitle(stage.method)} reads calibration text, but the model brings no tokenizer.`,
       'Add its tokenizer.json.',
     );
   }
-  return loadCalibration(stage.calibration, options.tokenizer, { runSeed: options.seed ?? 0, signal: options.signal });
+  return loadCalibration(calibrationOf(stage)!, options.tokenizer, { runSeed: options.seed ?? 0, signal: options.signal });
 }

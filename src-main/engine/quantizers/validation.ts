@@ -3,25 +3,53 @@
  * waiting for the first.
  */
 import { RoundoffError } from '#contract/errors.ts';
+import type { QuantizeStage } from '#contract/recipe.ts';
 import { formatScheme, type QuantizationScheme } from '#contract/scheme.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { decoderLinears, linearShape } from '../model/parameters.ts';
+import { matches, schemeOf } from './scheme-map.ts';
 
 /** One line per decoder linear whose inputs the group size does not divide; empty when the scheme fits. */
-export function groupSizeProblems(config: ModelConfig, scheme: QuantizationScheme): string[] {
+export function groupSizeProblems(
+  config: ModelConfig,
+  scheme: QuantizationScheme,
+  concerns: (module: string) => boolean = () => true,
+): string[] {
   const { groupSize } = scheme;
-  if (groupSize === null) return [];
+  if (groupSize === null || scheme.coding) return [];
   return decoderLinears(config)
+    .filter(concerns)
     .map((module) => ({ module, inFeatures: linearShape(config, module)[1]! }))
     .filter(({ inFeatures }) => inFeatures % groupSize !== 0)
     .map(({ module, inFeatures }) => `${module}: ${inFeatures} inputs are not a multiple of ${groupSize}`);
 }
 
+/** Throws `bad-input` when a scheme of the stage does not fit its modules, or an override matches none. */
+export function requireFittingStage(config: ModelConfig, stage: QuantizeStage): void {
+  requireFittingGroups(config, stage.scheme, (module) => schemeOf(stage, module) === stage.scheme);
+  for (const { pattern, scheme } of stage.overrides ?? []) {
+    if (!decoderLinears(config).some((module) => matches(pattern, module))) {
+      throw new RoundoffError(
+        'bad-input',
+        `The override "${pattern}" matches no decoder linear of this model.`,
+        'Write a name such as layers.0.mlp.down_proj, with * for any text.',
+      );
+    }
+    if (scheme) requireFittingGroups(config, scheme, (module) => schemeOf(stage, module) === scheme);
+  }
+}
+
 /** Throws `bad-input` that lists every module the scheme does not fit and names the group sizes that do. */
-export function requireFittingGroups(config: ModelConfig, scheme: QuantizationScheme): void {
-  const problems = groupSizeProblems(config, scheme);
+export function requireFittingGroups(
+  config: ModelConfig,
+  scheme: QuantizationScheme,
+  concerns: (module: string) => boolean = () => true,
+): void {
+  const problems = groupSizeProblems(config, scheme, concerns);
   if (problems.length === 0) return;
-  const widths = decoderLinears(config).map((module) => linearShape(config, module)[1]!);
+  const widths = decoderLinears(config)
+    .filter(concerns)
+    .map((module) => linearShape(config, module)[1]!);
   const fitting = [256, 128, 64, 32, 16, 8].filter((size) => widths.every((width) => width % size === 0));
   const alternative = fitting.length > 0 ? `a group size of ${fitting.join(', ')}` : 'another group size';
   throw new RoundoffError(

@@ -29,6 +29,7 @@ export function createGenerator(model: LanguageModel, options: GeneratorOptions 
     if (Number.isInteger(options[name]) && options[name] > 0) continue;
     throw new RoundoffError('bad-input', `A generator needs a whole number of ${name}, not ${options[name]}.`, 'Give at least 1.');
   }
-  const fitting = tf.getBackend() === 'wasm' && unsupportedReason(model.config) === null ? 'cpu' : 'tensor';
+  const plain = model.layerActivations().every((layer) => layer === null);
+  const fitting = tf.getBackend() === 'wasm' && plain && unsupportedReason(model.config) === null ? 'cpu' : 'tensor';
   return (options.implementation ?? fitting) === 'cpu' ? new CpuGenerator(model, options) : new TensorGenerator(model, options);
 }

@@ -4,6 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type { LanguageModel } from '../../model/language-model.ts';
+import type { InputSite } from '../../model/layer-activations.ts';
 import { causalAttention, rmsNorm, rotaryEmbedding, swiglu } from '../../ops/index.ts';
 
 interface LayerCache {
@@ -49,10 +50,14 @@ export class TensorDecoder {
       const tables = this.model.rotary.upTo(this.capacity);
       const chosen = tf.reshape(oneHot([slot], this.slots), [this.slots, 1, 1, 1]) as tf.Tensor4D;
       const attention: Attention = (index, projections) => {
-        const q = rotaryEmbedding(projections.q, tables);
-        const k = rotaryEmbedding(projections.k, tables);
-        this.write(index, chosen, this.padded(k), this.padded(projections.v));
-        return causalAttention(q, k, projections.v);
+        const ops = this.model.activationOps(index);
+        const rotatedQueries = rotaryEmbedding(projections.q, tables);
+        const rotatedKeys = rotaryEmbedding(projections.k, tables);
+        const q = ops ? ops.queries(rotatedQueries) : rotatedQueries;
+        const k = ops ? ops.keys(rotatedKeys) : rotatedKeys;
+        const v = ops ? ops.values(projections.v) : projections.v;
+        this.write(index, chosen, this.padded(k), this.padded(v));
+        return causalAttention(q, k, v);
       };
       const states = this.decode(tf.tensor2d([...ids], [1, ids.length], 'int32'), attention);
       const last = tf.slice(states, [0, ids.length - 1, 0], [1, 1, -1]);
@@ -73,8 +78,11 @@ export class TensorDecoder {
       const attention: Attention = (index, { q, k, v }) => {
         const { kvHeads, headDim } = this.model.config;
         const oneToken = (x: tf.Tensor) => tf.reshape(x, [this.slots, kvHeads, 1, headDim]) as tf.Tensor4D;
-        this.write(index, written, oneToken(rotate(k, angles)), oneToken(v));
-        return this.attendToCache(index, rotate(q, angles), mask);
+        const ops = this.model.activationOps(index);
+        const keys = rotate(k, angles);
+        const queries = rotate(q, angles);
+        this.write(index, written, oneToken(ops ? ops.keys(keys) : keys), oneToken(ops ? ops.values(v) : v));
+        return this.attendToCache(index, ops ? ops.queries(queries) : queries, mask);
       };
       const states = this.decode(tf.tensor2d(ids, [this.slots, 1], 'int32'), attention);
       return this.logits(states);
@@ -125,17 +133,19 @@ export class TensorDecoder {
     return tf.tidy(() => {
       const { heads, kvHeads, headDim } = this.model.config;
       const prefix = `model.layers.${index}`;
-      const apply = (name: string, input: tf.Tensor) => this.model.linear(`${prefix}.${name}`).apply(input as tf.Tensor2D);
+      const apply = (site: InputSite, names: readonly string[], input: tf.Tensor) =>
+        this.model.applySite(index, site, names, input as tf.Tensor2D);
       const input = this.norm(`${prefix}.input_layernorm`, states);
-      const split = (name: string, count: number) =>
-        tf.reshape(apply(`self_attn.${name}`, input), [batch, seq, count, headDim]) as tf.Tensor4D;
-      const q = this.headNorm(`${prefix}.self_attn.q_norm`, split('q_proj', heads));
-      const k = this.headNorm(`${prefix}.self_attn.k_norm`, split('k_proj', kvHeads));
-      const mixed = attention(index, { q, k, v: split('v_proj', kvHeads) });
-      const attended = tf.add(states, apply('self_attn.o_proj', tf.reshape(mixed, [batch * seq, heads * headDim])));
+      const [query, key, value] = apply('attentionInput', ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'], input);
+      const split = (x: tf.Tensor2D, count: number) => tf.reshape(x, [batch, seq, count, headDim]) as tf.Tensor4D;
+      const q = this.headNorm(`${prefix}.self_attn.q_norm`, split(query!, heads));
+      const k = this.headNorm(`${prefix}.self_attn.k_norm`, split(key!, kvHeads));
+      const mixed = attention(index, { q, k, v: split(value!, kvHeads) });
+      const merged = tf.reshape(mixed, [batch * seq, heads * headDim]);
+      const attended = tf.add(states, apply('attentionOutput', ['self_attn.o_proj'], merged)[0]!);
       const inner = this.norm(`${prefix}.post_attention_layernorm`, attended);
-      const activated = swiglu(apply('mlp.gate_proj', inner), apply('mlp.up_proj', inner));
-      return tf.add(attended, apply('mlp.down_proj', activated)) as tf.Tensor2D;
+      const [gate, up] = apply('mlpInput', ['mlp.gate_proj', 'mlp.up_proj'], inner);
+      return tf.add(attended, apply('mlpOutput', ['mlp.down_proj'], swiglu(gate!, up!))[0]!) as tf.Tensor2D;
     });
   }
 

@@ -5,7 +5,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
 import type { JsonObject } from '../../../../src-main/engine/data/json-file.ts';
-import { dequantizeLinear, packedLinearBytes } from '../../../../src-main/engine/formats/packed-linear.ts';
+import { dequantizeLinear, type PackedLinear } from '../../../../src-main/engine/formats/packed-linear.ts';
+import { dequantizeStored, storedLinearBytes } from '../../../../src-main/engine/formats/stored-linear.ts';
 import { decoderLinears, type LanguageModel } from '../../../../src-main/engine/model/language-model.ts';
 import { PackedLinearOp } from '../../../../src-main/engine/model/linear-op.ts';
 import { loadModel } from '../../../../src-main/engine/model/load.ts';
@@ -89,7 +90,7 @@ describe.each([
         expect(model.linear(module).packed).toBe(packed);
         expect(model.parameters.has(`${module}.weight`)).toBe(false);
       }
-      expect(result.quantizedBytes).toBe([...result.packed.values()].reduce((sum, packed) => sum + packedLinearBytes(packed), 0));
+      expect(result.quantizedBytes).toBe([...result.packed.values()].reduce((sum, packed) => sum + storedLinearBytes(packed), 0));
       expect(result.bitsPerWeight).toBeGreaterThanOrEqual(bitsPerWeight(stage.scheme, 32));
       expect(result.notes).toEqual([]);
     });
@@ -104,7 +105,7 @@ describe.each([
     const expected = await withModel('qwen2-bias', (model) => {
       for (const [module, linear] of packed) {
         model.parameters.get(`${module}.weight`)!.dispose();
-        model.parameters.set(`${module}.weight`, tf.tensor2d(dequantizeLinear(linear), [linear.outFeatures, linear.inFeatures]));
+        model.parameters.set(`${module}.weight`, tf.tensor2d(dequantizeStored(linear), [linear.outFeatures, linear.inFeatures]));
       }
       return logitsOf(model);
     });
@@ -207,7 +208,7 @@ describe('GPTQ of a model', () => {
   it.each(['W2', 'W2G8', 'W4:sym', 'W8G16:sym'])('quantizes to %s under every option', async (scheme) => {
     for (const options of [{ actOrder: true }, { actOrder: true, staticGroups: true }, { staticGroups: true, mseSearch: false }]) {
       const { packed } = await quantized('qwen3-tied', gptq(scheme, options));
-      for (const linear of packed.values()) {
+      for (const linear of packed.values() as Iterable<PackedLinear>) {
         expect(Math.max(...linear.codes)).toBeLessThan(2 ** linear.bits);
         const grouped = linear.groupSize < linear.inFeatures;
         expect(linear.groupIndex !== null).toBe(grouped && options.actOrder === true && !options.staticGroups);
@@ -218,7 +219,7 @@ describe('GPTQ of a model', () => {
   it('gives the compensated weights before rounding, which round to the stored codes', async () => {
     const { packed, latents } = await quantized('qwen3-tied', gptq('W3G16'), { samples, keepLatents: true });
     expect([...latents!.keys()].toSorted()).toEqual([...packed.keys()].toSorted());
-    for (const [module, linear] of packed) {
+    for (const [module, linear] of packed as Map<string, PackedLinear>) {
       const rounded = latents!.get(module)!.map((latent, i) => {
         const group = Math.floor(i / linear.groupSize);
         const [scale, zero] = [linear.scales[group]!, linear.zeros[group]!];
@@ -230,7 +231,7 @@ describe('GPTQ of a model', () => {
 
   it.each(['W3G16', 'W2G8:sym'])('starts training with quantization in the loop (%s) where GPTQ ended, bit for bit', async (scheme) => {
     const { packed, latents } = await quantized('qwen3-tied', gptq(scheme), { samples, keepLatents: true });
-    for (const [module, linear] of packed) {
+    for (const [module, linear] of packed as Map<string, PackedLinear>) {
       const { bits, groupSize, outFeatures, inFeatures, symmetric } = linear;
       const groups: [number, number] = [outFeatures, inFeatures / groupSize];
       const restored = tf.tidy(() => {

@@ -1,0 +1,17 @@
+/** The methods by name. */
+import { RoundoffError } from '#contract/errors.ts';
+import type { QuantizationMethod } from '#contract/recipe.ts';
+import { gptqQuantizer } from './gptq-layer.ts';
+import type { LayerQuantizer, MethodContext, MethodFactory } from './layer-quantizer.ts';
+import { rtnQuantizer } from './rtn-layer.ts';
+
+const factories: { [M in QuantizationMethod]?: MethodFactory<M> } = {
+  rtn: rtnQuantizer,
+  gptq: gptqQuantizer,
+};
+
+export function createLayerQuantizer(context: MethodContext): LayerQuantizer {
+  const factory = factories[context.stage.method] as MethodFactory<QuantizationMethod> | undefined;
+  if (factory) return factory(context);
+  throw new RoundoffError('unsupported', `The method ${context.stage.method} is not part of this version.`, 'Choose rtn or gptq.');
+}
