@@ -3,7 +3,7 @@ import path from 'node:path';
 import { RoundoffError } from '#contract/errors.ts';
 import type { DatasetInspection, DatasetKind, InspectionProblem } from '#contract/records.ts';
 import { inspectBenchmark } from '../engine/benchmarks/load.ts';
-import { streamJsonl, streamLines } from '../engine/data/jsonl.ts';
+import { streamDocuments } from '../engine/data/documents.ts';
 import { hashFile } from '../engine/formats/atomic-file.ts';
 
 const previewRows = 5;
@@ -27,7 +27,7 @@ async function inspectCalibration(file: string): Promise<DatasetInspection> {
     problems: [],
   };
   try {
-    for await (const document of readDocuments(file)) {
+    for await (const document of previews(file)) {
       result.rows++;
       if (result.preview.length < previewRows) result.preview.push(document);
     }
@@ -41,22 +41,17 @@ async function inspectCalibration(file: string): Promise<DatasetInspection> {
   return result;
 }
 
-async function* readDocuments(file: string): AsyncGenerator<{ prompt: string; answer: string }> {
+async function* previews(file: string): AsyncGenerator<{ prompt: string; answer: string }> {
   const cut = (text: string) => (text.length > previewCharacters ? `${text.slice(0, previewCharacters)}…` : text);
-  if (!/\.jsonl$/i.test(file)) {
-    for await (const { text } of streamLines(file)) if (text.trim() !== '') yield { prompt: cut(text), answer: '' };
-    return;
-  }
-  for await (const { line, value } of streamJsonl(file)) {
-    if (typeof value.text === 'string') yield { prompt: cut(value.text), answer: '' };
-    else if (typeof value.prompt === 'string' && typeof value.completion === 'string')
-      yield { prompt: cut(value.prompt), answer: cut(value.completion) };
-    else
-      throw new RoundoffError(
-        'dataset-invalid',
-        `${file}, line ${line}: the row has neither "text" nor "prompt" and "completion".`,
-        'Rename the fields, or choose another calibration file.',
-      );
+  for await (const { text, messages } of streamDocuments(file, { textLength: 1 })) {
+    const answer = messages?.at(-1)?.content ?? '';
+    const prompt = messages
+      ? messages
+          .slice(0, -1)
+          .map(({ content }) => content)
+          .join('\n')
+      : (text ?? '');
+    yield { prompt: cut(prompt.trimEnd()), answer: cut(answer) };
   }
 }
 

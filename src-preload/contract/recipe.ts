@@ -31,6 +31,11 @@ export const solutionsSchema = z.strictObject({
   temperature: z.number().min(0).max(2).default(0.6),
   topP: z.number().gt(0).max(1).default(0.95),
   maxNewTokens: z.int().positive().default(2048),
+  /** Applied to each problem before the chat template; `{question}` is replaced. */
+  promptTemplate: z
+    .string()
+    .refine((text) => text.includes('{question}'), 'must contain {question}')
+    .default('{question}'),
 });
 export type SolutionsSettings = z.infer<typeof solutionsSchema>;
 

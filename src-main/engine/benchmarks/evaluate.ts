@@ -6,11 +6,11 @@
 import type { BenchmarkReference, EvaluationProtocol } from '#contract/protocol.ts';
 import { type EvaluateSummary, type SampleResult, sampleKey } from '#contract/worker.ts';
 import { throwIfCancelled } from '../data/cancellation.ts';
-import type { ModelConfig } from '../model/config.ts';
 import type { LanguageModel } from '../model/language-model.ts';
 import type { ModelTokenizer } from '../model/tokenizer.ts';
 import { createGenerator } from '../rollouts/generator.ts';
 import type { GenerationRequest, GenerationResult } from '../rollouts/settings.ts';
+import { affordableSlots } from '../rollouts/slots.ts';
 import { getVerifier } from '../verifiers/index.ts';
 import { EvaluationMeter, type EvaluationProgress } from './evaluation-meter.ts';
 import { loadBenchmark } from './load.ts';
@@ -46,9 +46,6 @@ interface Task {
   prompt: Prompt;
 }
 
-const defaultSlots = 64;
-/** Most memory that keys and values of all slots may take. */
-const cacheBytes = 2 * 1024 ** 3;
 /**
  * Resolves when every completion is made. Throws `dataset-invalid`, `bad-input` (prompts that do not fit, unknown verifier) before
  * anything is generated, `cancelled` on abort.
@@ -128,10 +125,4 @@ function toSample(
     completionTokens: tokenIds.length,
     finishReason,
   };
-}
-
-/** Keys and values are float32, in every layer. */
-function affordableSlots(config: ModelConfig, capacity: number): number {
-  const bytesPerSlot = config.layers * 2 * config.kvHeads * config.headDim * 4 * capacity;
-  return Math.max(1, Math.min(defaultSlots, Math.floor(cacheBytes / bytesPerSlot)));
 }

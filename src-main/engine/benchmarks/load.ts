@@ -1,15 +1,14 @@
 /**
- * Reads benchmark files (JSON Lines, or one JSON list), checks every row, and inspects files for the study wizard. A file with
+ * Reads benchmark files (JSON Lines, one JSON list, or Parquet), checks every row, and inspects files for the study wizard. A file with
  * a bad row is refused whole, naming every finding: a score over silently dropped problems would not be comparable.
  */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { basename, extname } from 'node:path';
 import { RoundoffError } from '#contract/errors.ts';
 import type { DatasetInspection, InspectionProblem } from '#contract/records.ts';
-import { fileError, refusePipes } from '../data/json-file.ts';
-import { readJsonl } from '../data/jsonl.ts';
+import { type DataRow, readJsonRows } from '../data/json-rows.ts';
 import { gradingCaveat, type Problem, parseProblem } from './problem.ts';
 
 export interface Benchmark {
@@ -69,7 +68,8 @@ interface ReadResult {
 }
 
 async function readProblems(path: string, options: { signal?: AbortSignal }): Promise<ReadResult> {
-  const rows = extname(path).toLowerCase() === '.json' ? await readJsonList(path) : await readRows(path, options);
+  const rows: DataRow[] = [];
+  for await (const { place, value } of readJsonRows(path, options)) rows.push({ place: `${basename(path)}, ${place}`, value });
   const result: ReadResult = { problems: [], findings: [], rows: rows.length };
   const places = new Map<string, string>();
   for (const [index, { place, value }] of rows.entries()) {
@@ -101,43 +101,6 @@ async function readProblems(path: string, options: { signal?: AbortSignal }): Pr
     result.findings.push({ severity: 'error', where: path, message: 'the file has no rows.', hint });
   }
   return result;
-}
-
-interface PlacedRow {
-  place: string;
-  value: Record<string, unknown>;
-}
-
-async function readRows(path: string, options: { signal?: AbortSignal }): Promise<PlacedRow[]> {
-  const rows = await readJsonl(path, options);
-  return rows.map(({ line, value }) => ({ place: `${basename(path)}, line ${line}`, value }));
-}
-
-async function readJsonList(path: string): Promise<PlacedRow[]> {
-  let list: unknown;
-  try {
-    await refusePipes(path);
-    list = JSON.parse((await readFile(path, 'utf8')).replace(/^\uFEFF/, ''));
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw fileError(path, error);
-    throw new RoundoffError(
-      'dataset-invalid',
-      `${path} is not valid JSON: ${error.message}.`,
-      'Correct the file, or use JSON Lines (.jsonl).',
-    );
-  }
-  if (!Array.isArray(list)) {
-    throw new RoundoffError(
-      'dataset-invalid',
-      `${path} holds no list of problems.`,
-      'A .json benchmark is one list of objects: [{"problem": …, "answer": …}, …].',
-    );
-  }
-  return list.map((value: unknown, index) => {
-    const place = `${basename(path)}, item ${index + 1}`;
-    if (value !== null && typeof value === 'object' && !Array.isArray(value)) return { place, value: value as Record<string, unknown> };
-    throw new RoundoffError('dataset-invalid', `${place}: not an object.`, 'Each item must be an object like {"problem": …, "answer": …}.');
-  });
 }
 
 function collect(findings: InspectionProblem[], path: string, place: string, parse: () => Problem): Problem | null {

@@ -1,12 +1,14 @@
 /**
- * Calibration text as token samples of one length: documents are taken in a seeded order, long ones are cut, the rest is joined.
- * Sources: JSON Lines with `text`, or with `prompt` and `completion` (rendered with the model's chat template), or plain text.
+ * Calibration text as token samples of one length: documents are taken in a seeded order, long ones are cut, the rest is joined. The
+ * model's own solutions are joined and cropped at random places instead, as Reasoning-QAT's protocol does.
  */
+import { basename, extname } from 'node:path';
 import { RoundoffError, toErrorInfo } from '#contract/errors.ts';
 import type { CalibrationSettings } from '#contract/recipe.ts';
+import type { CalibrationRecord } from '#contract/worker.ts';
 import type { ModelTokenizer } from '../model/tokenizer.ts';
 import { throwIfCancelled } from './cancellation.ts';
-import { type JsonlRow, streamJsonl, streamLines } from './jsonl.ts';
+import { type Document, streamDocuments } from './documents.ts';
 import { RandomStream } from './random-stream.ts';
 
 export type CalibrationTokenizer = Pick<ModelTokenizer, 'encode' | 'encodeChat' | 'chatTemplate'>;
@@ -17,16 +19,15 @@ export interface CalibrationOptions {
   signal?: AbortSignal;
 }
 
-/** A document and the line it begins on, for errors. */
-interface Document {
-  line: number;
-  text: string;
-  /** The model's answer, when `text` is the prompt of a conversation. */
-  completion: string | null;
-}
-
 /** Characters per document a .txt file is divided into, per token of a sample: about one sample of ordinary text each. */
 const charactersPerToken = 4;
+
+/** What is recorded of the calibration with a result. */
+export function calibrationRecord(settings: CalibrationSettings): CalibrationRecord {
+  const { path, samples, sequenceLength, seed, solutions } = settings;
+  const domain = settings.domain ?? basename(path, extname(path));
+  return { path, domain, source: solutions ? 'solutions' : 'text', samples, sequenceLength, seed };
+}
 
 /**
  * `samples` token sequences of exactly `sequenceLength` ids, the same for the same file, settings and seeds.
@@ -38,7 +39,9 @@ export async function loadCalibration(
   options: CalibrationOptions = {},
 ): Promise<Int32Array[]> {
   const { path, samples: count, sequenceLength, seed } = settings;
-  const documents = await readDocuments(path, sequenceLength, options);
+  const documents: Document[] = [];
+  const reading = { textLength: sequenceLength * charactersPerToken, ...(options.signal ? { signal: options.signal } : {}) };
+  for await (const document of streamDocuments(path, reading)) documents.push(document);
   const order = new RandomStream(options.runSeed ?? 0, 'calibration', String(seed)).shuffle(documents);
   const samples: Int32Array[] = [];
   let rest: number[] = [];
@@ -65,77 +68,45 @@ export async function loadCalibration(
   );
 }
 
-async function readDocuments(path: string, sequenceLength: number, options: CalibrationOptions): Promise<Document[]> {
-  if (/\.jsonl$/i.test(path)) return readRows(path, options);
-  if (/\.txt$/i.test(path)) return readText(path, sequenceLength * charactersPerToken, options);
-  throw new RoundoffError(
-    'bad-input',
-    `${path} is neither a .jsonl nor a .txt file.`,
-    'Give JSON Lines with "text" (or "prompt" and "completion") in each row, or a plain text file.',
-  );
-}
-
-async function readRows(path: string, options: CalibrationOptions): Promise<Document[]> {
-  const documents: Document[] = [];
-  for await (const row of streamJsonl(path, options)) documents.push(toDocument(path, row));
-  return documents;
-}
-
-function toDocument(path: string, { line, value }: JsonlRow): Document {
-  if (typeof value.text === 'string') return { line, text: value.text, completion: null };
-  if (typeof value.prompt === 'string' && typeof value.completion === 'string') {
-    return { line, text: value.prompt, completion: value.completion };
+/**
+ * `samples` crops of `sequenceLength` ids at seeded places of `ids`, which are all solutions one after the other. Throws
+ * `calibration-too-short` when there are not enough ids for one.
+ */
+export function cropSamples(ids: readonly number[], settings: CalibrationSettings, runSeed: number): Int32Array[] {
+  const { samples: count, sequenceLength, seed, path } = settings;
+  const places = ids.length - sequenceLength + 1;
+  if (places < 1) {
+    throw new RoundoffError(
+      'calibration-too-short',
+      `The model's solutions to ${path} hold ${ids.length} tokens, fewer than one sample of ${sequenceLength}.`,
+      'Sample more problems, allow longer solutions, or ask for shorter samples.',
+    );
   }
-  const keys = Object.keys(value).slice(0, 8).join(', ');
-  throw new RoundoffError(
-    'dataset-invalid',
-    `${path}, line ${line}: the row has neither "text" nor "prompt" and "completion" as strings (it has: ${keys || 'nothing'}).`,
-    'Rename the fields, or choose another calibration file.',
-  );
+  const stream = new RandomStream(runSeed, 'calibration-crops', String(seed));
+  return Array.from({ length: count }, () => {
+    const start = Math.min(places - 1, Math.floor(stream.uniform() * places));
+    return Int32Array.from(ids.slice(start, start + sequenceLength));
+  });
 }
 
-/** Divides a text file at line ends into documents of about `size` characters. */
-async function readText(path: string, size: number, options: CalibrationOptions): Promise<Document[]> {
-  const documents: Document[] = [];
-  let lines: string[] = [];
-  let length = 0;
-  let first = 1;
-  const close = () => {
-    const text = lines.join('');
-    if (text.trim() !== '') documents.push({ line: first, text, completion: null });
-    lines = [];
-    length = 0;
-  };
-  for await (const { line, text } of streamLines(path, options)) {
-    if (lines.length === 0) first = line;
-    lines.push(`${text}\n`);
-    length += text.length + 1;
-    if (length >= size) close();
-  }
-  close();
-  return documents;
-}
-
-function encodeDocument(path: string, document: Document, tokenizer: CalibrationTokenizer): number[] {
+function encodeDocument(path: string, { place, text, messages }: Document, tokenizer: CalibrationTokenizer): number[] {
   try {
-    if (document.completion === null) return tokenizer.encode(document.text, { addSpecialTokens: false });
-    return encodeConversation(document.text, document.completion, tokenizer);
+    return messages ? encodeConversation(messages, tokenizer) : tokenizer.encode(text ?? '', { addSpecialTokens: false });
   } catch (error) {
     const { code, message, hint } = toErrorInfo(error);
-    throw new RoundoffError(code, `${path}, line ${document.line}: ${message}`, hint, { cause: error });
+    throw new RoundoffError(code, `${path}, ${place}: ${message}`, hint, { cause: error });
   }
 }
 
 /**
- * A prompt and its answer as the model meets them. Some templates rewrite earlier answers (dropping the reasoning); then the answer
- * follows the opened turn as it is.
+ * A conversation as the model meets it. Some templates rewrite earlier answers (dropping the reasoning); then the last answer follows
+ * the opened turn as it is.
  */
-function encodeConversation(prompt: string, completion: string, tokenizer: CalibrationTokenizer): number[] {
-  if (!tokenizer.chatTemplate) return tokenizer.encode(prompt + completion, { addSpecialTokens: false });
-  const question = { role: 'user', content: prompt } as const;
-  const messages = [question, { role: 'assistant', content: completion } as const];
-  if (tokenizer.chatTemplate.render(messages, { addGenerationPrompt: false }).includes(completion)) {
-    return tokenizer.encodeChat(messages, { addGenerationPrompt: false });
-  }
-  return [...tokenizer.encodeChat([question]), ...tokenizer.encode(completion, { addSpecialTokens: false })];
+function encodeConversation(messages: NonNullable<Document['messages']>, tokenizer: CalibrationTokenizer): number[] {
+  const encode = (text: string) => tokenizer.encode(text, { addSpecialTokens: false });
+  if (!tokenizer.chatTemplate) return encode(messages.map(({ content }) => content).join(''));
+  const last = messages.at(-1)!;
+  const isKept = tokenizer.chatTemplate.render(messages, { addGenerationPrompt: false }).includes(last.content);
+  if (isKept || last.role !== 'assistant') return tokenizer.encodeChat(messages, { addGenerationPrompt: false });
+  return [...tokenizer.encodeChat(messages.slice(0, -1)), ...encode(last.content)];
 }

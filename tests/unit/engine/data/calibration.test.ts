@@ -127,7 +127,7 @@ describe('what it refuses', () => {
   });
 
   it('files of another kind', async () => {
-    await expect(loadCalibration({ path: '/data/text.parquet', samples: 1, sequenceLength: 1, seed: 0 }, plain)).rejects.toMatchObject({
+    await expect(loadCalibration({ path: '/data/text.docx', samples: 1, sequenceLength: 1, seed: 0 }, plain)).rejects.toMatchObject({
       code: 'bad-input',
     });
   });
