@@ -8,6 +8,7 @@ import { addGenerate } from './commands/generate.ts';
 import { addModel } from './commands/model.ts';
 import { addQuantize } from './commands/quantize.ts';
 import { addReport } from './commands/report.ts';
+import { addSensitivity } from './commands/sensitivity.ts';
 import { addStudy } from './commands/study.ts';
 import { addVerify } from './commands/verify.ts';
 import { type CliContext, createContext } from './context.ts';
@@ -52,7 +53,7 @@ export function buildProgram(context: CliContext): Command {
       writeErr: (text) => void context.terminal.stderr.write(text),
     })
     .addHelpText('after', '\nExit codes: 0 done, 1 failed, 2 bad usage or input. Every command takes --json; progress goes to stderr.');
-  const add = [addDoctor, addModel, addGenerate, addQuantize, addEvaluate, addVerify, addStudy, addReport, addBench];
+  const add = [addDoctor, addModel, addGenerate, addSensitivity, addQuantize, addEvaluate, addVerify, addStudy, addReport, addBench];
   for (const addCommand of add) addCommand(program, context);
   return program;
 }

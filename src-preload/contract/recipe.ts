@@ -119,11 +119,24 @@ export type FlatquantOptions = z.infer<typeof flatquantOptionsSchema>;
 export const schemeOverrideSchema = z.strictObject({ pattern: z.string().min(1), scheme: quantizationSchemeSchema.nullable() });
 export type SchemeOverride = z.infer<typeof schemeOverrideSchema>;
 
+/** Mixed precision chosen by a sensitivity scan: the candidates that cost least divergence within the budget, unit by unit. */
+export const mixedPrecisionSchema = z.strictObject({
+  /** Bits per weight of all decoder linears together, scales and zero points included. */
+  budgetBits: z.number().min(2).max(9),
+  candidates: z.array(quantizationSchemeSchema).min(2).max(12),
+  granularity: z.enum(['layer', 'module']).default('layer'),
+  /** Text on which the divergence from the unquantized model is measured. */
+  calibration: calibrationSchema,
+});
+export type MixedPrecision = z.infer<typeof mixedPrecisionSchema>;
+
 const stageBase = {
   type: z.literal('quantize'),
   scheme: quantizationSchemeSchema,
   /** Mixed precision by module. */
   overrides: z.array(schemeOverrideSchema).optional(),
+  /** Instead of `overrides`: they and the scheme are proposed by a sensitivity scan before quantization. */
+  mixed: mixedPrecisionSchema.optional(),
   /** Both ends of a token's range are multiplied by these before its activations, keys and values are quantized; see `clipsOf`. */
   activationClip: z.number().gt(0).max(1).optional(),
   kvClip: z.number().gt(0).max(1).optional(),
@@ -162,6 +175,12 @@ export type StageOf<M extends QuantizationMethod> = Extract<QuantizeStage, { met
 export function clipsOf(stage: QuantizeStage): { activationClip: number; kvClip: number } {
   const usual = stage.method === 'quarot' ? { activationClip: 0.9, kvClip: 0.95 } : { activationClip: 1, kvClip: 1 };
   return { activationClip: stage.activationClip ?? usual.activationClip, kvClip: stage.kvClip ?? usual.kvClip };
+}
+
+/** The scheme of a stage in words: `W3G128`, with what is said of single modules. */
+export function stageScheme({ scheme, overrides, mixed }: Pick<QuantizeStage, 'scheme' | 'overrides' | 'mixed'>): string {
+  if (mixed) return `mixed ${mixed.budgetBits} bits`;
+  return `${formatScheme(scheme)}${overrides && overrides.length > 0 ? ' mixed' : ''}`;
 }
 
 /** The stage's calibration settings; null for methods that need none. */
@@ -269,14 +288,14 @@ export function methodTitle(method: string): string {
 }
 
 /** `GPTQ W3G128`; NF4 and INT8 are method and scheme in one word. */
-export function variantTitle(method: QuantizationMethod, scheme: QuantizationScheme): string {
-  const written = formatScheme(scheme);
+export function variantTitle(method: QuantizationMethod, scheme: QuantizationScheme | string): string {
+  const written = typeof scheme === 'string' ? scheme : formatScheme(scheme);
   return written.startsWith(methodTitle(method)) ? written : `${methodTitle(method)} ${written}`;
 }
 
 /** A stage in a few words: `GPTQ W3G128`, `Evaluate 5 benchmarks`, `Export dequantized`. */
 export function stageTitle(stage: Stage): string {
-  if (stage.type === 'quantize') return variantTitle(stage.method, stage.scheme);
+  if (stage.type === 'quantize') return variantTitle(stage.method, stageScheme(stage));
   if (stage.type === 'evaluate') return `Evaluate ${stage.benchmarks.length} benchmark${stage.benchmarks.length === 1 ? '' : 's'}`;
   return `Export ${stage.format}`;
 }

@@ -122,6 +122,12 @@ export class LanguageModel {
     this.parameters.delete(`${module}.weight`);
   }
 
+  /** Lets a decoder linear compute with its dense weight again, which must still be there. */
+  restoreDense(module: string): void {
+    this.parameter(`${module}.weight`);
+    this.setLinear(module, new DenseLinear(this.parameters, module));
+  }
+
   /** The output head's weights [vocab, hidden]: the embeddings when they are tied. Owned by the model. */
   headWeight(): tf.Tensor2D {
     return this.parameter(this.config.tiedEmbeddings ? embeddingName : headName) as tf.Tensor2D;
