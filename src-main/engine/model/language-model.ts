@@ -82,11 +82,14 @@ export class LanguageModel {
     return op;
   }
 
-  /** The stored form of every packed linear, by module. */
-  packedLinears(): Map<string, StoredLinear> {
-    const packed = new Map<string, StoredLinear>();
-    for (const [module, op] of this.linears) if (op.packed) packed.set(module, op.packed);
-    return packed;
+  /** The stored form of every packed linear, by module, read back from the backend. */
+  async storedLinears(): Promise<Map<string, StoredLinear>> {
+    const stored = new Map<string, StoredLinear>();
+    for (const [module, op] of this.linears) {
+      const linear = await op.stored();
+      if (linear) stored.set(module, linear);
+    }
+    return stored;
   }
 
   /** Transforms and activation quantizers of a layer; null for plain float activations. */

@@ -3,8 +3,10 @@
  * know which; a quantizer or loader chooses with `LanguageModel.setLinear`.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { dequantizeStored, type StoredLinear } from '../formats/stored-linear.ts';
-import { linear } from '../ops/index.ts';
+import type { Nf4Linear } from '../formats/nf4.ts';
+import type { PackedLinear } from '../formats/packed-linear.ts';
+import type { StoredLinear } from '../formats/stored-linear.ts';
+import { dequantizeWeight, disposePacked, linear, type PackedWeight, packedLinear, packWeight, unpackWeight } from '../ops/index.ts';
 
 export interface LinearOp {
   readonly kind: 'dense' | 'fake-quantized' | 'packed';
@@ -14,8 +16,8 @@ export interface LinearOp {
   weight(): tf.Tensor2D;
   /** [out], or null. Owned by the model. */
   bias(): tf.Tensor1D | null;
-  /** The stored form, when there is one. */
-  readonly packed: StoredLinear | null;
+  /** The stored form, read back from the backend; null when there is none. */
+  stored(): Promise<StoredLinear | null>;
   /** Frees what the op itself owns; parameters of the model are not touched. */
   dispose(): void;
 }
@@ -26,7 +28,6 @@ export type ParameterMap = Map<string, tf.Tensor>;
 /** Computes with `module.weight` of the model's parameters, whatever tensor is there at the time of the call. */
 export class DenseLinear implements LinearOp {
   readonly kind = 'dense';
-  readonly packed = null;
   private readonly parameters: ParameterMap;
   private readonly module: string;
 
@@ -47,13 +48,16 @@ export class DenseLinear implements LinearOp {
     return (this.parameters.get(`${this.module}.bias`) as tf.Tensor1D | undefined) ?? null;
   }
 
+  async stored(): Promise<null> {
+    return null;
+  }
+
   dispose(): void {}
 }
 
 /** Computes with weights that pass through `transform` (quantize and dequantize) at every call; gradients flow by the transform's own rule. */
 export class FakeQuantizedLinear implements LinearOp {
   readonly kind = 'fake-quantized';
-  readonly packed = null;
   private readonly dense: DenseLinear;
   private readonly transform: (weight: tf.Tensor2D) => tf.Tensor2D;
 
@@ -74,40 +78,59 @@ export class FakeQuantizedLinear implements LinearOp {
     return this.dense.bias();
   }
 
+  async stored(): Promise<null> {
+    return null;
+  }
+
   dispose(): void {}
 }
 
-/**
- * Computes with a stored quantized linear. The weights are dequantized once, which is exact in float32, so that every backend gives
- * the result of the stored codes; a backend with packed kernels replaces this class behind the same interface.
- */
+/** What of a stored linear is not in the backend's memory. */
+type Remainder =
+  | Pick<Nf4Linear, 'coding' | 'nested'>
+  | (Pick<PackedLinear, 'symmetric' | 'scaleType' | 'groupIndex'> & { coding?: 'integer' });
+
+/** Computes with a stored quantized linear, which stays packed in the backend's memory; the same results on every backend. */
 export class PackedLinearOp implements LinearOp {
   readonly kind = 'packed';
-  readonly packed: StoredLinear;
   private readonly parameters: ParameterMap;
   private readonly module: string;
-  private readonly weights: tf.Tensor2D;
+  private readonly packed: PackedWeight;
+  private readonly remainder: Remainder;
 
-  constructor(parameters: ParameterMap, module: string, packed: StoredLinear) {
+  constructor(parameters: ParameterMap, module: string, stored: StoredLinear) {
     this.parameters = parameters;
     this.module = module;
-    this.packed = packed;
-    this.weights = tf.keep(tf.tensor2d(dequantizeStored(packed), [packed.outFeatures, packed.inFeatures]));
+    this.packed = packWeight(stored);
+    if (stored.coding === 'nf4') this.remainder = { coding: 'nf4', nested: stored.nested };
+    else {
+      const { symmetric, groupIndex, scaleType } = stored;
+      this.remainder = { symmetric, groupIndex, ...(scaleType ? { scaleType } : {}) };
+    }
   }
 
   apply(input: tf.Tensor2D): tf.Tensor2D {
-    return linear(input, this.weights, this.bias());
+    return packedLinear(input, this.packed, this.bias());
   }
 
   weight(): tf.Tensor2D {
-    return tf.clone(this.weights);
+    return tf.tidy(() => dequantizeWeight(this.packed));
   }
 
   bias(): tf.Tensor1D | null {
     return (this.parameters.get(`${this.module}.bias`) as tf.Tensor1D | undefined) ?? null;
   }
 
+  async stored(): Promise<StoredLinear> {
+    const { outFeatures, inFeatures, groupSize, bits } = this.packed.layout;
+    const { codes, scales, zeros } = await unpackWeight(this.packed);
+    if (this.remainder.coding === 'nf4') {
+      return { coding: 'nf4', bits: 4, outFeatures, inFeatures, codes, absmax: scales, nested: this.remainder.nested };
+    }
+    return { bits: bits as PackedLinear['bits'], outFeatures, inFeatures, groupSize, codes, scales, zeros, ...this.remainder };
+  }
+
   dispose(): void {
-    this.weights.dispose();
+    disposePacked(this.packed);
   }
 }

@@ -9,6 +9,15 @@ export { clipByGlobalNorm, globalNorm } from './gradient-norm/index.ts';
 export { kronecker } from './kronecker/index.ts';
 export { linear } from './linear/index.ts';
 export { type LinearCrossEntropyOptions, linearCrossEntropy } from './linear-cross-entropy/index.ts';
+export {
+  dequantizeWeight,
+  disposePacked,
+  type PackedWeight,
+  packedLinear,
+  packedWeightBytes,
+  packWeight,
+  unpackWeight,
+} from './packed-linear/index.ts';
 export { quantizeTokens, type TokenQuantizer } from './quantize-tokens/index.ts';
 export { rmsNorm } from './rms-norm/index.ts';
 export { type RotaryTables, rotaryEmbedding, rotaryTables } from './rotary-embedding/index.ts';

@@ -31,6 +31,8 @@ export type ParallelKernel =
   | 'attentionBackward'
   | 'attentionForward'
   | 'crossEntropy'
+  | 'dequantizeInteger'
+  | 'dequantizeNf4'
   | 'rmsNormBackward'
   | 'rmsNormForward'
   | 'rotate'

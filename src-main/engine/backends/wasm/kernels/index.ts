@@ -1,6 +1,7 @@
 /** The kernel module: everything JavaScript calls by name. Compiled by scripts/build-kernels.mjs into ../kernels-binary.ts. */
 export { attentionBackward, attentionForward, attentionScratch } from './attention';
 export { crossEntropy } from './cross-entropy';
+export { dequantizeInteger, dequantizeNf4 } from './dequantize';
 export { addBias, addTo, firstBadId, gatherRows, scatterAddRows, sumRows } from './embedding';
 export { fakeQuantizeBackward, fakeQuantizeForward } from './fake-quantize';
 export { adamW, sumOfSquares } from './optimizer';

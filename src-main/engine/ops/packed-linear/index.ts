@@ -1,0 +1,121 @@
+/**
+ * A linear whose weights stay packed in the backend's memory: 2 to 8 bits on integer grids, or NF4. They are dequantized inside the op, one
+ * linear at a time, and forgotten; the backward pass dequantizes again. Values are those of the stored codes, exactly.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import { nf4BlockCount, nf4BlockSize } from '../../formats/nf4.ts';
+import { groupCount, packCodes, packedWords, unpackCodes } from '../../formats/packed-linear.ts';
+import type { StoredLinear } from '../../formats/stored-linear.ts';
+import { hasKernel, runKernel } from '../kernel.ts';
+import { linear } from '../linear/index.ts';
+import { dequantizeReference } from './reference.ts';
+import './wasm.ts';
+import './webgpu.ts';
+
+/** A stored linear in a backend's memory. */
+export interface PackedWeight {
+  /** Everything but the numbers. */
+  layout: PackedWeightLayout;
+  /** int32 bit stream: rows of whole words for integer grids, one stream for NF4; two words of padding follow. */
+  words: tf.Tensor1D;
+  /** Scales [out, groups], or NF4's block scales [blocks]. */
+  scales: tf.Tensor;
+  /** int32 bit stream of [out, groups] zero points with two words of padding; null for symmetric grids and NF4. */
+  zeros: tf.Tensor1D | null;
+  /** int32 [in], where groups are not consecutive. */
+  groupIndex: tf.Tensor1D | null;
+}
+
+export type PackedWeightLayout = {
+  bits: number;
+  outFeatures: number;
+  inFeatures: number;
+  /** Inputs per group of a row; 64 weights per block for NF4. */
+  groupSize: number;
+} & ({ coding: 'integer'; symmetric: boolean } | { coding: 'nf4' });
+
+/** The kernels read eight bytes at a time. */
+const paddingWords = 2;
+
+/** Puts a stored linear into the active backend's memory; `disposePacked` frees it. */
+export function packWeight(stored: StoredLinear): PackedWeight {
+  const { bits, outFeatures, inFeatures, codes } = stored;
+  if (stored.coding === 'nf4') {
+    return {
+      layout: { coding: 'nf4', bits, outFeatures, inFeatures, groupSize: nf4BlockSize },
+      words: wordTensor(packCodes(codes, 1, codes.length, bits)),
+      scales: tf.keep(tf.tensor1d(stored.absmax)),
+      zeros: null,
+      groupIndex: null,
+    };
+  }
+  const { symmetric, groupSize, scales, zeros, groupIndex } = stored;
+  const groups = groupCount(inFeatures, groupSize);
+  return {
+    layout: { coding: 'integer', bits, outFeatures, inFeatures, groupSize, symmetric },
+    words: wordTensor(packCodes(codes, outFeatures, inFeatures, bits)),
+    scales: tf.keep(tf.tensor2d(scales, [outFeatures, groups])),
+    zeros: symmetric ? null : wordTensor(packCodes(zeros, 1, zeros.length, bits)),
+    groupIndex: groupIndex ? tf.keep(tf.tensor1d(groupIndex, 'int32')) : null,
+  };
+}
+
+/** Codes [out, in], scales and zero points read back. */
+export async function unpackWeight({ layout, words, scales, zeros }: PackedWeight): Promise<{
+  codes: Uint8Array;
+  scales: Float32Array;
+  zeros: Uint8Array;
+}> {
+  const { bits, outFeatures, inFeatures } = layout;
+  const [rows, columns] = layout.coding === 'nf4' ? [1, outFeatures * inFeatures] : [outFeatures, inFeatures];
+  const floats = (await scales.data<'float32'>()).slice();
+  const zeroCodes = zeros
+    ? unpackCodes(await zeros.data<'int32'>(), 1, floats.length, bits)
+    : new Uint8Array(floats.length).fill(2 ** (bits - 1));
+  return { codes: unpackCodes(await words.data<'int32'>(), rows, columns, bits), scales: floats, zeros: zeroCodes };
+}
+
+/** Bytes in the backend's memory. */
+export function packedWeightBytes({ words, scales, zeros, groupIndex }: PackedWeight): number {
+  return [words, scales, zeros, groupIndex].reduce((sum, tensor) => sum + 4 * (tensor?.size ?? 0), 0);
+}
+
+export function disposePacked({ words, scales, zeros, groupIndex }: PackedWeight): void {
+  tf.dispose([words, scales, zeros, groupIndex].filter((tensor) => tensor !== null));
+}
+
+/** The weights [out, in]. */
+export function dequantizeWeight(weight: PackedWeight): tf.Tensor2D {
+  const { layout, words, scales, zeros, groupIndex } = weight;
+  const kernel = layout.coding === 'nf4' ? 'DequantizeNf4' : 'DequantizeInteger';
+  if (!hasKernel(kernel)) return dequantizeReference(weight);
+  const inputs = { words, scales, ...(zeros ? { zeros } : {}), ...(groupIndex ? { groupIndex } : {}) };
+  return runKernel(kernel, inputs, { ...layout, ...streamShape(layout) })[0] as tf.Tensor2D;
+}
+
+/** Words per row of the code stream, and groups per row (NF4: blocks in all). */
+export function streamShape(layout: PackedWeightLayout): { wordsPerRow: number; groups: number } {
+  const { bits, outFeatures, inFeatures, groupSize } = layout;
+  if (layout.coding === 'nf4') return { wordsPerRow: 0, groups: nf4BlockCount(outFeatures, inFeatures) };
+  return { wordsPerRow: packedWords(inFeatures, bits), groups: groupCount(inFeatures, groupSize) };
+}
+
+/**
+ * x · Wᵀ + bias with W dequantized for this call alone. Differentiable in x: the weights are constants.
+ * @param x [rows, in]
+ * @returns [rows, out]
+ */
+export function packedLinear(x: tf.Tensor2D, weight: PackedWeight, bias: tf.Tensor1D | null): tf.Tensor2D {
+  const op = tf.customGrad((...inputs: (tf.Tensor | tf.GradSaveFunc)[]) => {
+    const value = linear(inputs[0] as tf.Tensor2D, dequantizeWeight(weight), bias);
+    const gradFunc = (dy: tf.Tensor) => tf.matMul(dy as tf.Tensor2D, dequantizeWeight(weight));
+    return { value, gradFunc };
+  });
+  return tf.tidy(() => op(x) as tf.Tensor2D);
+}
+
+function wordTensor(words: Int32Array): tf.Tensor1D {
+  const padded = new Int32Array(words.length + paddingWords);
+  padded.set(words);
+  return tf.keep(tf.tensor1d(padded, 'int32'));
+}
