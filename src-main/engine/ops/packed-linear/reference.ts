@@ -1,7 +1,7 @@
 /** Dequantization from plain tensor ops: bit fields of 32-bit words by integer division and remainder. */
 import * as tf from '@tensorflow/tfjs-core';
 import { nf4Levels } from '../../formats/nf4.ts';
-import { type PackedWeight, streamShape } from './index.ts';
+import { type PackedWeight, streamShape } from './weight.ts';
 
 export function dequantizeReference({ layout, words, scales, zeros, groupIndex }: PackedWeight): tf.Tensor2D {
   const { bits, outFeatures, inFeatures, groupSize } = layout;
