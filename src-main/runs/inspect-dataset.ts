@@ -5,6 +5,7 @@ import type { DatasetInspection, DatasetKind, InspectionProblem } from '#contrac
 import { inspectBenchmark } from '../engine/benchmarks/load.ts';
 import { streamDocuments } from '../engine/data/documents.ts';
 import { hashFile } from '../engine/formats/atomic-file.ts';
+import { readQuestions } from '../engine/rollouts/solutions.ts';
 
 const previewRows = 5;
 const previewCharacters = 600;
@@ -14,26 +15,33 @@ export function inspectDataset(file: string, kind: DatasetKind): Promise<Dataset
   return kind === 'benchmark' ? inspectBenchmark(file) : inspectCalibration(file);
 }
 
-async function inspectCalibration(file: string): Promise<DatasetInspection> {
+function inspectCalibration(file: string): Promise<DatasetInspection> {
+  return inspectRows(file, previews(file), 'Choose a file with one document per line, or a text file.');
+}
+
+/** A set of problems that a model will be asked to solve for its calibration; their answers are not needed. */
+export function inspectQuestions(file: string): Promise<DatasetInspection> {
+  async function* questions() {
+    for (const question of await readQuestions(file)) yield { prompt: cut(question), answer: '' };
+  }
+  return inspectRows(file, questions(), 'Choose a file with one problem per row.');
+}
+
+async function inspectRows(
+  file: string,
+  rows: AsyncIterable<{ prompt: string; answer: string }>,
+  hint: string,
+): Promise<DatasetInspection> {
   const name = path.basename(file, path.extname(file));
-  const result: DatasetInspection = {
-    path: file,
-    name,
-    kind: 'calibration',
-    rows: 0,
-    sizeBytes: 0,
-    sha256: '',
-    preview: [],
-    problems: [],
-  };
+  const kind = 'calibration' as const;
+  const result: DatasetInspection = { path: file, name, kind, rows: 0, sizeBytes: 0, sha256: '', preview: [], problems: [] };
   try {
-    for await (const document of previews(file)) {
+    for await (const row of rows) {
       result.rows++;
-      if (result.preview.length < previewRows) result.preview.push(document);
+      if (result.preview.length < previewRows) result.preview.push(row);
     }
     Object.assign(result, await hashFile(file));
-    if (result.rows === 0)
-      result.problems.push(finding(file, 'The file holds no text.', 'Choose a file with one document per line, or a text file.'));
+    if (result.rows === 0) result.problems.push(finding(file, 'The file holds no text.', hint));
   } catch (error) {
     if (!(error instanceof RoundoffError)) throw error;
     result.problems.push(finding(file, error.message, error.hint));
@@ -41,8 +49,11 @@ async function inspectCalibration(file: string): Promise<DatasetInspection> {
   return result;
 }
 
+function cut(text: string): string {
+  return text.length > previewCharacters ? `${text.slice(0, previewCharacters)}…` : text;
+}
+
 async function* previews(file: string): AsyncGenerator<{ prompt: string; answer: string }> {
-  const cut = (text: string) => (text.length > previewCharacters ? `${text.slice(0, previewCharacters)}…` : text);
   for await (const { text, messages } of streamDocuments(file, { textLength: 1 })) {
     const answer = messages?.at(-1)?.content ?? '';
     const prompt = messages

@@ -1,7 +1,7 @@
 /** Turns the paths of a study into absolute ones: `sample:` paths lie in the bundled sample folder. */
 import path from 'node:path';
 import { RoundoffError } from '#contract/errors.ts';
-import type { Recipe, Stage, StudySpec } from '#contract/recipe.ts';
+import type { CalibrationSettings, Recipe, Stage, StudySpec } from '#contract/recipe.ts';
 
 const samplePrefix = 'sample:';
 
@@ -39,8 +39,14 @@ export function resolveRecipe(recipe: Recipe, resourcesDir: string): Recipe {
 }
 
 function mapStagePaths(stage: Stage, map: (text: string) => string): Stage {
-  if (stage.type === 'quantize' && 'calibration' in stage)
-    return { ...stage, calibration: { ...stage.calibration, path: map(stage.calibration.path) } };
+  if (stage.type === 'quantize') {
+    const at = (calibration: CalibrationSettings) => ({ ...calibration, path: map(calibration.path) });
+    return {
+      ...stage,
+      ...('calibration' in stage ? { calibration: at(stage.calibration) } : {}),
+      ...(stage.mixed ? { mixed: { ...stage.mixed, calibration: at(stage.mixed.calibration) } } : {}),
+    } as Stage;
+  }
   if (stage.type === 'evaluate')
     return { ...stage, benchmarks: stage.benchmarks.map((benchmark) => ({ ...benchmark, path: map(benchmark.path) })) };
   return stage;

@@ -4,14 +4,14 @@
  */
 import { statfs } from 'node:fs/promises';
 import { RoundoffError } from '#contract/errors.ts';
-import type { StudySpec } from '#contract/recipe.ts';
+import type { CalibrationSettings, QuantizeStage, StudySpec } from '#contract/recipe.ts';
 import type { DatasetInspection, InspectionProblem, ModelInspection } from '#contract/records.ts';
 import { formatScheme, type QuantizationScheme } from '#contract/scheme.ts';
 import { readModelConfig } from '../engine/model/config.ts';
 import { inspectModel } from '../engine/model/inspect.ts';
-import { groupSizeProblems } from '../engine/quantizers/validation.ts';
+import { groupSizeProblems, requireFittingStage } from '../engine/quantizers/validation.ts';
 import { getVerifier } from '../engine/verifiers/index.ts';
-import { inspectDataset } from './inspect-dataset.ts';
+import { inspectDataset, inspectQuestions } from './inspect-dataset.ts';
 import { resolvePath } from './resources.ts';
 
 export interface StudyInputs {
@@ -33,9 +33,10 @@ export async function inspectStudyInputs(spec: StudySpec, resourcesDir: string):
       inputs.benchmarks.set(file, inspection);
       inputs.problems.push(...inspection.problems, ...tooFewProblems(spec, inspection));
     });
-  for (const file of calibrationFiles(spec))
+  for (const { path: file, solutions } of calibrationFiles(spec))
     await collect(inputs, file, async () => {
-      const inspection = await inspectDataset(resolvePath(file, resourcesDir), 'calibration');
+      const path = resolvePath(file, resourcesDir);
+      const inspection = solutions ? await inspectQuestions(path) : await inspectDataset(path, 'calibration');
       inputs.calibrations.set(file, inspection);
       inputs.problems.push(...inspection.problems);
     });
@@ -69,6 +70,8 @@ async function addModel(inputs: StudyInputs, model: string, spec: StudySpec, res
       hint: 'Choose a group size that divides the inputs of every linear, or one scale per channel.',
     });
   }
+  for (const stage of quantizeStages(spec))
+    if (stage.overrides) await collect(inputs, inspection.name, async () => requireFittingStage(config, stage));
   if (spec.protocol.maxNewTokens >= inspection.contextLength)
     inputs.problems.push({
       severity: 'error',
@@ -83,18 +86,25 @@ function placeInModel(dir: string, where: string): string {
   return where.startsWith(dir) ? where : `${dir}: ${where}`;
 }
 
+function quantizeStages(spec: StudySpec): QuantizeStage[] {
+  return spec.variants.flatMap((variant) => variant.stages.filter((stage) => stage.type === 'quantize'));
+}
+
+/** Schemes that all modules get. */
 function schemesOf(spec: StudySpec): QuantizationScheme[] {
   const schemes = new Map<string, QuantizationScheme>();
-  for (const variant of spec.variants)
-    for (const stage of variant.stages) if (stage.type === 'quantize') schemes.set(formatScheme(stage.scheme), stage.scheme);
+  for (const { scheme, overrides, mixed } of quantizeStages(spec))
+    for (const candidate of mixed ? mixed.candidates : overrides ? [] : [scheme]) schemes.set(formatScheme(candidate), candidate);
   return [...schemes.values()];
 }
 
-function calibrationFiles(spec: StudySpec): string[] {
-  const files = spec.variants.flatMap((variant) =>
-    variant.stages.flatMap((stage) => (stage.type === 'quantize' && 'calibration' in stage ? [stage.calibration.path] : [])),
-  );
-  return [...new Set(files)];
+/** Calibration files by path, and whether they hold problems that the model itself solves. */
+function calibrationFiles(spec: StudySpec): CalibrationSettings[] {
+  const all = quantizeStages(spec).flatMap((stage) => [
+    ...('calibration' in stage ? [stage.calibration] : []),
+    ...(stage.mixed ? [stage.mixed.calibration] : []),
+  ]);
+  return [...new Map(all.map((settings) => [settings.path, settings])).values()];
 }
 
 function tooFewProblems(spec: StudySpec, inspection: DatasetInspection): InspectionProblem[] {

@@ -75,7 +75,7 @@ export async function sampleSolutions(
 }
 
 /** The questions of a problem set, in file order: `problem`, `question` or `prompt` of each row. */
-async function readQuestions(path: string, signal?: AbortSignal): Promise<string[]> {
+export async function readQuestions(path: string, signal?: AbortSignal): Promise<string[]> {
   const questions: string[] = [];
   for await (const { place, value } of readJsonRows(path, { columns, ...(signal ? { signal } : {}) })) {
     const column = columns.find((name) => typeof value[name] === 'string' && (value[name] as string).trim() !== '');
