@@ -23,7 +23,8 @@ export interface LayerHooks {
 }
 
 export class LanguageModel {
-  readonly config: ModelConfig;
+  /** Changed by `untie` alone. */
+  config: Readonly<ModelConfig>;
   /** Hugging Face names. The model owns the tensors and disposes them; a trainer may replace an entry with another tensor of its shape. */
   readonly parameters: ParameterMap;
   /** Angle tables, shared with generation. */
@@ -123,6 +124,11 @@ export class LanguageModel {
     if (op.kind !== 'packed') return;
     this.parameters.get(`${module}.weight`)?.dispose();
     this.parameters.delete(`${module}.weight`);
+  }
+
+  /** From now on the head has weights of its own, which the caller sets. */
+  untie(): void {
+    this.config = { ...this.config, tiedEmbeddings: false };
   }
 
   /** Lets a decoder linear compute with its dense weight again, which must still be there. */

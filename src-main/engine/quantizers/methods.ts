@@ -3,11 +3,13 @@ import { RoundoffError } from '#contract/errors.ts';
 import type { QuantizationMethod } from '#contract/recipe.ts';
 import { gptqQuantizer } from './gptq-layer.ts';
 import type { LayerQuantizer, MethodContext, MethodFactory } from './layer-quantizer.ts';
+import { quarotQuantizer } from './quarot.ts';
 import { rtnQuantizer } from './rtn-layer.ts';
 
 const factories: { [M in QuantizationMethod]?: MethodFactory<M> } = {
   rtn: rtnQuantizer,
   gptq: gptqQuantizer,
+  quarot: quarotQuantizer,
 };
 
 export function createLayerQuantizer(context: MethodContext): LayerQuantizer {
