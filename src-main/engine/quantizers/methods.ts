@@ -1,6 +1,7 @@
 /** The methods by name. */
 import { RoundoffError } from '#contract/errors.ts';
 import type { QuantizationMethod } from '#contract/recipe.ts';
+import { flatquantQuantizer } from './flatquant/flatquant-layer.ts';
 import { gptqQuantizer } from './gptq-layer.ts';
 import type { LayerQuantizer, MethodContext, MethodFactory } from './layer-quantizer.ts';
 import { rtnQuantizer } from './rtn-layer.ts';
@@ -8,6 +9,7 @@ import { rtnQuantizer } from './rtn-layer.ts';
 const factories: { [M in QuantizationMethod]?: MethodFactory<M> } = {
   rtn: rtnQuantizer,
   gptq: gptqQuantizer,
+  flatquant: flatquantQuantizer,
 };
 
 export function createLayerQuantizer(context: MethodContext): LayerQuantizer {

@@ -1,5 +1,5 @@
 /** Made by scripts/build-kernels.mjs from kernels/*.ts; do not edit. */
-export const kernelSourceHash = '726159c5c9ef77bf562ca09ec24508ac8a6dbc2dee38b708ec18986e6f238137';
+export const kernelSourceHash = '5cce46bb42270e310617484a3427bb6df7371fbadb3ffba63194b734150dbee4';
 export const kernelBinaryBase64 = [
   'AGFzbQEAAAABYAlgBH9/f38AYAh/f39/f39/fQBgBX9/f399AGACf38BfWAHf39/f39/fQBgBn9/f31/fwBgEH9/f39/f39/f39/f39/fX0AYAx/f39/f39/',
   'f39/f38AYAd/f39/f39/AAISAQNlbnYGbWVtb3J5AgMAgIAEAwwLAgADAAEBBAUGBwgHggEIBmF0dGVuZAAJE2FwcGVuZEtleXNBbmRWYWx1ZXMACAlmaW5k',

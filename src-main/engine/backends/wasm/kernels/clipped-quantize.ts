@@ -30,11 +30,19 @@ function observeRow(x: usize, size: i32, stats: usize): void {
 
 /** Adds `amount` in equal shares to the places where x is `value`. */
 function addWhereEqual(x: usize, dx: usize, size: i32, value: f32, amount: f32): void {
+  const whole = size & ~3;
+  const value4 = f32x4.splat(value);
   let count: i32 = 0;
-  for (let j = 0; j < size; j++) if (load<f32>(at(x, j)) == value) count++;
+  for (let j = 0; j < whole; j += 4) count += popcnt(i32x4.bitmask(f32x4.eq(v128.load(at(x, j)), value4)));
+  for (let j = whole; j < size; j++) if (load<f32>(at(x, j)) === value) count++;
   const share: f32 = amount / <f32>count;
-  for (let j = 0; j < size; j++) {
-    if (load<f32>(at(x, j)) == value) store<f32>(at(dx, j), load<f32>(at(dx, j)) + share);
+  const share4 = f32x4.splat(share);
+  for (let j = 0; j < whole; j += 4) {
+    const equal = f32x4.eq(v128.load(at(x, j)), value4);
+    if (v128.any_true(equal)) v128.store(at(dx, j), f32x4.add(v128.load(at(dx, j)), v128.and(share4, equal)));
+  }
+  for (let j = whole; j < size; j++) {
+    if (load<f32>(at(x, j)) === value) store<f32>(at(dx, j), load<f32>(at(dx, j)) + share);
   }
 }
 
@@ -139,8 +147,8 @@ export function clippedQuantizeBackward(
       const code: f32 = nearest<f32>(ratio) + zero;
       const clipped: f32 = max(min(code, highest), lowest);
       const d = load<f32>(at(above, j));
-      store<f32>(at(target, j), code == clipped ? d : 0);
-      dScale += d * (clipped - zero - (code == clipped ? ratio : 0));
+      store<f32>(at(target, j), code === clipped ? d : 0);
+      dScale += d * (clipped - zero - (code === clipped ? ratio : 0));
     }
     const top = max<f32>(load<f32>(kept), 0);
     const bottom = min<f32>(load<f32>(kept, 4), 0);
@@ -154,8 +162,8 @@ export function clippedQuantizeBackward(
     const dLo: f32 = symmetric && hi >= -lo ? 0 : -share;
     store<f32>(at(dHigh, row), dHi * top);
     store<f32>(at(dLow, row), dLo * bottom);
-    if (top > 0 && dHi != 0) addWhereEqual(source, target, size, top, dHi * factorHigh);
-    if (bottom < 0 && dLo != 0) addWhereEqual(source, target, size, bottom, dLo * factorLow);
+    if (top > 0 && dHi !== 0) addWhereEqual(source, target, size, top, dHi * factorHigh);
+    if (bottom < 0 && dLo !== 0) addWhereEqual(source, target, size, bottom, dLo * factorLow);
   }
 }
 
@@ -209,9 +217,23 @@ export function clampRowsBackward(
     const smallest = load<f32>(at(stats, row * 2 + 1));
     const top: f32 = largest * load<f32>(at(high, row));
     const bottom: f32 = smallest * load<f32>(at(low, row));
-    let dTop: f32 = 0;
-    let dBottom: f32 = 0;
-    for (let j = 0; j < size; j++) {
+    const whole = size & ~3;
+    const top4 = f32x4.splat(top);
+    const bottom4 = f32x4.splat(bottom);
+    let dTop4 = f32x4.splat(0);
+    let dBottom4 = f32x4.splat(0);
+    for (let j = 0; j < whole; j += 4) {
+      const value = v128.load(at(source, j));
+      const d = v128.load(at(above, j));
+      const isAbove = f32x4.gt(value, top4);
+      const isBelow = v128.andnot(f32x4.lt(value, bottom4), isAbove);
+      dTop4 = f32x4.add(dTop4, v128.and(d, isAbove));
+      dBottom4 = f32x4.add(dBottom4, v128.and(d, isBelow));
+      v128.store(at(target, j), v128.andnot(d, v128.or(isAbove, isBelow)));
+    }
+    let dTop = sumLanes(dTop4);
+    let dBottom = sumLanes(dBottom4);
+    for (let j = whole; j < size; j++) {
       const value = load<f32>(at(source, j));
       const d = load<f32>(at(above, j));
       if (value > top) dTop += d;
@@ -220,7 +242,7 @@ export function clampRowsBackward(
     }
     store<f32>(at(dHigh, row), dTop * largest);
     store<f32>(at(dLow, row), dBottom * smallest);
-    if (dTop != 0) addWhereEqual(source, target, size, largest, dTop * load<f32>(at(high, row)));
-    if (dBottom != 0) addWhereEqual(source, target, size, smallest, dBottom * load<f32>(at(low, row)));
+    if (dTop !== 0) addWhereEqual(source, target, size, largest, dTop * load<f32>(at(high, row)));
+    if (dBottom !== 0) addWhereEqual(source, target, size, smallest, dBottom * load<f32>(at(low, row)));
   }
 }

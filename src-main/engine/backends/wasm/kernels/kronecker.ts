@@ -41,9 +41,9 @@ export function kroneckerForward(
   for (let row = from; row < to; row++) {
     const source = at(x, row * size);
     const target = at(y, row * size);
-    const mixed = right == 0 ? source : left == 0 ? target : middle;
-    if (right != 0) product(source, n2, 1, right, n2, mixed, n2, n1, n2, n2, false);
-    if (left != 0) product(left, 1, n1, mixed, n2, target, n2, n1, n2, n1, false);
+    const mixed = right === 0 ? source : left === 0 ? target : middle;
+    if (right !== 0) product(source, n2, 1, right, n2, mixed, n2, n1, n2, n2, false);
+    if (left !== 0) product(left, 1, n1, mixed, n2, target, n2, n1, n2, n1, false);
   }
 }
 
@@ -74,7 +74,7 @@ export function kroneckerBackward(
   const dMiddle = at(base, 2 * size);
   const dyT = at(base, 3 * size);
   const rightT = at(dyT, n1Padded * n2);
-  if (right != 0) transposeInto(right, n2, rightT, n2, n2, n2);
+  if (right !== 0) transposeInto(right, n2, rightT, n2, n2, n2);
   for (let block = from; block < to; block++) {
     const dLeft = at(gradients, block * kroneckerGradients(n1, n2));
     const dRight = at(dLeft, n1 * n1Padded);
@@ -84,18 +84,18 @@ export function kroneckerBackward(
       const source = at(x, row * size);
       const above = at(dy, row * size);
       const below = at(dx, row * size);
-      if (left != 0) {
-        if (right != 0) product(source, n2, 1, right, n2, rightX, n2, n1, n2, n2, false);
+      if (left !== 0) {
+        if (right !== 0) product(source, n2, 1, right, n2, rightX, n2, n1, n2, n2, false);
         transposeInto(above, n2, dyT, n1Padded, n1, n2);
-        product(right == 0 ? source : rightX, n2, 1, dyT, n1Padded, dLeft, n1Padded, n1, n1Padded, n2, true);
+        product(right === 0 ? source : rightX, n2, 1, dyT, n1Padded, dLeft, n1Padded, n1, n1Padded, n2, true);
       }
-      if (right != 0) {
-        if (left != 0) product(left, 1, n1, source, n2, leftX, n2, n1, n2, n1, false);
-        product(left == 0 ? source : leftX, 1, n2, above, n2, dRight, n2, n2, n2, n1, true);
+      if (right !== 0) {
+        if (left !== 0) product(left, 1, n1, source, n2, leftX, n2, n1, n2, n1, false);
+        product(left === 0 ? source : leftX, 1, n2, above, n2, dRight, n2, n2, n2, n1, true);
       }
-      const mixed = right == 0 ? above : left == 0 ? below : dMiddle;
-      if (right != 0) product(above, n2, 1, rightT, n2, mixed, n2, n1, n2, n2, false);
-      if (left != 0) product(left, n1, 1, mixed, n2, below, n2, n1, n2, n1, false);
+      const mixed = right === 0 ? above : left === 0 ? below : dMiddle;
+      if (right !== 0) product(above, n2, 1, rightT, n2, mixed, n2, n1, n2, n2, false);
+      if (left !== 0) product(left, n1, 1, mixed, n2, below, n2, n1, n2, n1, false);
     }
   }
 }
