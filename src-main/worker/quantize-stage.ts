@@ -34,6 +34,7 @@ export async function runQuantizeStage(context: RunContext, index: number, stage
     quantized: result.packed,
     parameters: result.parameters,
     activations: result.activations,
+    trained: result.trained,
     untied: result.untied,
     metadata: { method: stage.method, scheme },
     replace: true,

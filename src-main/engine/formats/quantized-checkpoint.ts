@@ -31,6 +31,8 @@ export interface QuantizedCheckpointOptions {
   quantized: ReadonlyMap<string, StoredLinear>;
   /** Dense parameters that quantization changed (folded norms, rotated embeddings), by Hugging Face name; stored as F32. */
   parameters?: ReadonlyMap<string, DenseParameter>;
+  /** What a method learnt and folding hides, by tensor name: goes to `trained.safetensors`, from which training may start. */
+  trained?: ReadonlyMap<string, DenseParameter>;
   /** By layer; null or absent where activations are plain. */
   activations?: readonly (LayerActivations | null)[];
   /** The output head got weights of its own. */
@@ -52,6 +54,9 @@ export interface SavedCheckpoint {
   weightBytes: number;
   files: { name: string; sha256: string; sizeBytes: number }[];
 }
+
+/** Transforms and clip logits as they were learnt; nothing that computes with the checkpoint needs it. */
+export const trainedFile = 'trained.safetensors';
 
 /** Small files of a model folder that belong to every copy of it. */
 export const companionFiles = [
@@ -84,6 +89,7 @@ export async function saveQuantizedCheckpoint(dir: string, options: QuantizedChe
       dir,
       async (temporary) => [
         await writeSafetensors(join(temporary, weightsFile), tensors, { metadata, signal }),
+        ...(await writeTrained(temporary, options)),
         await writeConfig(sourceDir, temporary, options, format),
         ...(await copyCompanions(sourceDir, temporary)),
       ],
@@ -152,6 +158,12 @@ function listTensors(
   }
   for (const [index, layer] of activations.entries()) if (layer) tensors.push(...activationTensors(index, layer));
   return tensors;
+}
+
+async function writeTrained(dir: string, { trained, signal }: QuantizedCheckpointOptions): Promise<WrittenFile[]> {
+  if (!trained || trained.size === 0) return [];
+  const tensors = [...trained].map(([name, { values, shape }]): TensorToWrite => ({ name, dtype: 'F32', shape, values }));
+  return [await writeSafetensors(join(dir, trainedFile), tensors, { signal })];
 }
 
 /** The source's config.json with the stored scheme; dequantized weights are exact in float32 only, so that is their type. */

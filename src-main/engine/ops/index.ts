@@ -3,6 +3,8 @@ import '../backends/gradients.ts';
 
 export { type AdamWSettings, adamW, createMoments, type Moments } from './adam-w/index.ts';
 export { causalAttention } from './causal-attention/index.ts';
+export { clampRows } from './clamp-rows/index.ts';
+export { type ClippedGrid, clippedQuantize, type RangeFactors } from './clipped-quantize/index.ts';
 export { embedding } from './embedding/index.ts';
 export { codeRange, fakeQuantize, type Grid, type GridParameters, gridParameters } from './fake-quantize/index.ts';
 export { clipByGlobalNorm, globalNorm } from './gradient-norm/index.ts';

@@ -90,6 +90,23 @@ export class Calibrator {
     }
   }
 
+  /** How many samples there are. */
+  get samples(): number {
+    return this.hidden.reduce((sum, { shape }) => sum + shape[0], 0);
+  }
+
+  /**
+   * The layer's input and its float output (see `computeOutputs`) on some of the samples, each [indices, seq, hidden]. The caller disposes
+   * them.
+   */
+  async gather(indices: readonly number[]): Promise<{ input: tf.Tensor3D; output: tf.Tensor3D }> {
+    await this.breathe();
+    const perBatch = this.hidden[0]!.shape[0];
+    const rows = (batches: readonly tf.Tensor3D[]) =>
+      tf.tidy(() => tf.concat(indices.map((index) => tf.slice(batches[Math.floor(index / perBatch)]!, index % perBatch, 1))));
+    return { input: rows(this.hidden), output: rows(this.outputs) };
+  }
+
   dispose(): void {
     tf.dispose(this.hidden);
     tf.dispose(this.outputs);

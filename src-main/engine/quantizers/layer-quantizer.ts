@@ -28,6 +28,8 @@ export interface LayerResult {
   parameters: Map<string, DenseParameter>;
   /** Null where activations stay plain. The driver sets it on the model after the last layer. */
   activations: LayerActivations | null;
+  /** What the method learnt and folding hides (FlatQuant's transforms and clip logits), by tensor name, for training that goes on from it. */
+  trained?: ReadonlyMap<string, DenseParameter>;
 }
 
 /** What changed outside the layers. */

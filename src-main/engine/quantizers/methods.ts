@@ -1,6 +1,7 @@
 /** The methods by name. */
 import { RoundoffError } from '#contract/errors.ts';
 import type { QuantizationMethod } from '#contract/recipe.ts';
+import { flatquantQuantizer } from './flatquant/flatquant-layer.ts';
 import { gptqQuantizer } from './gptq-layer.ts';
 import type { LayerQuantizer, MethodContext, MethodFactory } from './layer-quantizer.ts';
 import { quarotQuantizer } from './quarot.ts';
@@ -10,6 +11,7 @@ const factories: { [M in QuantizationMethod]?: MethodFactory<M> } = {
   rtn: rtnQuantizer,
   gptq: gptqQuantizer,
   quarot: quarotQuantizer,
+  flatquant: flatquantQuantizer,
 };
 
 export function createLayerQuantizer(context: MethodContext): LayerQuantizer {

@@ -55,6 +55,8 @@ export interface QuantizedModel {
   bitsPerWeight: number;
   /** [out, in] by module; null unless asked for and the method has them. */
   latents: Map<string, Float32Array> | null;
+  /** What the method learnt and folding hides, by tensor name; empty for methods that learn nothing. */
+  trained: Map<string, DenseParameter>;
 }
 
 /**
@@ -136,6 +138,7 @@ function collectResult(
     quantizedBytes,
     bitsPerWeight: (8 * quantizedBytes) / weights,
     latents: keepLatents && latents.length > 0 ? new Map(latents) : null,
+    trained: new Map(layers.flatMap(({ trained }) => [...(trained ?? [])])),
   };
 }
 

@@ -23,6 +23,9 @@ export interface Kernels {
   fakeQuantizeBackward: Kernel;
   sumOfSquares: Measure;
   rmsNormBlockRows: { value: number };
+  kroneckerBlockRows: { value: number };
+  kroneckerGradients: Measure;
+  kroneckerScratch: Measure;
 }
 
 /** Kernels that take (thread, from, to, …) and are spread over the cores. */
@@ -30,9 +33,15 @@ export type ParallelKernel =
   | 'adamW'
   | 'attentionBackward'
   | 'attentionForward'
+  | 'clampRowsBackward'
+  | 'clampRowsForward'
+  | 'clippedQuantizeBackward'
+  | 'clippedQuantizeForward'
   | 'crossEntropy'
   | 'dequantizeInteger'
   | 'dequantizeNf4'
+  | 'kroneckerBackward'
+  | 'kroneckerForward'
   | 'rmsNormBackward'
   | 'rmsNormForward'
   | 'rotate'

@@ -1,5 +1,5 @@
 /** Made by scripts/build-kernels.mjs from kernels/*.ts; do not edit. */
-export const kernelSourceHash = '56946ac567d586e7e3ac06ef463e586a46f37bfb94c2a6d7b511c8396a5368d6';
+export const kernelSourceHash = 'e9584b586a1308e7943d1cc1a9370ae554f740f96b21054ca16584e253c51328';
 export const kernelBinaryBase64 = [
   'AGFzbQEAAAABYAlgBH9/f38AYAh/f39/f39/fQBgBX9/f399AGACf38BfWAHf39/f39/fQBgBn9/f31/fwBgEH9/f39/f39/f39/f39/fX0AYAx/f39/f39/',
   'f39/f38AYAd/f39/f39/AAISAQNlbnYGbWVtb3J5AgMAgIAEAwwLAgADAAEBBAUGBwgHggEIBmF0dGVuZAAJE2FwcGVuZEtleXNBbmRWYWx1ZXMACAlmaW5k',

@@ -1,0 +1,77 @@
+/**
+ * Fake quantization of rows whose range is scaled by factors that are learnt: what FlatQuant trains its transforms and clip factors through.
+ * Values are those of `quantizeTokens` (activations, keys, values) and of round-to-nearest with unrounded scales (groups of weights).
+ * Source: FlatQuant (arXiv 2410.09426) and its code's order of operations.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import { hasKernel, runKernel } from '../kernel.ts';
+import { clippedQuantizeGradientReference, clippedQuantizeReference } from './reference.ts';
+import './wasm.ts';
+
+export interface ClippedGrid {
+  bits: number;
+  /** Symmetric: s = max|x| / (2^(b−1) − 1), codes from −2^(b−1). Otherwise the range, widened to 0, is divided into 2^b − 1 steps. */
+  symmetric: boolean;
+}
+
+/** Factors of each row's largest and smallest value before the scale is taken; one for all rows [1] or one per row [rows]. */
+export interface RangeFactors {
+  high: tf.Tensor1D;
+  low: tf.Tensor1D;
+}
+
+/** The numbers a grid's kernels work with: the range is divided by `divisor`; codes lie between `lowest` and `highest`. */
+export interface GridLimits {
+  symmetric: boolean;
+  divisor: number;
+  lowest: number;
+  highest: number;
+}
+
+/**
+ * Each row of the last axis to its nearest levels. Rounding passes gradients straight through; codes that are clipped after rounding stop
+ * them; the scale passes them on to the row's extremes and to the factors. The zero point is a constant.
+ * @param x [..., size]
+ * @param factors null for the full range
+ */
+export function clippedQuantize<T extends tf.Tensor>(x: T, grid: ClippedGrid, factors: RangeFactors | null = null): T {
+  const limits = limitsOf(grid);
+  const attributes = { ...limits, symmetric: Number(limits.symmetric) };
+  const onKernel = hasKernel('ClippedQuantize');
+  const op = tf.customGrad((...inputs: (tf.Tensor | tf.GradSaveFunc)[]) => {
+    const [values, high, low, save] = inputs as [tf.Tensor, tf.Tensor1D, tf.Tensor1D, tf.GradSaveFunc];
+    if (!onKernel) {
+      save([values, high, low]);
+      const value = clippedQuantizeReference(values, { high, low }, limits);
+      return { value, gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => clippedQuantizeGradientReference(dy, saved, limits) };
+    }
+    const [value, stats] = runKernel('ClippedQuantize', { x: values, high, low }, attributes) as [tf.Tensor, tf.Tensor];
+    save([values, stats, high, low]);
+    const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]) => {
+      const [x, stats, high, low] = saved as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor];
+      const [dx, dHigh, dLow] = runKernel('ClippedQuantizeGrad', { x, dy, stats, high, low }, attributes) as [
+        tf.Tensor,
+        tf.Tensor,
+        tf.Tensor,
+      ];
+      return [dx, sumRows(dHigh, high), sumRows(dLow, low)];
+    };
+    return { value, gradFunc };
+  });
+  return tf.tidy(() => {
+    const { high, low } = factors ?? { high: tf.ones([1]), low: tf.ones([1]) };
+    return op(x, high, low) as T;
+  });
+}
+
+function limitsOf({ bits, symmetric }: ClippedGrid): GridLimits {
+  const half = 2 ** (bits - 1);
+  return symmetric
+    ? { symmetric, divisor: half - 1, lowest: -half, highest: half - 1 }
+    : { symmetric, divisor: 2 ** bits - 1, lowest: 0, highest: 2 ** bits - 1 };
+}
+
+/** A gradient per row [rows], summed where all rows share one factor. */
+function sumRows(gradient: tf.Tensor, factor: tf.Tensor): tf.Tensor {
+  return factor.size === gradient.size ? tf.reshape(gradient, factor.shape) : tf.reshape(tf.sum(gradient), factor.shape);
+}
