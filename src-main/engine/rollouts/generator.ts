@@ -29,7 +29,6 @@ export function createGenerator(model: LanguageModel, options: GeneratorOptions 
     if (Number.isInteger(options[name]) && options[name] > 0) continue;
     throw new RoundoffError('bad-input', `A generator needs a whole number of ${name}, not ${options[name]}.`, 'Give at least 1.');
   }
-  const plain = model.layerActivations().every((layer) => layer === null);
-  const fitting = tf.getBackend() === 'wasm' && plain && unsupportedReason(model.config) === null ? 'cpu' : 'tensor';
+  const fitting = tf.getBackend() === 'wasm' && unsupportedReason(model.config, model.layerActivations()) === null ? 'cpu' : 'tensor';
   return (options.implementation ?? fitting) === 'cpu' ? new CpuGenerator(model, options) : new TensorGenerator(model, options);
 }

@@ -42,6 +42,7 @@ export type ParallelKernel =
   | 'dequantizeNf4'
   | 'kroneckerBackward'
   | 'kroneckerForward'
+  | 'quantizeTokens'
   | 'rmsNormBackward'
   | 'rmsNormForward'
   | 'rotate'

@@ -3,7 +3,10 @@
  * Source: FlatQuant and QuaRot (asymmetric, clip factors), LLM.int8() (symmetric, outliers kept).
  */
 import type * as tf from '@tensorflow/tfjs-core';
+import { hasKernel, runKernel } from '../kernel.ts';
 import { quantizeTokensReference } from './reference.ts';
+import './wasm.ts';
+import './webgpu.ts';
 
 /** How the values of one token are coded. */
 export interface TokenQuantizer {
@@ -17,7 +20,12 @@ export interface TokenQuantizer {
   outlierThreshold: number | null;
 }
 
-/** Each row of the last axis to its nearest levels. A row of zeros stays 0. @param x [..., size] */
+/**
+ * Each row of the last axis to its nearest levels. A row of zeros stays 0. Not differentiable on backends with a kernel: training
+ * quantizes through `clippedQuantize`.
+ * @param x [..., size]
+ */
 export function quantizeTokens<T extends tf.Tensor>(x: T, quantizer: TokenQuantizer): T {
-  return quantizeTokensReference(x, quantizer);
+  if (!hasKernel('QuantizeTokens')) return quantizeTokensReference(x, quantizer);
+  return runKernel('QuantizeTokens', { x }, { ...quantizer })[0] as T;
 }

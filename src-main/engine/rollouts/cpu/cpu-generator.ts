@@ -35,14 +35,15 @@ export class CpuGenerator implements Generator {
 
   /** @throws RoundoffError `unsupported` for dimensions the kernels do not cover, `out-of-memory` */
   constructor(model: LanguageModel, { slots, capacity, threads = availableParallelism() }: GeneratorOptions) {
-    const reason = unsupportedReason(model.config);
+    const activations = model.layerActivations();
+    const reason = unsupportedReason(model.config, activations);
     if (reason) {
       throw new RoundoffError('unsupported', `The CPU decode engine cannot run this model: ${reason}.`, 'Use the `tensor` implementation.');
     }
     this.config = model.config;
     this.capacity = capacity;
     const lanes = Math.max(1, Math.min(threads, Math.floor(slots / leastSlotsPerLane)));
-    const plan = planDecoding(model.config, { slots, capacity, lanes });
+    const plan = planDecoding(model.config, { slots, capacity, lanes, activations });
     const memory = createSharedMemory(plan.sizeBytes);
     preferHugePages(memory);
     copyConstants(model, plan, memory);

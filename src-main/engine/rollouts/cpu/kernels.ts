@@ -28,6 +28,11 @@ export interface DecodeKernels {
     keyNorm: number,
     cos: number,
     sin: number,
+    queryTransform: number,
+    keyTransform: number,
+    keyQuantizer: number,
+    valueQuantizer: number,
+    scratch: number,
     rows: number,
     heads: number,
     kvHeads: number,
@@ -36,6 +41,7 @@ export interface DecodeKernels {
     epsilon: number,
     scale: number,
   ): void;
+  prepareInput(x: number, left: number, right: number, quantizer: number, scratch: number, rows: number, n1: number, n2: number): void;
   attend(
     qkv: number,
     slots: number,

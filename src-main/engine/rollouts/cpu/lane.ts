@@ -6,7 +6,7 @@
 import { onnxRuntime } from '../../backends/wasm/onnx-runtime.ts';
 import type { Span, StepLogits } from '../batch.ts';
 import { type DecodeKernels, decodeKernels } from './kernels.ts';
-import type { DecodePlan, LanePlan } from './plan.ts';
+import type { DecodePlan, InputPlan, LanePlan } from './plan.ts';
 import type { SharedMemory } from './shared-memory.ts';
 import type { DecodeSessions } from './weights.ts';
 
@@ -67,12 +67,16 @@ export class DecodeLane {
     for (let index = 0; index < layers.length; index++) {
       const layer = layers[index]!;
       const session = sessions.layers[index]!;
+      this.prepare(lane.normed, layer.activations?.attentionInput, rows);
       this.run(session.queryKeyValue, products.queryKeyValue);
       this.attention(index, rows);
+      this.prepare(lane.mixed, layer.activations?.attentionOutput, rows);
       this.run(session.output, products.output);
       kernels.addAndNormalize(lane.hidden, lane.projected, layer.postNorm, lane.normed, rows, hiddenSize, rmsNormEps);
+      this.prepare(lane.normed, layer.activations?.mlpInput, rows);
       this.run(session.gateUp, products.gateUp);
       kernels.gatedUnits(lane.gateUp, lane.activated, rows, config.intermediateSize);
+      this.prepare(lane.activated, layer.activations?.mlpOutput, rows);
       this.run(session.down, products.down);
       const next = layers[index + 1];
       if (next) kernels.addAndNormalize(lane.hidden, lane.projected, next.inputNorm, lane.normed, rows, hiddenSize, rmsNormEps);
@@ -89,15 +93,23 @@ export class DecodeLane {
     this.headProducts.clear();
   }
 
+  /** Transforms and quantizes what a product reads, in place. */
+  private prepare(input: number, plan: InputPlan | null | undefined, rows: number): void {
+    if (!plan) return;
+    this.kernels.prepareInput(input, plan.left, plan.right, plan.quantizer, this.plan.scratch, rows, plan.rows, plan.columns);
+  }
+
   private attention(index: number, rows: number): void {
     const { plan: lane, whole } = this;
     const { heads, kvHeads, headDim, rmsNormEps } = whole.config;
-    const { keys, values, queryNorm, keyNorm } = whole.layers[index]!;
+    const { keys, values, queryNorm, keyNorm, activations } = whole.layers[index]!;
+    const { queryTransform = 0, keyTransform = 0, keyQuantizer = 0, valueQuantizer = 0 } = activations ?? {};
     const scale = 1 / Math.sqrt(headDim);
-    const { queryKeyValue: qkv, rowSlots, positions, scores, mixed } = lane;
+    const { queryKeyValue: qkv, rowSlots, positions, scores, mixed, scratch } = lane;
     const { cos, sin, capacity } = whole;
     this.kernels.appendKeysAndValues(
       ...([qkv, rowSlots, positions, keys, values, queryNorm, keyNorm, cos, sin] as const),
+      ...([queryTransform, keyTransform, keyQuantizer, valueQuantizer, scratch] as const),
       ...([rows, heads, kvHeads, headDim, capacity, rmsNormEps, scale] as const),
     );
     this.kernels.attend(qkv, rowSlots, positions, keys, values, scores, mixed, rows, heads, kvHeads, headDim, capacity);

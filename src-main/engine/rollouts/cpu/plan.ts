@@ -4,6 +4,9 @@
  */
 import { RoundoffError } from '#contract/errors.ts';
 import type { ModelConfig } from '../../model/config.ts';
+import { type InputSite, inputSites, type LayerActivations, type TokenQuantizer } from '../../model/layer-activations.ts';
+import { activationSizes } from '../../model/parameters.ts';
+import { quantizerWords } from '../../ops/quantize-tokens/quantizer-words.ts';
 
 /** Native session pointers of one layer's products. */
 export interface LayerSessions {
@@ -11,6 +14,23 @@ export interface LayerSessions {
   output: bigint;
   gateUp: bigint;
   down: bigint;
+}
+
+/** Byte offsets of what is done to the rows that a linear reads; 0 for a matrix that is the identity, or for no quantizer. */
+export interface InputPlan {
+  rows: number;
+  columns: number;
+  left: number;
+  right: number;
+  quantizer: number;
+}
+
+/** Byte offsets of what is done to a layer's activations; null or 0 where nothing is. */
+export interface ActivationPlan extends Record<InputSite, InputPlan | null> {
+  queryTransform: number;
+  keyTransform: number;
+  keyQuantizer: number;
+  valueQuantizer: number;
 }
 
 /** Byte offsets of one layer's constants and cache. */
@@ -22,6 +42,8 @@ export interface LayerPlan {
   keyNorm: number;
   keys: number;
   values: number;
+  /** Null where activations are plain. */
+  activations: ActivationPlan | null;
 }
 
 /** Byte offsets of one lane's own buffers; it serves `slots` slots from `firstSlot` on. */
@@ -44,6 +66,8 @@ export interface LanePlan {
   peakTokens: number;
   peakShares: number;
   scores: number;
+  /** Of transforms. */
+  scratch: number;
 }
 
 export interface DecodePlan {
@@ -72,15 +96,25 @@ const cacheBlock = 16;
 const leastRows = 256;
 
 /** Why this model cannot run on the CPU decode engine, or null. */
-export function unsupportedReason({ hiddenSize, intermediateSize, headDim }: ModelConfig): string | null {
+export function unsupportedReason(
+  { hiddenSize, intermediateSize, headDim }: ModelConfig,
+  activations: readonly (LayerActivations | null)[] = [],
+): string | null {
   const sizes = { hidden_size: hiddenSize, intermediate_size: intermediateSize, head_dim: headDim };
+  for (const layer of activations) {
+    const odd = layer && inputSites.find((site) => (layer[site].transform?.columns ?? 0) % 4 !== 0);
+    if (odd) return `a transform's right factor has ${layer[odd].transform!.columns} columns, not a multiple of 4`;
+  }
   const odd = Object.entries(sizes).filter(([, size]) => size % 4 !== 0);
   return odd.length === 0 ? null : `${odd.map(([name, size]) => `${name} is ${size}`).join(', ')}, not a multiple of 4`;
 }
 
 /** Lays out the memory. @throws RoundoffError `out-of-memory` when it does not fit into 4 GiB */
-export function planDecoding(config: ModelConfig, options: { slots: number; capacity: number; lanes: number }): DecodePlan {
-  const { slots } = options;
+export function planDecoding(
+  config: ModelConfig,
+  options: { slots: number; capacity: number; lanes: number; activations?: readonly (LayerActivations | null)[] },
+): DecodePlan {
+  const { slots, activations = [] } = options;
   const capacity = Math.ceil(options.capacity / cacheBlock) * cacheBlock;
   const lanes = Math.min(options.lanes, maxLanes, slots);
   const maxRows = Math.max(leastRows, Math.ceil(slots / lanes));
@@ -104,13 +138,14 @@ export function planDecoding(config: ModelConfig, options: { slots: number; capa
     finalNorm: take(hiddenSize),
     cos: take((capacity * headDim) / 2),
     sin: take((capacity * headDim) / 2),
-    layers: Array.from({ length: config.layers }, () => ({
+    layers: Array.from({ length: config.layers }, (_, index) => ({
       inputNorm: take(hiddenSize),
       postNorm: take(hiddenSize),
       queryNorm: qkNorm ? take(headDim) : 0,
       keyNorm: qkNorm ? take(headDim) : 0,
       keys: take(cacheWords),
       values: take(cacheWords),
+      activations: planActivations(config, activations[index] ?? null, take),
     })),
     lanes: Array.from({ length: lanes }, (_, lane) => {
       const firstSlot = Math.floor((lane * slots) / lanes);
@@ -126,6 +161,29 @@ export function planDecoding(config: ModelConfig, options: { slots: number; capa
     );
   }
   return plan;
+}
+
+function planActivations(config: ModelConfig, layer: LayerActivations | null, take: (words: number) => number): ActivationPlan | null {
+  if (!layer) return null;
+  const matrix = (values: Float32Array | null) => (values ? take(values.length) : 0);
+  const quantizer = (value: TokenQuantizer | null) => (value ? take(quantizerWords) : 0);
+  const sizes = activationSizes(config);
+  const site = (name: InputSite): InputPlan | null => {
+    const { transform, quantizer: value } = layer[name];
+    if (!transform && !value) return null;
+    const { rows, columns, left, right } = transform ?? { rows: 1, columns: sizes[name], left: null, right: null };
+    return { rows, columns, left: matrix(left), right: matrix(right), quantizer: quantizer(value) };
+  };
+  return {
+    attentionInput: site('attentionInput'),
+    attentionOutput: site('attentionOutput'),
+    mlpInput: site('mlpInput'),
+    mlpOutput: site('mlpOutput'),
+    queryTransform: matrix(layer.keys.queryTransform),
+    keyTransform: matrix(layer.keys.transform),
+    keyQuantizer: quantizer(layer.keys.quantizer),
+    valueQuantizer: quantizer(layer.values.quantizer),
+  };
 }
 
 function planLane(
@@ -156,5 +214,6 @@ function planLane(
     peakTokens: take(slots),
     peakShares: take(slots),
     scores: take(2 * capacity),
+    scratch: take(2 * Math.max(hiddenSize, intermediateSize, heads * headDim)),
   };
 }

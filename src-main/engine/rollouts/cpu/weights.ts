@@ -7,8 +7,10 @@ import type * as tf from '@tensorflow/tfjs-core';
 import { singleNodeModel } from '../../backends/wasm/onnx-model.ts';
 import { onnxRuntime } from '../../backends/wasm/onnx-runtime.ts';
 import type { LanguageModel } from '../../model/language-model.ts';
+import { inputSites, type LayerActivations, type TokenQuantizer } from '../../model/layer-activations.ts';
 import { embeddingName, finalNormName } from '../../model/parameters.ts';
-import type { DecodePlan, LayerSessions } from './plan.ts';
+import { quantizerFloats } from '../../ops/quantize-tokens/quantizer-words.ts';
+import type { ActivationPlan, DecodePlan, LayerSessions } from './plan.ts';
 import type { SharedMemory } from './shared-memory.ts';
 
 export interface DecodeSessions {
@@ -32,7 +34,25 @@ export function copyConstants(model: LanguageModel, plan: DecodePlan, memory: Sh
     parameter(layer.postNorm, `${prefix}.post_attention_layernorm.weight`);
     if (layer.queryNorm) parameter(layer.queryNorm, `${prefix}.self_attn.q_norm.weight`);
     if (layer.keyNorm) parameter(layer.keyNorm, `${prefix}.self_attn.k_norm.weight`);
+    const activations = model.activationOps(index)?.settings;
+    if (activations && layer.activations) copyActivations(activations, layer.activations, copy);
   });
+}
+
+function copyActivations(settings: LayerActivations, plan: ActivationPlan, copy: (offset: number, values: Float32Array) => void): void {
+  const matrix = (offset: number, values: Float32Array | null | undefined) => offset && values && copy(offset, values);
+  const quantizer = (offset: number, value: TokenQuantizer | null) => offset && value && copy(offset, quantizerFloats(value));
+  for (const site of inputSites) {
+    const place = plan[site];
+    if (!place) continue;
+    matrix(place.left, settings[site].transform?.left);
+    matrix(place.right, settings[site].transform?.right);
+    quantizer(place.quantizer, settings[site].quantizer);
+  }
+  matrix(plan.queryTransform, settings.keys.queryTransform);
+  matrix(plan.keyTransform, settings.keys.transform);
+  quantizer(plan.keyQuantizer, settings.keys.quantizer);
+  quantizer(plan.valueQuantizer, settings.values.quantizer);
 }
 
 /** One session per product; they live until `releaseSessions`. */

@@ -3,6 +3,8 @@
  * so that 16 scores come out of four vector lanes each without sums across lanes; values lie as [capacity][headDim].
  */
 import { at } from '../../backends/wasm/kernels/math';
+import { product } from '../../backends/wasm/kernels/product';
+import { quantizeRow } from '../../backends/wasm/kernels/quantize-tokens';
 import { normalizeRow } from './rows';
 
 /** Positions whose keys interleave. */
@@ -16,6 +18,8 @@ export function headBlock(base: usize, slot: i32, head: i32, kvHeads: i32, capac
 /**
  * Normalizes (Qwen3; weights 0 for none) and rotates the queries and keys of qkv [rows, (heads + 2 · kvHeads) · headDim], multiplies the
  * queries by `scale` in place, and writes keys and values into the cache at each row's slot and position. cos, sin [capacity, headDim / 2]
+ * Before that, where their addresses are not 0: queries and keys are multiplied by their transforms [headDim, headDim], keys and values
+ * quantized per head. scratch: headDim floats
  */
 export function appendKeysAndValues(
   qkv: usize,
@@ -27,6 +31,11 @@ export function appendKeysAndValues(
   keyNorm: usize,
   cos: usize,
   sin: usize,
+  queryTransform: usize,
+  keyTransform: usize,
+  keyQuantizer: usize,
+  valueQuantizer: usize,
+  scratch: usize,
   rows: i32,
   heads: i32,
   kvHeads: i32,
@@ -47,17 +56,27 @@ export function appendKeysAndValues(
       const q = at(query, h * headDim);
       if (queryNorm) normalizeRow(q, queryNorm, q, headDim, epsilon);
       rotateHead(q, c, s, half);
+      if (queryTransform) transformHead(q, queryTransform, scratch, headDim);
       for (let j = 0; j < headDim; j += 4) v128.store(at(q, j), f32x4.mul(v128.load(at(q, j)), f32x4.splat(scale)));
     }
     for (let h = 0; h < kvHeads; h++) {
       const k = at(query, (heads + h) * headDim);
       if (keyNorm) normalizeRow(k, keyNorm, k, headDim, epsilon);
       rotateHead(k, c, s, half);
+      if (keyTransform) transformHead(k, keyTransform, scratch, headDim);
+      if (keyQuantizer) quantizeRow(k, k, headDim, keyQuantizer);
       storeKey(k, headBlock(keys, slot, h, kvHeads, capacity, headDim), position, headDim);
       const v = at(query, (heads + kvHeads + h) * headDim);
+      if (valueQuantizer) quantizeRow(v, v, headDim, valueQuantizer);
       memory.copy(at(headBlock(values, slot, h, kvHeads, capacity, headDim), position * headDim), v, (<usize>headDim) << 2);
     }
   }
+}
+
+/** x = x · transform, in place. */
+function transformHead(x: usize, transform: usize, scratch: usize, headDim: i32): void {
+  product(x, headDim, 1, transform, headDim, scratch, headDim, 1, headDim, headDim, false);
+  memory.copy(x, scratch, (<usize>headDim) << 2);
 }
 
 /** Rotates component j against j + half, in place. */

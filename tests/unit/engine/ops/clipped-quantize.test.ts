@@ -23,7 +23,7 @@ function exactQuantize(size: number, { bits, symmetric }: ClippedGrid) {
       const half = 2 ** (bits - 1);
       const scale = symmetric ? Math.max(hi, -lo) / (half - 1) : (hi - lo) / (2 ** bits - 1);
       const [lowest, highest] = symmetric ? [-half, half - 1] : [0, 2 ** bits - 1];
-      const zero = kept?.[place]!.zero ?? (symmetric ? 0 : Math.round(-lo / scale));
+      const zero = kept?.[place]?.zero ?? (symmetric ? 0 : Math.round(-lo / scale));
       const code = Math.round(value / scale) + zero;
       const clipped = Math.max(lowest, Math.min(highest, code));
       const state = kept?.[place] ?? { inside: code === clipped, shift: clipped - (code === clipped ? value / scale : 0), zero };

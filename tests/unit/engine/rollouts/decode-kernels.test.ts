@@ -149,7 +149,8 @@ describe.each([
     const rows = slotIds.length;
     const [data, s, p, out] = [place(qkv), ints(slotIds), ints(positions), place(new Float32Array(rows * heads * headDim))];
     kernels.appendKeysAndValues(
-      ...([data, s, p, keys, values, queryNorm, keyNorm, cos, sin, rows, heads, kvHeads, headDim, capacity, epsilon, scale] as const),
+      ...([data, s, p, keys, values, queryNorm, keyNorm, cos, sin] as const),
+      ...([0, 0, 0, 0, 0, rows, heads, kvHeads, headDim, capacity, epsilon, scale] as const),
     );
     kernels.attend(data, s, p, keys, values, scores, out, rows, heads, kvHeads, headDim, capacity);
     return floats(out, rows * heads * headDim).slice();
