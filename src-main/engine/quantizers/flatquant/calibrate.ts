@@ -47,7 +47,7 @@ export async function calibrateLayer(
   for (let epoch = 0; epoch < options.epochs; epoch++) {
     onEpoch(epoch);
     const order = inBatches(stream.fork(`epoch ${epoch}`).shuffle(all), options.batchSize).slice(0, stepsPerEpoch);
-    const sum = tf.variable(tf.scalar(0), false);
+    const sum = tf.tidy(() => tf.variable(tf.scalar(0), false));
     try {
       for (const [step, indices] of order.entries()) {
         const rates = ratesAt(options, epoch * stepsPerEpoch + step, options.epochs * stepsPerEpoch);

@@ -13,6 +13,7 @@ import {
   inputSites,
   type KroneckerTransform,
   type LayerActivations,
+  siteModules,
   type TokenQuantizer,
   withoutQuantizers,
 } from '../../model/layer-activations.ts';
@@ -102,19 +103,26 @@ async function foldWeights(
     const module = `${plan.prefix}.${name}`;
     if (plan.schemes[name]) {
       weights.set(name, { transformed: transformed[name]!, clipped: clipped[name]!, plainChange: plainChanges[name]! });
-    } else {
+    } else if (isTransformed(plan, name)) {
       parameters.set(`${module}.weight`, { values: transformed[name]!, shape: linearShape(model.config, module) });
     }
   }
+  const hasBias = model.linear(`${plan.prefix}.self_attn.v_proj`).bias() !== null;
   const small = await allValues(() => ({
-    'input_layernorm.weight': layer.normWeight('input_layernorm', tensors),
-    'post_attention_layernorm.weight': layer.normWeight('post_attention_layernorm', tensors),
-    ...(model.linear(`${plan.prefix}.self_attn.v_proj`).bias()
-      ? { 'self_attn.v_proj.bias': layer.bias('self_attn.v_proj', tensors)! }
-      : {}),
+    ...(plan.splits.attentionInput ? { 'input_layernorm.weight': layer.normWeight('input_layernorm', tensors) } : {}),
+    ...(plan.splits.mlpInput ? { 'post_attention_layernorm.weight': layer.normWeight('post_attention_layernorm', tensors) } : {}),
+    ...(hasBias && plan.transformsValues ? { 'self_attn.v_proj.bias': layer.bias('self_attn.v_proj', tensors)! } : {}),
   }));
   for (const [name, values] of Object.entries(small)) parameters.set(`${plan.prefix}.${name}`, { values, shape: [values.length] });
   return { parameters, weights };
+}
+
+/** Whether folding changes a linear's weights. */
+function isTransformed({ splits, transformsValues }: LayerPlan, name: LayerLinear): boolean {
+  const site = inputSites.find((site) => siteModules[site].includes(name))!;
+  const readsTransformed = site === 'attentionOutput' ? transformsValues : splits[site] !== null;
+  const feedsTransformed = (name === 'self_attn.v_proj' && transformsValues) || (name === 'mlp.up_proj' && splits.mlpOutput !== null);
+  return readsTransformed || feedsTransformed;
 }
 
 async function foldActivations(plan: LayerPlan, { transforms, clips }: LayerTensors): Promise<LayerActivations> {

@@ -116,7 +116,10 @@ export class Trainables {
     });
   }
 
-  /** P, d and clip logits by name, from which training with the whole model may go on. */
+  /**
+   * What training of the whole model may go on from: matrices P and diagonals d as `transformShapes` names them, clip logits c as
+   * `clipShapes` does (a factor is σ(c)). With the original weights they give the calibrated layer again.
+   */
   async values(): Promise<Map<string, DenseParameter>> {
     const tensors = await this.tensors();
     const result = new Map<string, DenseParameter>();
