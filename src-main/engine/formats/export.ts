@@ -1,16 +1,15 @@
-/** Writes the model in a checkpoint folder in another format, for other runtimes. */
+/**
+ * Writes the model in a checkpoint folder in another format, for other runtimes. Each format is an `Exporter` of its own; this file asks it
+ * whether it can express the model before anything is written, and puts the folder in place whole or not at all.
+ */
 import { RoundoffError } from '#contract/errors.ts';
 import type { ExportFormat } from '#contract/recipe.ts';
-import { readModelConfig } from '../model/config.ts';
-import type { LayerActivations } from '../model/layer-activations.ts';
-import { readStoredLayout } from '../model/load.ts';
-import { linearShape } from '../model/parameters.ts';
-import { readActivations } from './activation-layout.ts';
-import { ProblemList } from './problems.ts';
-import { type SavedCheckpoint, saveQuantizedCheckpoint } from './quantized-checkpoint.ts';
-import { readStoredLinear } from './quantized-layout.ts';
-import { openCheckpoint } from './safetensors.ts';
-import type { StoredLinear } from './stored-linear.ts';
+import { writeFolderAtomically } from './atomic-file.ts';
+import { ExportSource } from './export-source.ts';
+import { dequantizedExporter } from './exporters/dequantized.ts';
+import type { Exporter } from './exporters/exporter.ts';
+import { roundoffExporter } from './exporters/roundoff.ts';
+import { type SavedCheckpoint, summarizeFolder } from './quantized-checkpoint.ts';
 
 export interface ExportOptions {
   /** A `roundoff` checkpoint, or a plain model folder. */
@@ -22,33 +21,48 @@ export interface ExportOptions {
   signal?: AbortSignal;
 }
 
-/** Writes the folder `dir`, whole or not at all. Throws `unsupported` when the format cannot express the model. */
+const exporters: Record<ExportFormat, Exporter> = {
+  roundoff: roundoffExporter,
+  dequantized: dequantizedExporter,
+  gptq: missing('gptq'),
+  'gptq-v2': missing('gptq-v2'),
+  awq: missing('awq'),
+  bitsandbytes: missing('bitsandbytes'),
+  'compressed-tensors': missing('compressed-tensors'),
+  'gguf-f16': missing('gguf-f16'),
+  'gguf-q8_0': missing('gguf-q8_0'),
+  'gguf-q4_0': missing('gguf-q4_0'),
+};
+
+/** Writes the folder `dir`, whole or not at all. Throws `unsupported`, listing every module, when the format cannot express the model. */
 export async function exportCheckpoint(dir: string, options: ExportOptions): Promise<SavedCheckpoint> {
-  const { sourceDir, format } = options;
-  if (format !== 'roundoff' && format !== 'dequantized')
-    throw new RoundoffError('unsupported', `The export format ${format} is not part of this version.`, 'Choose roundoff or dequantized.');
-  const { quantized, activations } = await readQuantized(sourceDir);
-  return saveQuantizedCheckpoint(dir, { ...options, format, quantized, activations });
+  const { format, metadata, replace = false, signal } = options;
+  const exporter = exporters[format];
+  const source = await ExportSource.open(options.sourceDir);
+  try {
+    refuse(format, await exporter.problems(source));
+    const files = await writeFolderAtomically(dir, (temporary) => exporter.write(source, temporary, { metadata, signal }), { replace });
+    return summarizeFolder(dir, files);
+  } finally {
+    await source.close();
+  }
 }
 
-async function readQuantized(dir: string): Promise<{ quantized: Map<string, StoredLinear>; activations: (LayerActivations | null)[] }> {
-  const config = await readModelConfig(dir);
-  const problems = new ProblemList();
-  const layout = await readStoredLayout(dir, config, problems);
-  const checkpoint = await openCheckpoint(dir);
-  try {
-    const quantized = new Map<string, StoredLinear>();
-    for (const [module, scheme] of layout.schemes) {
-      const stored = await readStoredLinear(checkpoint, module, linearShape(config, module), scheme, problems);
-      if (stored) quantized.set(module, stored);
-    }
-    problems.throwErrors(dir);
-    const activations: (LayerActivations | null)[] = [];
-    for (const [index, layer] of layout.activations.entries()) {
-      activations.push(layer ? await readActivations(checkpoint, index, layer) : null);
-    }
-    return { quantized, activations };
-  } finally {
-    await checkpoint.close();
-  }
+function refuse(format: ExportFormat, problems: readonly string[]): void {
+  const [first] = problems;
+  if (first === undefined) return;
+  const more = problems.length > 1 ? ` (and ${problems.length - 1} more)` : '';
+  throw new RoundoffError(
+    'unsupported',
+    `The format ${format} cannot express this model: ${first}${more}.`,
+    'Export it in a format that can; "roundoff" holds everything.',
+    { problems: [...problems] },
+  );
+}
+
+function missing(format: string): Exporter {
+  const refusal = () => {
+    throw new RoundoffError('unsupported', `The export format ${format} is not part of this version.`, 'Choose roundoff or dequantized.');
+  };
+  return { problems: refusal, write: refusal };
 }

@@ -50,13 +50,15 @@ export interface SavedCheckpoint {
   /** sha256 over the sorted names and hashes of the files; equal folders have equal hashes. */
   sha256: string;
   sizeBytes: number;
-  /** Bytes of the weights file. */
+  /** Bytes of the files that hold weights. */
   weightBytes: number;
   files: { name: string; sha256: string; sizeBytes: number }[];
 }
 
 /** Transforms and clip logits as they were learnt; nothing that computes with the checkpoint needs it. */
 export const trainedFile = 'trained.safetensors';
+
+const weightFile = /^model.*\.safetensors$|\.gguf$/;
 
 /** Small files of a model folder that belong to every copy of it. */
 export const companionFiles = [
@@ -95,7 +97,7 @@ export async function saveQuantizedCheckpoint(dir: string, options: QuantizedChe
       ],
       { replace },
     );
-    return summarize(dir, files);
+    return summarizeFolder(dir, files);
   } finally {
     await source.close();
   }
@@ -195,7 +197,8 @@ async function copyCompanions(sourceDir: string, dir: string): Promise<WrittenFi
   return copied;
 }
 
-function summarize(dir: string, written: WrittenFile[]): SavedCheckpoint {
+/** What a written checkpoint folder holds. */
+export function summarizeFolder(dir: string, written: readonly WrittenFile[]): SavedCheckpoint {
   const files = written.map(({ path, sha256, sizeBytes }) => ({ name: basename(path), sha256, sizeBytes }));
   files.sort((a, b) => (a.name < b.name ? -1 : 1));
   const hash = createHash('sha256');
@@ -204,7 +207,7 @@ function summarize(dir: string, written: WrittenFile[]): SavedCheckpoint {
     dir,
     sha256: hash.digest('hex'),
     sizeBytes: files.reduce((sum, file) => sum + file.sizeBytes, 0),
-    weightBytes: files.find((file) => file.name === weightsFile)!.sizeBytes,
+    weightBytes: files.filter(({ name }) => weightFile.test(name)).reduce((sum, file) => sum + file.sizeBytes, 0),
     files,
   };
 }
