@@ -10,7 +10,7 @@ import { checkTensors, readStoredLayout, type StoredLayout, storedShapes } from 
 import { linearShape, parameterShapes } from '../model/parameters.ts';
 import { readActivations } from './activation-layout.ts';
 import { ProblemList } from './problems.ts';
-import { readStoredLinear } from './quantized-layout.ts';
+import { readStoredLinear, type StoredIntegerScheme, type StoredNf4Scheme } from './quantized-layout.ts';
 import { type Checkpoint, openCheckpoint, type TensorDtype } from './safetensors.ts';
 import { dequantizeStored, type StoredLinear } from './stored-linear.ts';
 
@@ -39,7 +39,7 @@ export class ExportSource {
     const checkpoint = await openCheckpoint(dir);
     try {
       const problems = new ProblemList();
-      const layout = await readStoredLayout(dir, config, problems);
+      const layout = await readStoredLayout(checkpoint, config, problems);
       checkTensors(checkpoint, storedShapes(config, layout), problems);
       problems.throwErrors(dir);
       return new ExportSource(config, json, layout, checkpoint);
@@ -52,6 +52,17 @@ export class ExportSource {
   /** The quantized modules, in execution order. */
   get modules(): string[] {
     return [...this.layout.schemes.keys()];
+  }
+
+  /** Which form a quantized module has; a group size of −1 is one scale per row. */
+  form(module: string): StoredIntegerScheme | StoredNf4Scheme {
+    const scheme = this.layout.schemes.get(module)!;
+    return scheme.coding === 'foreign' ? scheme.form : scheme;
+  }
+
+  /** Notes in the header of the weights file. */
+  get metadata(): Readonly<Record<string, string>> {
+    return this.checkpoint.metadata;
   }
 
   /** Names and shapes of the parameters that are not stored as codes, in execution order. */

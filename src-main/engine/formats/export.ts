@@ -1,18 +1,28 @@
 /**
  * Writes the model in a checkpoint folder in another format, for other runtimes. Each format is an `Exporter` of its own; this file asks it
- * whether it can express the model before anything is written, and puts the folder in place whole or not at all.
+ * whether it can express the model before anything is written, reads the files back before they get their name, and puts the folder in place
+ * whole or not at all.
  */
 import { RoundoffError } from '#contract/errors.ts';
+import { type Loadability, loadabilityOf } from '#contract/loadability.ts';
 import type { ExportFormat } from '#contract/recipe.ts';
+import type { SmokeLoad } from '#contract/worker.ts';
+import { loadModel } from '../model/load.ts';
 import { writeFolderAtomically } from './atomic-file.ts';
 import { ExportSource } from './export-source.ts';
+import { awqExporter } from './exporters/awq.ts';
+import { bitsandbytesExporter } from './exporters/bitsandbytes.ts';
+import { compressedTensorsExporter } from './exporters/compressed-tensors.ts';
 import { dequantizedExporter } from './exporters/dequantized.ts';
-import type { Exporter } from './exporters/exporter.ts';
+import { type Exporter, exactShare } from './exporters/exporter.ts';
+import { gptqExporter } from './exporters/gptq.ts';
+import { sourceFacts } from './exporters/limits.ts';
 import { roundoffExporter } from './exporters/roundoff.ts';
 import { type SavedCheckpoint, summarizeFolder } from './quantized-checkpoint.ts';
+import { smokeLoad } from './smoke-load.ts';
 
 export interface ExportOptions {
-  /** A `roundoff` checkpoint, or a plain model folder. */
+  /** A `roundoff` checkpoint, a plain model folder, or a checkpoint of another tool that Roundoff reads. */
   sourceDir: string;
   format: ExportFormat;
   metadata?: Record<string, string>;
@@ -21,28 +31,54 @@ export interface ExportOptions {
   signal?: AbortSignal;
 }
 
-const exporters: Record<ExportFormat, Exporter> = {
+export interface ExportedModel extends SavedCheckpoint {
+  smokeLoad: SmokeLoad;
+  /** Where the files load, and under which conditions. */
+  loadability: Loadability;
+  /** Why only Roundoff computes this model, whatever the format; null when other runtimes can. */
+  roundoffOnly: string | null;
+}
+
+export const exporters: Record<ExportFormat, Exporter> = {
   roundoff: roundoffExporter,
   dequantized: dequantizedExporter,
-  gptq: missing('gptq'),
-  'gptq-v2': missing('gptq-v2'),
-  awq: missing('awq'),
-  bitsandbytes: missing('bitsandbytes'),
-  'compressed-tensors': missing('compressed-tensors'),
+  gptq: gptqExporter('gptq'),
+  'gptq-v2': gptqExporter('gptq-v2'),
+  awq: awqExporter,
+  bitsandbytes: bitsandbytesExporter,
+  'compressed-tensors': compressedTensorsExporter,
   'gguf-f16': missing('gguf-f16'),
   'gguf-q8_0': missing('gguf-q8_0'),
   'gguf-q4_0': missing('gguf-q4_0'),
 };
 
-/** Writes the folder `dir`, whole or not at all. Throws `unsupported`, listing every module, when the format cannot express the model. */
-export async function exportCheckpoint(dir: string, options: ExportOptions): Promise<SavedCheckpoint> {
-  const { format, metadata, replace = false, signal } = options;
+/**
+ * Writes the folder `dir`, whole or not at all. Throws `unsupported`, listing every module, when the format cannot express the model, and
+ * `numeric` when the written files, read back, do not give the model's logits; nothing is left then. Computes on the current backend.
+ */
+export async function exportCheckpoint(dir: string, options: ExportOptions): Promise<ExportedModel> {
+  const { sourceDir, format, metadata, replace = false, signal } = options;
   const exporter = exporters[format];
-  const source = await ExportSource.open(options.sourceDir);
+  const source = await ExportSource.open(sourceDir);
   try {
     refuse(format, await exporter.problems(source));
-    const files = await writeFolderAtomically(dir, (temporary) => exporter.write(source, temporary, { metadata, signal }), { replace });
-    return summarizeFolder(dir, files);
+    const load = exporter.load ?? loadModel;
+    const loading = signal ? { signal } : {};
+    const produce = async (temporary: string) => {
+      const files = await exporter.write(source, temporary, { metadata: { ...source.metadata, ...metadata }, signal });
+      const checked = await smokeLoad({
+        original: () => loadModel(sourceDir, loading),
+        reloaded: () => load(temporary, loading),
+        allowedShare: exporter.allowedShare ?? exactShare,
+        format,
+        signal,
+      });
+      return { files, checked };
+    };
+    const { files, checked } = await writeFolderAtomically(dir, produce, { replace });
+    const facts = sourceFacts(source);
+    const loadability = loadabilityOf(facts).find((entry) => entry.format === format)!;
+    return { ...summarizeFolder(dir, files), smokeLoad: checked, loadability, roundoffOnly: facts.online };
   } finally {
     await source.close();
   }
@@ -62,7 +98,7 @@ function refuse(format: ExportFormat, problems: readonly string[]): void {
 
 function missing(format: string): Exporter {
   const refusal = () => {
-    throw new RoundoffError('unsupported', `The export format ${format} is not part of this version.`, 'Choose roundoff or dequantized.');
+    throw new RoundoffError('unsupported', `The export format ${format} is not part of this version.`, 'Choose another format.');
   };
   return { problems: refusal, write: refusal };
 }

@@ -185,7 +185,8 @@ async function writeConfig(
   return writeWholeFile(join(dir, configFile), `${JSON.stringify({ ...config, ...head, ...added }, null, 2)}\n`);
 }
 
-async function copyCompanions(sourceDir: string, dir: string): Promise<WrittenFile[]> {
+/** Copies tokenizer, template and generation settings, as far as the model has them. */
+export async function copyCompanions(sourceDir: string, dir: string): Promise<WrittenFile[]> {
   const copied: WrittenFile[] = [];
   for (const name of companionFiles) {
     const bytes = await readFile(join(sourceDir, name)).catch((error: unknown) => {

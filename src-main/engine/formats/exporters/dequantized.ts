@@ -3,10 +3,11 @@
  * only, so that is the model's type; what was not quantized keeps its own.
  */
 import { parameterShapes } from '../../model/parameters.ts';
-import { activationProblems, copiedTensor, type Exporter, writeModelFolder } from './exporter.ts';
+import { copiedTensor, type Exporter, writeModelFolder } from './exporter.ts';
+import { schemeProblems } from './limits.ts';
 
 export const dequantizedExporter: Exporter = {
-  problems: activationProblems,
+  problems: (source) => schemeProblems(source, 'dequantized'),
   write(source, dir, options) {
     const tensors = [...parameterShapes(source.config)].map(([name, shape]) =>
       source.isQuantized(name)
