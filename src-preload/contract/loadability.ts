@@ -3,8 +3,9 @@
  * line, the wizard and a run's plan all say the same before anything is started. What depends on the values themselves (a zero point of
  * 0 in GPTQ's first format, act-order groups) the exporters find out; notes say so here.
  */
-import { type ExportFormat, exportFormats, methodTitle, type QuantizationMethod } from './recipe.ts';
+import { type ExportFormat, exportFormats, methodTitle, type QuantizationMethod, type QuantizeStage, type Stage } from './recipe.ts';
 import type { QuantizationScheme } from './scheme.ts';
+import type { SmokeLoad } from './worker.ts';
 
 /** What decides where a model loads. */
 export interface ModelFacts {
@@ -12,6 +13,8 @@ export interface ModelFacts {
   schemes: readonly (QuantizationScheme | null)[];
   /** What is done to activations when the model runs, in words; null for nothing. */
   online: string | null;
+  /** Groups of inputs are not consecutive (GPTQ's act-order without static groups). */
+  scattered?: boolean;
 }
 
 export interface Loadability {
@@ -25,21 +28,40 @@ export interface Loadability {
   note: string | null;
 }
 
-/** Formats and runtimes of a quantize stage, one entry per export format. `overrides` are the schemes of mixed precision. */
+/**
+ * Formats and runtimes of a method and scheme, one entry per export format. `overrides` are the further schemes of mixed precision, null
+ * for linears left in float.
+ */
 export function loadability(
   method: QuantizationMethod,
   scheme: QuantizationScheme,
   overrides: readonly (QuantizationScheme | null)[] = [],
 ): Loadability[] {
-  return loadabilityOf(stageFacts(method, scheme, overrides));
+  return loadabilityOf(factsOf(method, [scheme, ...overrides]));
 }
 
-export function stageFacts(
-  method: QuantizationMethod,
-  scheme: QuantizationScheme,
-  overrides: readonly (QuantizationScheme | null)[] = [],
-): ModelFacts {
-  const schemes = [scheme, ...overrides];
+/** The same for a quantize stage with its overrides, candidates of mixed precision and act-order. */
+export function stageFacts(stage: QuantizeStage): ModelFacts {
+  const { scheme, overrides = [], mixed, method } = stage;
+  const schemes = mixed ? mixed.candidates : [scheme, ...overrides.map((override) => override.scheme)];
+  const facts = factsOf(method, schemes);
+  if (stage.method !== 'gptq' || !stage.options.actOrder || stage.options.staticGroups) return facts;
+  return { ...facts, scattered: schemes.some((entry) => entry?.strategy === 'group') };
+}
+
+/** Exports among the stages that cannot express what the quantize stage before them makes; one line each, remedy included. */
+export function exportProblems(stages: readonly Stage[]): string[] {
+  const problems: string[] = [];
+  let facts: ModelFacts | null = null;
+  for (const stage of stages) {
+    if (stage.type === 'quantize') facts = stageFacts(stage);
+    const reason = stage.type === 'export' && facts ? reasonAgainst(stage.format, facts) : null;
+    if (reason) problems.push(reason);
+  }
+  return problems;
+}
+
+function factsOf(method: QuantizationMethod, schemes: ModelFacts['schemes']): ModelFacts {
   const rotates = method === 'quarot' || method === 'flatquant';
   return { schemes, online: rotates ? `${methodTitle(method)} transforms activations at run time` : onlineQuantization(schemes) };
 }
@@ -59,16 +81,13 @@ export function loadabilityOf(facts: ModelFacts): Loadability[] {
   });
 }
 
-/** Why only Roundoff computes this model, in words; null when some export takes it to other runtimes. */
-export function fakeQuantizedOnly(facts: ModelFacts): string | null {
-  return facts.online;
-}
-
 /** Why `format` cannot express the model, remedy included; null when it can. */
-export function reasonAgainst(format: ExportFormat, { schemes, online }: ModelFacts): string | null {
+export function reasonAgainst(format: ExportFormat, { schemes, online, scattered = false }: ModelFacts): string | null {
   if (format === 'roundoff') return null;
   if (online) return `${online}, which ${format} cannot hold; export it as "roundoff"`;
-  return format === 'dequantized' || format.startsWith('gguf') ? null : reasonAgainstPacked(format, schemes);
+  if (format === 'dequantized' || format.startsWith('gguf')) return null;
+  if (format === 'awq' && scattered) return `act-order without static groups scatters groups, which awq cannot hold; choose "gptq"`;
+  return reasonAgainstPacked(format, schemes);
 }
 
 const integerFormats = 'choose gptq, gptq-v2 or compressed-tensors';
@@ -76,9 +95,10 @@ const integerFormats = 'choose gptq, gptq-v2 or compressed-tensors';
 function reasonAgainstPacked(format: ExportFormat, schemes: ModelFacts['schemes']): string | null {
   const quantized = schemes.filter((scheme) => scheme !== null);
   if (quantized.length === 0) return `nothing is quantized, and ${format} holds quantized weights; choose "dequantized"`;
-  const isNf4 = (scheme: QuantizationScheme) => scheme.coding === 'nf4';
-  if (format === 'bitsandbytes') return quantized.every(isNf4) ? null : `bitsandbytes holds NF4, not integer grids; ${integerFormats}`;
-  if (quantized.some(isNf4)) return `${format} holds integer grids, not NF4; choose "bitsandbytes"`;
+  const nf4 = quantized.filter((scheme) => scheme.coding === 'nf4').length;
+  if (nf4 > 0 && nf4 < quantized.length) return `${format} cannot hold NF4 beside integer grids; choose "dequantized"`;
+  if (format === 'bitsandbytes') return nf4 > 0 ? null : `bitsandbytes holds NF4, not integer grids; ${integerFormats}`;
+  if (nf4 > 0) return `${format} holds integer grids, not NF4; choose "bitsandbytes"`;
   if (format === 'compressed-tensors') return null;
   if (new Set(quantized.map(gridName)).size > 1)
     return `${format} holds one scheme for all linears, not mixed precision; choose "compressed-tensors"`;
@@ -143,17 +163,15 @@ function gptqLoaders(format: 'gptq' | 'gptq-v2', { bits, symmetric }: Quantizati
 
 function compressedTensorsLoaders(quantized: readonly QuantizationScheme[]): { runtimes: string[]; note: string } {
   const inVllm = quantized.every(({ bits }) => bits === 4 || bits === 8);
-  const asymmetric = inVllm && quantized.some(({ symmetric }) => !symmetric);
-  return {
-    runtimes: inVllm ? ['transformers', 'vLLM', 'SGLang'] : ['transformers'],
-    note: `transformers needs the compressed-tensors package${
-      inVllm
-        ? asymmetric
-          ? '; asymmetric weights need a recent vLLM (0.8 or newer)'
-          : ''
-        : '; vLLM loads 4 and 8 bits only in this format'
-    }`,
-  };
+  const isDense = quantized.every(({ bits }) => 32 % bits === 0);
+  const notes = [
+    `transformers needs the compressed-tensors package${isDense ? '' : ', version 0.18 or newer for 3, 5, 6 and 7 bits'}`,
+    ...(quantized.some(({ symmetric }) => !symmetric)
+      ? ['transformers 5 reads asymmetric weights with CompressedTensorsConfig(dequantize=True)', ...(inVllm ? ['vLLM from 0.9'] : [])]
+      : []),
+    ...(inVllm ? [] : ['vLLM loads 4 and 8 bits in this format; other widths are new there: try it with your version']),
+  ];
+  return { runtimes: inVllm ? ['transformers', 'vLLM', 'SGLang'] : ['transformers'], note: notes.join('; ') };
 }
 
 function ggufLoaders(format: ExportFormat, isQuantized: boolean): { runtimes: string[]; note: string | null } {
@@ -162,4 +180,16 @@ function ggufLoaders(format: ExportFormat, isQuantized: boolean): { runtimes: st
     return { runtimes, note: isQuantized ? 'rounded weights in 16-bit floats, as large as an unquantized model' : null };
   const type = format === 'gguf-q8_0' ? 'Q8_0' : 'Q4_0';
   return { runtimes, note: `weights are quantized again to ${type}, which changes results: evaluate the export itself` };
+}
+
+/** Where an export loads, in one line for people. `online` is the model's; see `ModelFacts`. */
+export function describeLoading({ format, runtimes, note }: Loadability, online: string | null): string {
+  if (online) return `Fake-quantized only: ${online}, which no other runtime computes`;
+  return `${format} loads in ${runtimes.join(', ')}${note ? ` (${note})` : ''}`;
+}
+
+/** What reading an export back gave, in a few words. */
+export function describeSmokeLoad({ tokens, largestDifference, allowedDifference }: SmokeLoad): string {
+  const [largest, allowed] = [largestDifference, allowedDifference].map((value) => String(Number(value.toPrecision(2))));
+  return `read back: logits differ by at most ${largest} over ${tokens} tokens (${allowed} allowed)`;
 }

@@ -1,8 +1,8 @@
 /**
- * Writes a quantized model as a folder that stands on its own: `roundoff` (packed codes, transforms, activation quantizers; loads here) or
- * `dequantized` (a plain Hugging Face checkpoint with the rounded weights, loads in transformers). Everything that was not changed is copied
- * byte for byte from the source model, tokenizer and templates included, so the reloaded model computes exactly what the quantized one
- * did. Without quantized linears the folder is a plain copy of the model.
+ * Writes a quantized model as a `roundoff` checkpoint, a folder that stands on its own: packed codes, transforms, activation quantizers.
+ * Everything that was not changed is copied byte for byte from the source model, tokenizer and templates included, so the reloaded model
+ * computes exactly what the quantized one did. Without quantized linears the folder is a plain copy of the model. Other formats are made
+ * from it by export.ts.
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -10,13 +10,15 @@ import { basename, join } from 'node:path';
 import { RoundoffError } from '#contract/errors.ts';
 import { fileError, type JsonObject, readJsonObject } from '../data/json-file.ts';
 import { configFile, type ModelConfig, readModelConfig } from '../model/config.ts';
-import { isPlain, type LayerActivations } from '../model/layer-activations.ts';
+import type { LayerActivations } from '../model/layer-activations.ts';
+import { readStoredLayout } from '../model/load.ts';
 import { decoderLinears, linearShape, parameterShapes } from '../model/parameters.ts';
 import { activationTensors } from './activation-layout.ts';
 import { type WrittenFile, writeFolderAtomically, writeWholeFile } from './atomic-file.ts';
+import { ProblemList } from './problems.ts';
 import { packedTensors, quantizationConfig } from './quantized-layout.ts';
 import { type Checkpoint, openCheckpoint, type TensorToWrite, weightsFile, writeSafetensors } from './safetensors.ts';
-import { dequantizeStored, type StoredLinear } from './stored-linear.ts';
+import type { StoredLinear } from './stored-linear.ts';
 
 /** Float values of a parameter that is not stored as codes. */
 export interface DenseParameter {
@@ -37,7 +39,6 @@ export interface QuantizedCheckpointOptions {
   activations?: readonly (LayerActivations | null)[];
   /** The output head got weights of its own. */
   untied?: boolean;
-  format?: 'roundoff' | 'dequantized';
   /** Notes for the safetensors header, e.g. method and scheme. */
   metadata?: Record<string, string>;
   /** Replace an existing folder. */
@@ -78,21 +79,20 @@ export const companionFiles = [
  * `disk-full` or `read-only` when the disk refuses, `cancelled` on the signal.
  */
 export async function saveQuantizedCheckpoint(dir: string, options: QuantizedCheckpointOptions): Promise<SavedCheckpoint> {
-  const { sourceDir, quantized, format = 'roundoff', metadata, replace = false, signal } = options;
+  const { sourceDir, quantized, metadata, replace = false, signal } = options;
   const sourceConfig = await readModelConfig(sourceDir);
   const config = { ...sourceConfig, tiedEmbeddings: sourceConfig.tiedEmbeddings && !options.untied };
   checkModules(config, quantized);
-  checkExpressible(options, format);
   const source = await openCheckpoint(sourceDir);
   try {
-    checkSource(source, config, quantized);
-    const tensors = listTensors(source, config, options, format);
+    await checkSource(source, sourceConfig, quantized);
+    const tensors = listTensors(source, config, options);
     const files = await writeFolderAtomically(
       dir,
       async (temporary) => [
         await writeSafetensors(join(temporary, weightsFile), tensors, { metadata, signal }),
         ...(await writeTrained(temporary, options)),
-        await writeConfig(sourceDir, temporary, options, format),
+        await writeConfig(sourceDir, temporary, options),
         ...(await copyCompanions(sourceDir, temporary)),
       ],
       { replace },
@@ -121,8 +121,9 @@ function checkModules(config: ModelConfig, quantized: ReadonlyMap<string, Stored
 }
 
 /** A source that is itself packed has no float weights to copy: all its packed modules must be given. */
-function checkSource(source: Checkpoint, config: ModelConfig, quantized: ReadonlyMap<string, StoredLinear>): void {
-  const missing = decoderLinears(config).filter((module) => !quantized.has(module) && source.has(`${module}.codes`));
+async function checkSource(source: Checkpoint, config: ModelConfig, quantized: ReadonlyMap<string, StoredLinear>): Promise<void> {
+  const { schemes } = await readStoredLayout(source, config, new ProblemList());
+  const missing = [...schemes.keys()].filter((module) => !quantized.has(module));
   if (missing.length > 0)
     throw new RoundoffError(
       'bad-input',
@@ -131,30 +132,17 @@ function checkSource(source: Checkpoint, config: ModelConfig, quantized: Readonl
     );
 }
 
-/** Plain checkpoints hold weights only. */
-function checkExpressible({ activations = [] }: QuantizedCheckpointOptions, format: string): void {
-  const layers = activations.flatMap((layer, index) => (layer && !isPlain(layer) ? [index] : []));
-  if (format === 'roundoff' || layers.length === 0) return;
-  throw new RoundoffError(
-    'unsupported',
-    `A ${format} checkpoint holds weights only, but activations of ${layers.length} layers are transformed or quantized.`,
-    'Export it as "roundoff".',
-  );
-}
-
 function listTensors(
   source: Checkpoint,
   config: ModelConfig,
   { quantized, parameters, activations = [] }: QuantizedCheckpointOptions,
-  format: 'roundoff' | 'dequantized',
 ): TensorToWrite[] {
   const tensors: TensorToWrite[] = [];
   for (const [name, shape] of parameterShapes(config)) {
     const module = name.replace(/\.weight$/, '');
     const stored = name.endsWith('.weight') ? quantized.get(module) : undefined;
     const changed = parameters?.get(name);
-    if (stored && format === 'roundoff') tensors.push(...packedTensors(module, stored));
-    else if (stored) tensors.push({ name, dtype: 'F32', shape, values: () => dequantizeStored(stored) });
+    if (stored) tensors.push(...packedTensors(module, stored));
     else if (changed) tensors.push({ name, dtype: 'F32', shape, values: changed.values });
     else tensors.push({ name, dtype: source.entry(name).dtype, shape, values: () => source.readBytes(name) });
   }
@@ -168,19 +156,14 @@ async function writeTrained(dir: string, { trained, signal }: QuantizedCheckpoin
   return [await writeSafetensors(join(dir, trainedFile), tensors, { signal })];
 }
 
-/** The source's config.json with the stored scheme; dequantized weights are exact in float32 only, so that is their type. */
+/** The source's config.json with the stored scheme. */
 async function writeConfig(
   sourceDir: string,
   dir: string,
   { quantized, activations, untied }: QuantizedCheckpointOptions,
-  format: 'roundoff' | 'dequantized',
 ): Promise<WrittenFile> {
   const { quantization_config: _, ...config } = await readJsonObject(join(sourceDir, configFile), { code: 'model-invalid' });
-  const stored: JsonObject =
-    format === 'roundoff'
-      ? { quantization_config: quantizationConfig(quantized, activations) }
-      : { dtype: 'float32', torch_dtype: 'float32' };
-  const added = quantized.size === 0 ? {} : stored;
+  const added: JsonObject = quantized.size === 0 ? {} : { quantization_config: quantizationConfig(quantized, activations) };
   const head = untied ? { tie_word_embeddings: false } : {};
   return writeWholeFile(join(dir, configFile), `${JSON.stringify({ ...config, ...head, ...added }, null, 2)}\n`);
 }

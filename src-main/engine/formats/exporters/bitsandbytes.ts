@@ -31,11 +31,16 @@ function section(source: ExportSource, dtype: string) {
     bnb_4bit_use_double_quant: source.modules.some((module) => isNested(source, module)),
     bnb_4bit_compute_dtype: dtype,
     bnb_4bit_quant_storage: 'uint8',
-    llm_int8_threshold: 6.0,
+    llm_int8_threshold: floatText('6.0'),
     llm_int8_skip_modules: ['lm_head', ...floatLinears(source)],
     llm_int8_enable_fp32_cpu_offload: false,
     llm_int8_has_fp16_weight: false,
   };
+}
+
+/** transformers wants a decimal point where its configuration expects a float, and JSON.stringify writes none. */
+function floatText(text: string): unknown {
+  return (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON(text);
 }
 
 function isNested(source: ExportSource, module: string): boolean {

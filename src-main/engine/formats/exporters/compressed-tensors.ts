@@ -1,10 +1,11 @@
 /**
  * compressed-tensors checkpoints of format "pack-quantized" (llm-compressor's): integer weights of 2 to 8 bits, several schemes in one model,
- * linears left in float. Everything else keeps its type.
+ * linears left in float. Codes are packed densely, as the library does since version 0.18; for 2, 4 and 8 bits that is what it always
+ * did. Everything else keeps its type.
  */
 import type { ExportSource } from '../export-source.ts';
-import { groupCount, type PackedLinear } from '../packed-linear.ts';
-import { packWholeCodes, transpose, wholeCodeWords } from '../packing.ts';
+import { groupCount, type PackedLinear, packCodes, packedWords } from '../packed-linear.ts';
+import { packGptq, transpose } from '../packing.ts';
 import type { TensorToWrite } from '../safetensors.ts';
 import { denseTensors, type Exporter, lazyTensors, writeModelFolder } from './exporter.ts';
 import { floatLinears, moduleSchemes, schemeProblems, shortGroupProblems } from './limits.ts';
@@ -62,8 +63,8 @@ function packTensors(module: string, linear: PackedLinear): TensorToWrite[] {
     {
       name: `${module}.weight_packed`,
       dtype: 'I32',
-      shape: [outFeatures, wholeCodeWords(inFeatures, bits)],
-      values: () => packWholeCodes(codes, outFeatures, inFeatures, bits),
+      shape: [outFeatures, packedWords(inFeatures, bits)],
+      values: () => packCodes(codes, outFeatures, inFeatures, bits),
     },
     { name: `${module}.weight_scale`, dtype: scaleType === 'float32' ? 'F32' : 'F16', shape: [outFeatures, groups], values: scales },
     {
@@ -73,15 +74,14 @@ function packTensors(module: string, linear: PackedLinear): TensorToWrite[] {
       values: new Uint8Array(BigInt64Array.of(BigInt(outFeatures), BigInt(inFeatures)).buffer),
     },
   ];
-  if (!symmetric) {
-    const words = wholeCodeWords(outFeatures, bits);
+  // Zero points [out, groups] are packed along outputs, which is GPTQ's packing of their transpose.
+  if (!symmetric)
     tensors.push({
       name: `${module}.weight_zero_point`,
       dtype: 'I32',
-      shape: [words, groups],
-      values: () => transpose(packWholeCodes(transpose(zeros, outFeatures, groups), groups, outFeatures, bits), groups, words),
+      shape: [packedWords(outFeatures, bits), groups],
+      values: () => packGptq(transpose(zeros, outFeatures, groups), groups, outFeatures, bits),
     });
-  }
   if (groupIndex) tensors.push({ name: `${module}.weight_g_idx`, dtype: 'I32', shape: [inFeatures], values: groupIndex });
   return tensors;
 }

@@ -12,6 +12,7 @@ export function sourceFacts(source: ExportSource): ModelFacts {
   return {
     schemes: [...moduleSchemes(source).values()],
     online: isOnline ? 'activations, keys or values are transformed or rounded at run time' : null,
+    scattered: source.modules.some((module) => isScattered(source, module)),
   };
 }
 
@@ -24,10 +25,13 @@ export function schemeProblems(source: ExportSource, format: ExportFormat): stri
   if (source.modules.length === 0) return [reason];
   const schemes = moduleSchemes(source);
   const against = (scheme: QuantizationScheme | null) => scheme && reasonAgainst(format, { schemes: [scheme], online: null });
+  const scattered = source.modules.filter((module) => isScattered(source, module));
+  if (facts.scattered && reasonAgainst(format, { ...facts, scattered: false }) === null)
+    return scattered.map((module) => `${module}: ${reason}`);
   const alone = [...schemes].filter(([, scheme]) => against(scheme) !== null);
-  if (alone.length > 0) return alone.map(([module, scheme]) => `${module}: ${against(scheme)}`);
   const first = JSON.stringify(schemes.get(source.modules[0]!));
-  return [...schemes].filter(([, scheme]) => JSON.stringify(scheme) !== first).map(([module]) => `${module}: ${reason}`);
+  const different = [...schemes].filter(([, scheme]) => JSON.stringify(scheme) !== first);
+  return (alone.length > 0 ? alone : different).map(([module]) => `${module}: ${reason}`);
 }
 
 /** Modules whose last group is shorter than the others, which most loaders reject. */
@@ -77,6 +81,12 @@ function schemeOfModule(source: ExportSource, module: string, common: number | n
   const isChannel = common === -1 || (common === null && size === source.shape(module)[1]);
   const { bits, symmetric } = form;
   return { bits, symmetric, strategy: isChannel ? 'channel' : 'group', groupSize: isChannel ? null : size };
+}
+
+/** Of other tools' checkpoints only the values tell. */
+function isScattered(source: ExportSource, module: string): boolean {
+  const scheme = source.layout.schemes.get(module)!;
+  return scheme.coding === 'integer' && scheme.hasGroupIndex;
 }
 
 /** The decoder linears that are not quantized. */

@@ -1,9 +1,10 @@
 /**
  * Reads compressed-tensors checkpoints of format "pack-quantized" with integer weights (llm-compressor, and Roundoff's own export): several
- * schemes in one model, per channel or per group, symmetric or not, activations in float.
+ * schemes in one model, per channel or per group, symmetric or not, activations in float. Since version 0.18 codes of 3, 5, 6 and 7 bits run
+ * across words; earlier ones left the bits of a word that hold no whole code unused. The shape tells which.
  */
 import { isJsonObject, type JsonObject } from '../../data/json-file.ts';
-import { groupCount, type PackedLinear } from '../packed-linear.ts';
+import { groupCount, type PackedLinear, packedWords, unpackCodes } from '../packed-linear.ts';
 import { transpose, unpackWholeCodes, wholeCodeWords } from '../packing.ts';
 import type { ProblemList } from '../problems.ts';
 import { type ExpectedTensor, type ForeignScheme, floatTypes } from '../quantized-layout.ts';
@@ -31,7 +32,8 @@ export const readCompressedTensorsConfig: ForeignReader = (context) => {
   for (const module of quantizedModules(context, 'weight_packed')) {
     const weights = matchTarget(targets, module);
     const has = (name: string) => checkpoint.has(`${module}.${name}`);
-    if (weights) schemes.set(module, packedScheme(weights, has('weight_g_idx')));
+    const wordsPerRow = checkpoint.entry(`${module}.weight_packed`).shape[1] ?? 0;
+    if (weights) schemes.set(module, packedScheme(weights, has('weight_g_idx'), wordsPerRow));
     else problems.error(`config.json, quantization_config.config_groups`, `no group targets ${module}.`, 'Restore config.json.');
   }
   return schemes;
@@ -81,40 +83,57 @@ function patternMatches(pattern: string, module: string): boolean {
   }
 }
 
-function packedScheme({ bits, symmetric, groupSize: size }: Weights, hasGroupIndex: boolean): ForeignScheme {
+interface Packing {
+  words(columns: number, bits: number): number;
+  unpack(words: Int32Array, rows: number, columns: number, bits: number): Uint8Array;
+}
+const dense: Packing = { words: packedWords, unpack: unpackCodes };
+const padded: Packing = { words: wholeCodeWords, unpack: unpackWholeCodes };
+
+function packedScheme({ bits, symmetric, groupSize: size }: Weights, hasGroupIndex: boolean, wordsPerRow: number): ForeignScheme {
   const sizeOf = (inFeatures: number) => (size === -1 ? inFeatures : size);
+  const packingFor = (inFeatures: number) => {
+    const isPadded = wordsPerRow === padded.words(inFeatures, bits) && wordsPerRow !== dense.words(inFeatures, bits);
+    return isPadded ? padded : dense;
+  };
   return {
     coding: 'foreign',
     form: { coding: 'integer', bits, symmetric, groupSize: size, hasGroupIndex, scaleType: 'float16' },
     tensors(module, [outFeatures, inFeatures]) {
       const groups = groupCount(inFeatures, sizeOf(inFeatures));
+      const { words } = packingFor(inFeatures);
       const tensors = new Map<string, ExpectedTensor>([
-        [`${module}.weight_packed`, { shape: [outFeatures, wholeCodeWords(inFeatures, bits)], dtypes: ['I32'] }],
+        [`${module}.weight_packed`, { shape: [outFeatures, words(inFeatures, bits)], dtypes: ['I32'] }],
         [`${module}.weight_scale`, { shape: [outFeatures, groups], dtypes: floatTypes }],
         [`${module}.weight_shape`, { shape: [2], dtypes: ['I64', 'I32'] }],
       ]);
-      if (!symmetric) tensors.set(`${module}.weight_zero_point`, { shape: [wholeCodeWords(outFeatures, bits), groups], dtypes: ['I32'] });
+      if (!symmetric) tensors.set(`${module}.weight_zero_point`, { shape: [words(outFeatures, bits), groups], dtypes: ['I32'] });
       if (hasGroupIndex) tensors.set(`${module}.weight_g_idx`, { shape: [inFeatures], dtypes: ['I32'] });
       return tensors;
     },
     async read(checkpoint, module, [outFeatures, inFeatures], problems) {
       const groupSize = sizeOf(inFeatures);
       const groups = groupCount(inFeatures, groupSize);
-      const codes = unpackWholeCodes(await checkpoint.readInts(`${module}.weight_packed`), outFeatures, inFeatures, bits);
+      const packing = packingFor(inFeatures);
+      const codes = packing.unpack(await checkpoint.readInts(`${module}.weight_packed`), outFeatures, inFeatures, bits);
       const scales = await checkpoint.readFloats(`${module}.weight_scale`);
       const zeros = symmetric
         ? new Uint8Array(outFeatures * groups).fill(2 ** (bits - 1))
-        : readZeros(await checkpoint.readInts(`${module}.weight_zero_point`), outFeatures, groups);
+        : readZeros(await checkpoint.readInts(`${module}.weight_zero_point`), { outFeatures, groups, bits }, packing);
       const index = hasGroupIndex ? await checkpoint.readInts(`${module}.weight_g_idx`) : null;
       const groupIndex = index && groupIndexOf(index, { inFeatures, groupSize }, `${module}.weight_g_idx`, problems);
       const linear = { bits, symmetric, outFeatures, inFeatures, groupSize, codes, scales, zeros, groupIndex };
       return integerLinear(linear, { name: `${module}.weight_scale`, dtype: checkpoint.entry(`${module}.weight_scale`).dtype }, problems);
     },
   };
+}
 
-  /** Zero points are packed along outputs: words [out / per word, groups]. */
-  function readZeros(words: Int32Array, outFeatures: number, groups: number): Uint8Array {
-    const columns = transpose(words, wholeCodeWords(outFeatures, bits), groups);
-    return transpose(unpackWholeCodes(columns, groups, outFeatures, bits), groups, outFeatures);
-  }
+/** Zero points are packed along outputs: [words, groups] → [out, groups]. */
+function readZeros(
+  stored: Int32Array,
+  { outFeatures, groups, bits }: { outFeatures: number; groups: number; bits: number },
+  packing: Packing,
+): Uint8Array {
+  const columns = transpose(stored, packing.words(outFeatures, bits), groups);
+  return transpose(packing.unpack(columns, groups, outFeatures, bits), groups, outFeatures);
 }
