@@ -4,6 +4,7 @@ import { type ErrorCode, toErrorInfo } from '#contract/errors.ts';
 import { addBench } from './commands/bench.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addEvaluate } from './commands/evaluate.ts';
+import { addExport } from './commands/export.ts';
 import { addGenerate } from './commands/generate.ts';
 import { addModel } from './commands/model.ts';
 import { addQuantize } from './commands/quantize.ts';
@@ -53,7 +54,19 @@ export function buildProgram(context: CliContext): Command {
       writeErr: (text) => void context.terminal.stderr.write(text),
     })
     .addHelpText('after', '\nExit codes: 0 done, 1 failed, 2 bad usage or input. Every command takes --json; progress goes to stderr.');
-  const add = [addDoctor, addModel, addGenerate, addSensitivity, addQuantize, addEvaluate, addVerify, addStudy, addReport, addBench];
+  const add = [
+    addDoctor,
+    addModel,
+    addGenerate,
+    addSensitivity,
+    addQuantize,
+    addExport,
+    addEvaluate,
+    addVerify,
+    addStudy,
+    addReport,
+    addBench,
+  ];
   for (const addCommand of add) addCommand(program, context);
   return program;
 }

@@ -4,6 +4,7 @@
  */
 import { statfs } from 'node:fs/promises';
 import { RoundoffError } from '#contract/errors.ts';
+import { exportProblems } from '#contract/loadability.ts';
 import type { CalibrationSettings, QuantizeStage, StudySpec } from '#contract/recipe.ts';
 import type { DatasetInspection, InspectionProblem, ModelInspection } from '#contract/records.ts';
 import { formatScheme, type QuantizationScheme } from '#contract/scheme.ts';
@@ -26,6 +27,14 @@ export interface StudyInputs {
 export async function inspectStudyInputs(spec: StudySpec, resourcesDir: string): Promise<StudyInputs> {
   const inputs: StudyInputs = { models: new Map(), benchmarks: new Map(), calibrations: new Map(), problems: [] };
   await collect(inputs, 'protocol', async () => void getVerifier(spec.protocol.verifier));
+  for (const { name, stages } of spec.variants)
+    for (const problem of exportProblems(stages))
+      inputs.problems.push({
+        severity: 'error',
+        where: `variants, ${name}`,
+        message: `Its export cannot express what it quantizes: ${problem}.`,
+        hint: 'Choose another export format or scheme.',
+      });
   for (const model of spec.models) await collect(inputs, model, () => addModel(inputs, model, spec, resourcesDir));
   for (const { path: file } of spec.benchmarks)
     await collect(inputs, file, async () => {

@@ -36,7 +36,7 @@ export async function runQuantizeStage(context: RunContext, index: number, stage
     activations: result.activations,
     trained: result.trained,
     untied: result.untied,
-    metadata: { method: stage.method, scheme },
+    metadata: { method: stage.method, scheme, options: JSON.stringify(stage.options) },
     replace: true,
     signal,
   });

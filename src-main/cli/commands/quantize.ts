@@ -1,7 +1,9 @@
 /** `quantize`: one model, one method, one scheme; a checkpoint folder and a report of per-layer error. */
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { type Command, Option } from 'commander';
 import { RoundoffError } from '#contract/errors.ts';
+import { exportProblems } from '#contract/loadability.ts';
 import {
   calibrationOf,
   type ExportFormat,
@@ -9,17 +11,22 @@ import {
   type QuantizeStage,
   quantizationMethods,
   quantizeStageSchema,
+  variantTitle,
 } from '#contract/recipe.ts';
 import { formatScheme, parseScheme } from '#contract/scheme.ts';
+import type { SmokeLoad } from '#contract/worker.ts';
 import { selectBackend } from '../../engine/backends/select.ts';
 import { checkFolderIsFree, writeWholeFile } from '../../engine/formats/atomic-file.ts';
-import { saveQuantizedCheckpoint } from '../../engine/formats/quantized-checkpoint.ts';
+import { exportCheckpoint } from '../../engine/formats/export.ts';
+import { type SavedCheckpoint, saveQuantizedCheckpoint } from '../../engine/formats/quantized-checkpoint.ts';
 import { loadModel } from '../../engine/model/load.ts';
 import { loadTokenizer } from '../../engine/model/tokenizer.ts';
 import { quantizeModel } from '../../engine/quantizers/quantize-model.ts';
 import { bytes } from '../../reports/format.ts';
 import type { CliContext } from '../context.ts';
+import { loadabilityTable } from '../loadability-table.ts';
 import { type BackendOptions, backendOption, examples, jsonOption, positiveWholeNumber, userPath, wholeNumber } from '../options.ts';
+import { describeExport } from './export.ts';
 
 interface QuantizeOptions extends BackendOptions {
   method: 'rtn' | 'gptq';
@@ -51,18 +58,22 @@ export function addQuantize(program: Command, context: CliContext): void {
     .option('--no-mse-search', 'keep the full range of each group')
     .option('--act-order', 'gptq: columns with the largest activations first', false)
     .option('--static-groups', 'gptq: fix the grids of all groups beforehand', false)
-    .addOption(new Option('--format <name>', 'packed codes, or plain rounded weights').choices(exportFormats).default('roundoff'))
+    .addOption(new Option('--format <name>', 'what is written; see the table below').choices(exportFormats).default('roundoff'))
     .addOption(backendOption())
     .addOption(jsonOption());
   examples(command, [
     'quantize sample:abacus --method rtn --scheme W4G128 --out abacus-w4',
     'quantize sample:abacus --method gptq --scheme W2G32 --calibration sample:calibration/abacus.jsonl --sequence-length 128 --out abacus-w2 --format dequantized',
-  ]).action((model: string, options: QuantizeOptions) => quantize(context, userPath(model, context.resourcesDir), options));
+    'quantize sample:abacus --method rtn --scheme W4G128:sym --out abacus-gptq --format gptq',
+  ])
+    .addHelpText('after', () => `\n${loadabilityTable()}`)
+    .action((model: string, options: QuantizeOptions) => quantize(context, userPath(model, context.resourcesDir), options));
 }
 
 async function quantize(context: CliContext, sourceDir: string, options: QuantizeOptions): Promise<void> {
   const { progress, signal } = context;
   const stage = stageFrom(context, options);
+  requireExpressible(stage, options.format);
   const dir = path.resolve(options.out);
   await checkFolderIsFree(dir);
   const startedAt = performance.now();
@@ -77,11 +88,13 @@ async function quantize(context: CliContext, sourceDir: string, options: Quantiz
     onProgress: ({ done, total, detail }) => progress.update('Quantizing', `${done} of ${total} linears, ${detail}`),
   });
   const scheme = formatScheme(stage.scheme);
-  const metadata = { method: stage.method, scheme };
+  const metadata = { method: stage.method, scheme, options: JSON.stringify(stage.options) };
   const { packed: quantized, parameters, activations, untied } = result;
-  const format = options.format === 'dequantized' ? 'dequantized' : 'roundoff';
-  const saved = await saveQuantizedCheckpoint(dir, { sourceDir, quantized, parameters, activations, untied, format, metadata, signal });
+  const saveTo = (target: string) =>
+    saveQuantizedCheckpoint(target, { sourceDir, quantized, parameters, activations, untied, metadata, signal });
   model.dispose();
+  const written = options.format === 'roundoff' ? { saved: await saveTo(dir) } : await exportTo(dir, options.format, saveTo, signal);
+  const { saved } = written;
   progress.clear();
   const report = {
     out: dir,
@@ -92,6 +105,7 @@ async function quantize(context: CliContext, sourceDir: string, options: Quantiz
     quantizedBytes: result.quantizedBytes,
     bitsPerWeight: result.bitsPerWeight,
     sha256: saved.sha256,
+    ...('loading' in written ? { loadsIn: written.loadsIn, smokeLoad: written.smokeLoad } : {}),
     layers: result.layers,
     notes: result.notes,
     backend: backend.name,
@@ -101,9 +115,39 @@ async function quantize(context: CliContext, sourceDir: string, options: Quantiz
     [
       `${stage.method.toUpperCase()} ${scheme}: ${report.bitsPerWeight.toFixed(2)} bits per weight, ${bytes(saved.weightBytes)} in ${dir}`,
       `mean squared error of the weights ${mean(result.layers.map((layer) => layer.weightError)).toExponential(3)}`,
+      ...('loading' in written ? [written.loading] : []),
       ...result.notes,
     ].join('\n'),
   );
+}
+
+function requireExpressible(stage: QuantizeStage, format: ExportFormat): void {
+  const [problem] = exportProblems([stage, { type: 'export', format }]);
+  if (problem)
+    throw new RoundoffError(
+      'unsupported',
+      `--format ${format} cannot express ${variantTitle(stage.method, stage.scheme)}: ${problem}.`,
+      'See the table of "quantize --help".',
+    );
+}
+
+/** By way of a packed checkpoint beside the target, which is removed. */
+async function exportTo(
+  dir: string,
+  format: ExportFormat,
+  saveTo: (target: string) => Promise<SavedCheckpoint>,
+  signal: AbortSignal,
+): Promise<{ saved: SavedCheckpoint; loading: string; loadsIn: string[]; smokeLoad: SmokeLoad }> {
+  await mkdir(path.dirname(dir), { recursive: true });
+  const temporary = await mkdtemp(path.join(path.dirname(dir), `.${path.basename(dir)}.`));
+  try {
+    const packed = path.join(temporary, 'packed');
+    await saveTo(packed);
+    const exported = await exportCheckpoint(dir, { sourceDir: packed, format, signal });
+    return { saved: exported, ...describeExport(exported) };
+  } finally {
+    await rm(temporary, { recursive: true, force: true });
+  }
 }
 
 function stageFrom(context: CliContext, options: QuantizeOptions): QuantizeStage {

@@ -1,8 +1,8 @@
 /**
- * Writes a quantized model as a folder that stands on its own: `roundoff` (packed codes, transforms, activation quantizers; loads here) or
- * `dequantized` (a plain Hugging Face checkpoint with the rounded weights, loads in transformers). Everything that was not changed is copied
- * byte for byte from the source model, tokenizer and templates included, so the reloaded model computes exactly what the quantized one
- * did. Without quantized linears the folder is a plain copy of the model.
+ * Writes a quantized model as a `roundoff` checkpoint, a folder that stands on its own: packed codes, transforms, activation quantizers.
+ * Everything that was not changed is copied byte for byte from the source model, tokenizer and templates included, so the reloaded model
+ * computes exactly what the quantized one did. Without quantized linears the folder is a plain copy of the model. Other formats are made
+ * from it by export.ts.
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -10,13 +10,15 @@ import { basename, join } from 'node:path';
 import { RoundoffError } from '#contract/errors.ts';
 import { fileError, type JsonObject, readJsonObject } from '../data/json-file.ts';
 import { configFile, type ModelConfig, readModelConfig } from '../model/config.ts';
-import { isPlain, type LayerActivations } from '../model/layer-activations.ts';
+import type { LayerActivations } from '../model/layer-activations.ts';
+import { readStoredLayout } from '../model/load.ts';
 import { decoderLinears, linearShape, parameterShapes } from '../model/parameters.ts';
 import { activationTensors } from './activation-layout.ts';
 import { type WrittenFile, writeFolderAtomically, writeWholeFile } from './atomic-file.ts';
+import { ProblemList } from './problems.ts';
 import { packedTensors, quantizationConfig } from './quantized-layout.ts';
 import { type Checkpoint, openCheckpoint, type TensorToWrite, weightsFile, writeSafetensors } from './safetensors.ts';
-import { dequantizeStored, type StoredLinear } from './stored-linear.ts';
+import type { StoredLinear } from './stored-linear.ts';
 
 /** Float values of a parameter that is not stored as codes. */
 export interface DenseParameter {
@@ -37,7 +39,6 @@ export interface QuantizedCheckpointOptions {
   activations?: readonly (LayerActivations | null)[];
   /** The output head got weights of its own. */
   untied?: boolean;
-  format?: 'roundoff' | 'dequantized';
   /** Notes for the safetensors header, e.g. method and scheme. */
   metadata?: Record<string, string>;
   /** Replace an existing folder. */
@@ -50,13 +51,15 @@ export interface SavedCheckpoint {
   /** sha256 over the sorted names and hashes of the files; equal folders have equal hashes. */
   sha256: string;
   sizeBytes: number;
-  /** Bytes of the weights file. */
+  /** Bytes of the files that hold weights. */
   weightBytes: number;
   files: { name: string; sha256: string; sizeBytes: number }[];
 }
 
 /** Transforms and clip logits as they were learnt; nothing that computes with the checkpoint needs it. */
 export const trainedFile = 'trained.safetensors';
+
+const weightFile = /^model.*\.safetensors$|\.gguf$/;
 
 /** Small files of a model folder that belong to every copy of it. */
 export const companionFiles = [
@@ -76,26 +79,25 @@ export const companionFiles = [
  * `disk-full` or `read-only` when the disk refuses, `cancelled` on the signal.
  */
 export async function saveQuantizedCheckpoint(dir: string, options: QuantizedCheckpointOptions): Promise<SavedCheckpoint> {
-  const { sourceDir, quantized, format = 'roundoff', metadata, replace = false, signal } = options;
+  const { sourceDir, quantized, metadata, replace = false, signal } = options;
   const sourceConfig = await readModelConfig(sourceDir);
   const config = { ...sourceConfig, tiedEmbeddings: sourceConfig.tiedEmbeddings && !options.untied };
   checkModules(config, quantized);
-  checkExpressible(options, format);
   const source = await openCheckpoint(sourceDir);
   try {
-    checkSource(source, config, quantized);
-    const tensors = listTensors(source, config, options, format);
+    await checkSource(source, sourceConfig, quantized);
+    const tensors = listTensors(source, config, options);
     const files = await writeFolderAtomically(
       dir,
       async (temporary) => [
         await writeSafetensors(join(temporary, weightsFile), tensors, { metadata, signal }),
         ...(await writeTrained(temporary, options)),
-        await writeConfig(sourceDir, temporary, options, format),
+        await writeConfig(sourceDir, temporary, options),
         ...(await copyCompanions(sourceDir, temporary)),
       ],
       { replace },
     );
-    return summarize(dir, files);
+    return summarizeFolder(dir, files);
   } finally {
     await source.close();
   }
@@ -119,8 +121,9 @@ function checkModules(config: ModelConfig, quantized: ReadonlyMap<string, Stored
 }
 
 /** A source that is itself packed has no float weights to copy: all its packed modules must be given. */
-function checkSource(source: Checkpoint, config: ModelConfig, quantized: ReadonlyMap<string, StoredLinear>): void {
-  const missing = decoderLinears(config).filter((module) => !quantized.has(module) && source.has(`${module}.codes`));
+async function checkSource(source: Checkpoint, config: ModelConfig, quantized: ReadonlyMap<string, StoredLinear>): Promise<void> {
+  const { schemes } = await readStoredLayout(source, config, new ProblemList());
+  const missing = [...schemes.keys()].filter((module) => !quantized.has(module));
   if (missing.length > 0)
     throw new RoundoffError(
       'bad-input',
@@ -129,30 +132,17 @@ function checkSource(source: Checkpoint, config: ModelConfig, quantized: Readonl
     );
 }
 
-/** Plain checkpoints hold weights only. */
-function checkExpressible({ activations = [] }: QuantizedCheckpointOptions, format: string): void {
-  const layers = activations.flatMap((layer, index) => (layer && !isPlain(layer) ? [index] : []));
-  if (format === 'roundoff' || layers.length === 0) return;
-  throw new RoundoffError(
-    'unsupported',
-    `A ${format} checkpoint holds weights only, but activations of ${layers.length} layers are transformed or quantized.`,
-    'Export it as "roundoff".',
-  );
-}
-
 function listTensors(
   source: Checkpoint,
   config: ModelConfig,
   { quantized, parameters, activations = [] }: QuantizedCheckpointOptions,
-  format: 'roundoff' | 'dequantized',
 ): TensorToWrite[] {
   const tensors: TensorToWrite[] = [];
   for (const [name, shape] of parameterShapes(config)) {
     const module = name.replace(/\.weight$/, '');
     const stored = name.endsWith('.weight') ? quantized.get(module) : undefined;
     const changed = parameters?.get(name);
-    if (stored && format === 'roundoff') tensors.push(...packedTensors(module, stored));
-    else if (stored) tensors.push({ name, dtype: 'F32', shape, values: () => dequantizeStored(stored) });
+    if (stored) tensors.push(...packedTensors(module, stored));
     else if (changed) tensors.push({ name, dtype: 'F32', shape, values: changed.values });
     else tensors.push({ name, dtype: source.entry(name).dtype, shape, values: () => source.readBytes(name) });
   }
@@ -166,24 +156,20 @@ async function writeTrained(dir: string, { trained, signal }: QuantizedCheckpoin
   return [await writeSafetensors(join(dir, trainedFile), tensors, { signal })];
 }
 
-/** The source's config.json with the stored scheme; dequantized weights are exact in float32 only, so that is their type. */
+/** The source's config.json with the stored scheme. */
 async function writeConfig(
   sourceDir: string,
   dir: string,
   { quantized, activations, untied }: QuantizedCheckpointOptions,
-  format: 'roundoff' | 'dequantized',
 ): Promise<WrittenFile> {
   const { quantization_config: _, ...config } = await readJsonObject(join(sourceDir, configFile), { code: 'model-invalid' });
-  const stored: JsonObject =
-    format === 'roundoff'
-      ? { quantization_config: quantizationConfig(quantized, activations) }
-      : { dtype: 'float32', torch_dtype: 'float32' };
-  const added = quantized.size === 0 ? {} : stored;
+  const added: JsonObject = quantized.size === 0 ? {} : { quantization_config: quantizationConfig(quantized, activations) };
   const head = untied ? { tie_word_embeddings: false } : {};
   return writeWholeFile(join(dir, configFile), `${JSON.stringify({ ...config, ...head, ...added }, null, 2)}\n`);
 }
 
-async function copyCompanions(sourceDir: string, dir: string): Promise<WrittenFile[]> {
+/** Copies tokenizer, template and generation settings, as far as the model has them. */
+export async function copyCompanions(sourceDir: string, dir: string): Promise<WrittenFile[]> {
   const copied: WrittenFile[] = [];
   for (const name of companionFiles) {
     const bytes = await readFile(join(sourceDir, name)).catch((error: unknown) => {
@@ -195,7 +181,8 @@ async function copyCompanions(sourceDir: string, dir: string): Promise<WrittenFi
   return copied;
 }
 
-function summarize(dir: string, written: WrittenFile[]): SavedCheckpoint {
+/** What a written checkpoint folder holds. */
+export function summarizeFolder(dir: string, written: readonly WrittenFile[]): SavedCheckpoint {
   const files = written.map(({ path, sha256, sizeBytes }) => ({ name: basename(path), sha256, sizeBytes }));
   files.sort((a, b) => (a.name < b.name ? -1 : 1));
   const hash = createHash('sha256');
@@ -204,7 +191,7 @@ function summarize(dir: string, written: WrittenFile[]): SavedCheckpoint {
     dir,
     sha256: hash.digest('hex'),
     sizeBytes: files.reduce((sum, file) => sum + file.sizeBytes, 0),
-    weightBytes: files.find((file) => file.name === weightsFile)!.sizeBytes,
+    weightBytes: files.filter(({ name }) => weightFile.test(name)).reduce((sum, file) => sum + file.sizeBytes, 0),
     files,
   };
 }

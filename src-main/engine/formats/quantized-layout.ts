@@ -11,11 +11,11 @@ import { type Nf4Linear, nestedBlockSize, nf4BlockCount } from './nf4.ts';
 import { restoreAbsmax } from './nf4-dynamic.ts';
 import { groupCount, type PackedLinear, packCodes, packedWords, unpackCodes } from './packed-linear.ts';
 import type { ProblemList } from './problems.ts';
-import type { Checkpoint, TensorToWrite } from './safetensors.ts';
+import type { Checkpoint, TensorDtype, TensorToWrite } from './safetensors.ts';
 import type { StoredLinear } from './stored-linear.ts';
 
 /** The scheme one module is stored in. */
-export type StoredScheme = StoredIntegerScheme | StoredNf4Scheme;
+export type StoredScheme = StoredIntegerScheme | StoredNf4Scheme | ForeignScheme;
 
 export interface StoredIntegerScheme {
   coding: 'integer';
@@ -30,6 +30,24 @@ export interface StoredNf4Scheme {
   coding: 'nf4';
   isNested: boolean;
 }
+
+/** A module in another tool's format; see `readers`. */
+export interface ForeignScheme {
+  coding: 'foreign';
+  /** What it reads as; a group size of −1 is one scale per row. */
+  form: StoredIntegerScheme | StoredNf4Scheme;
+  tensors(module: string, shape: [number, number]): Map<string, ExpectedTensor>;
+  /** Reads the module, whose tensors have the expected shapes. Values that make no sense are reported; null then. */
+  read(checkpoint: Checkpoint, module: string, shape: [number, number], problems: ProblemList): Promise<StoredLinear | null>;
+}
+
+/** A tensor a checkpoint must hold. */
+export interface ExpectedTensor {
+  shape: number[];
+  dtypes: readonly TensorDtype[];
+}
+
+export const floatTypes = ['F32', 'F16', 'BF16'] as const satisfies TensorDtype[];
 
 const configPlace = 'config.json, quantization_config';
 const restore = 'Quantize the model again, or restore the checkpoint from its source.';
@@ -140,27 +158,27 @@ function nf4Tensors(module: string, { outFeatures, inFeatures, codes, absmax, ne
   ];
 }
 
-/** Names and shapes of a stored module's tensors. */
-export function packedShapes(module: string, [outFeatures, inFeatures]: [number, number], scheme: StoredScheme): Map<string, number[]> {
+/** The tensors a stored module consists of, by name. */
+export function packedShapes(module: string, shape: [number, number], scheme: StoredScheme): Map<string, ExpectedTensor> {
+  if (scheme.coding === 'foreign') return scheme.tensors(module, shape);
+  const [outFeatures, inFeatures] = shape;
+  const tensors = new Map<string, ExpectedTensor>();
+  const integers = (name: string, ...sizes: number[]) => tensors.set(`${module}.${name}`, { shape: sizes, dtypes: ['I32'] });
+  const floats = (name: string, ...sizes: number[]) => tensors.set(`${module}.${name}`, { shape: sizes, dtypes: floatTypes });
   if (scheme.coding === 'nf4') {
     const blocks = nf4BlockCount(outFeatures, inFeatures);
-    const codes: [string, number[]] = [`${module}.codes`, [packedWords(outFeatures * inFeatures, 4)]];
-    if (!scheme.isNested) return new Map([codes, [`${module}.absmax`, [blocks]]]);
-    return new Map([
-      codes,
-      [`${module}.absmax_codes`, [packedWords(blocks, 8)]],
-      [`${module}.nested_absmax`, [Math.ceil(blocks / nestedBlockSize)]],
-      [`${module}.nested_offset`, [1]],
-    ]);
+    integers('codes', packedWords(outFeatures * inFeatures, 4));
+    if (!scheme.isNested) return floats('absmax', blocks);
+    integers('absmax_codes', packedWords(blocks, 8));
+    floats('nested_absmax', Math.ceil(blocks / nestedBlockSize));
+    return floats('nested_offset', 1);
   }
   const groups = groupCount(inFeatures, scheme.groupSize);
-  const shapes = new Map([
-    [`${module}.codes`, [outFeatures, packedWords(inFeatures, scheme.bits)]],
-    [`${module}.scales`, [outFeatures, groups]],
-  ]);
-  if (!scheme.symmetric) shapes.set(`${module}.zeros`, [packedWords(outFeatures * groups, scheme.bits)]);
-  if (scheme.hasGroupIndex) shapes.set(`${module}.group_index`, [inFeatures]);
-  return shapes;
+  integers('codes', outFeatures, packedWords(inFeatures, scheme.bits));
+  floats('scales', outFeatures, groups);
+  if (!scheme.symmetric) integers('zeros', packedWords(outFeatures * groups, scheme.bits));
+  if (scheme.hasGroupIndex) integers('group_index', inFeatures);
+  return tensors;
 }
 
 /** Reads one quantized module whose tensors have the shapes of `packedShapes`. Values that make no sense are reported; null then. */
@@ -171,6 +189,7 @@ export function readStoredLinear(
   scheme: StoredScheme,
   problems: ProblemList,
 ): Promise<StoredLinear | null> {
+  if (scheme.coding === 'foreign') return scheme.read(checkpoint, module, shape, problems);
   return scheme.coding === 'nf4'
     ? readNf4(checkpoint, module, shape, scheme, problems)
     : readInteger(checkpoint, module, shape, scheme, problems);

@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { isJsonObject, type JsonObject, readJsonObject, readOptionalJsonObject } from '../data/json-file.ts';
 import { ProblemList } from '../formats/problems.ts';
+import { foreignReaders } from '../formats/readers/index.ts';
 import { ConfigFields } from './config-fields.ts';
 
 export const architectures = ['qwen3', 'qwen2', 'llama'] as const;
@@ -164,10 +165,10 @@ function checkUnsupported(json: JsonObject, fields: ConfigFields): void {
     );
   if (json.mlp_bias === true) fields.unsupported('mlp_bias', 'biases in the MLP are not supported.', supportedModels);
   const method = isJsonObject(json.quantization_config) ? json.quantization_config.quant_method : undefined;
-  if (method !== undefined && method !== 'roundoff')
+  if (method !== undefined && method !== 'roundoff' && !foreignReaders.has(method))
     fields.unsupported(
       'quantization_config',
       `checkpoints quantized by ${JSON.stringify(method)} cannot be read.`,
-      'Use the original F32, F16 or BF16 model.',
+      `Use the original F32, F16 or BF16 model, or one quantized by ${[...foreignReaders.keys()].join(', ')}.`,
     );
 }

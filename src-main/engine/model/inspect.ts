@@ -11,6 +11,7 @@ import { throwIfCancelled } from '../data/cancellation.ts';
 import { fileError } from '../data/json-file.ts';
 import { ProblemList } from '../formats/problems.ts';
 import { companionFiles } from '../formats/quantized-checkpoint.ts';
+import type { ExpectedTensor } from '../formats/quantized-layout.ts';
 import { type Checkpoint, scanCheckpoint, weightsIndexFile } from '../formats/safetensors.ts';
 import { configFile, type ModelConfig, scanModelConfig } from './config.ts';
 import { checkTensors, firstNonFinite, readStoredLayout, reportNonFinite, type StoredLayout, storedShapes } from './load.ts';
@@ -27,7 +28,7 @@ export async function inspectModel(dir: string, options: { signal?: AbortSignal 
   const config = await scanModelConfig(path, problems);
   const checkpoint = await scanCheckpoint(path, problems);
   try {
-    const layout: StoredLayout = config ? await readStoredLayout(path, config, problems) : { schemes: new Map(), activations: [] };
+    const layout: StoredLayout = config ? await readStoredLayout(checkpoint, config, problems) : { schemes: new Map(), activations: [] };
     if (config) checkNames(checkpoint, storedShapes(config, layout), config, problems);
     await checkValues(checkpoint, problems, options.signal);
     const tokenizer = await scanTokenizer(path, config?.vocabSize ?? null, problems);
@@ -84,7 +85,7 @@ async function isFolder(path: string, problems: ProblemList): Promise<boolean> {
   return false;
 }
 
-function checkNames(checkpoint: Checkpoint, shapes: ReadonlyMap<string, number[]>, config: ModelConfig, problems: ProblemList): void {
+function checkNames(checkpoint: Checkpoint, shapes: ReadonlyMap<string, ExpectedTensor>, config: ModelConfig, problems: ProblemList): void {
   if (checkpoint.tensors.size === 0) return;
   checkTensors(checkpoint, shapes, problems);
   const isKnownExtra = (name: string) => name.endsWith('rotary_emb.inv_freq') || (name === headName && config.tiedEmbeddings);

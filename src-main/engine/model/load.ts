@@ -1,15 +1,23 @@
 /**
  * Loads a model folder into a `LanguageModel`: everything is checked before the first value is read, then weights stream in tensor by
- * tensor, so that each is in memory once. Dense Hugging Face folders and Roundoff's packed checkpoints load alike.
+ * tensor, so that each is in memory once. Dense Hugging Face folders, Roundoff's packed checkpoints and those of other tools load alike.
  */
 
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { throwIfCancelled } from '../data/cancellation.ts';
-import { readJsonObject } from '../data/json-file.ts';
+import { isJsonObject, type JsonObject, readJsonObject } from '../data/json-file.ts';
 import { activationShapes, parseActivationsConfig, readActivations, type StoredActivations } from '../formats/activation-layout.ts';
 import { ProblemList } from '../formats/problems.ts';
-import { packedShapes, parseQuantizationConfig, readStoredLinear, type StoredScheme } from '../formats/quantized-layout.ts';
+import {
+  type ExpectedTensor,
+  floatTypes,
+  packedShapes,
+  parseQuantizationConfig,
+  readStoredLinear,
+  type StoredScheme,
+} from '../formats/quantized-layout.ts';
+import { foreignReaders } from '../formats/readers/index.ts';
 import { type Checkpoint, openCheckpoint } from '../formats/safetensors.ts';
 import { configFile, type ModelConfig, readModelConfig } from './config.ts';
 import { LanguageModel } from './language-model.ts';
@@ -29,7 +37,7 @@ export async function loadModel(dir: string, options: LoadOptions = {}): Promise
   const checkpoint = await openCheckpoint(dir);
   const problems = new ProblemList();
   try {
-    const layout = await readStoredLayout(dir, config, problems);
+    const layout = await readStoredLayout(checkpoint, config, problems);
     checkTensors(checkpoint, storedShapes(config, layout), problems);
     problems.throwErrors(dir);
     const parameters = await readParameters(checkpoint, config, layout.schemes, problems, options);
@@ -47,33 +55,40 @@ export interface StoredLayout {
   activations: (StoredActivations | null)[];
 }
 
-export async function readStoredLayout(dir: string, config: ModelConfig, problems: ProblemList): Promise<StoredLayout> {
-  const json = await readJsonObject(join(dir, configFile), { code: 'model-invalid' });
+/** Reads from config.json and the names of the tensors how the checkpoint is stored. What cannot be read is reported. */
+export async function readStoredLayout(checkpoint: Checkpoint, config: ModelConfig, problems: ProblemList): Promise<StoredLayout> {
+  const json = await readJsonObject(join(checkpoint.dir, configFile), { code: 'model-invalid' });
+  const linears = decoderLinears(config);
+  const section = json.quantization_config;
+  const readForeign = isJsonObject(section) ? foreignReaders.get(section.quant_method) : undefined;
   return {
-    schemes: parseQuantizationConfig(json, new Set(decoderLinears(config)), problems),
+    schemes: readForeign
+      ? readForeign({ section: section as JsonObject, linears, checkpoint, problems })
+      : parseQuantizationConfig(json, new Set(linears), problems),
     activations: parseActivationsConfig(json, config.layers, activationSizes(config), problems),
   };
 }
 
-/** Names and shapes of all tensors the checkpoint must hold. */
-export function storedShapes(config: ModelConfig, { schemes, activations }: StoredLayout): Map<string, number[]> {
-  const shapes = new Map<string, number[]>();
+/** All tensors the checkpoint must hold, by name. */
+export function storedShapes(config: ModelConfig, { schemes, activations }: StoredLayout): Map<string, ExpectedTensor> {
+  const shapes = new Map<string, ExpectedTensor>();
+  const float = (shape: number[]): ExpectedTensor => ({ shape, dtypes: floatTypes });
   for (const [name, shape] of parameterShapes(config)) {
     const module = name.slice(0, -'.weight'.length);
     const scheme = schemes.get(module);
-    if (!scheme || !name.endsWith('.weight')) shapes.set(name, shape);
+    if (!scheme || !name.endsWith('.weight')) shapes.set(name, float(shape));
     else for (const [stored, storedShape] of packedShapes(module, linearShape(config, module), scheme)) shapes.set(stored, storedShape);
   }
   for (const [index, layer] of activations.entries()) {
     if (!layer) continue;
-    for (const [name, shape] of activationShapes(index, layer, config.headDim)) shapes.set(name, shape);
+    for (const [name, shape] of activationShapes(index, layer, config.headDim)) shapes.set(name, float(shape));
   }
   return shapes;
 }
 
 /** Reports every tensor that is missing, of another shape, or of a type that cannot be read. */
-export function checkTensors(checkpoint: Checkpoint, shapes: ReadonlyMap<string, number[]>, problems: ProblemList): void {
-  for (const [name, shape] of shapes) {
+export function checkTensors(checkpoint: Checkpoint, shapes: ReadonlyMap<string, ExpectedTensor>, problems: ProblemList): void {
+  for (const [name, { shape, dtypes }] of shapes) {
     const entry = checkpoint.tensors.get(name);
     if (!entry) {
       problems.error(name, 'the tensor is missing.', 'Download the model again, complete with all its files.');
@@ -85,13 +100,9 @@ export function checkTensors(checkpoint: Checkpoint, shapes: ReadonlyMap<string,
         `its shape is [${entry.shape.join(', ')}], but config.json implies [${shape.join(', ')}].`,
         'Take config.json and weights from the same revision of the model.',
       );
-    if (!['F32', 'F16', 'BF16'].includes(entry.dtype) && !isPackedInteger(name, entry.dtype))
+    if (!dtypes.includes(entry.dtype))
       problems.error(name, `it is stored as ${entry.dtype}.`, 'Use the original F32, F16 or BF16 weights of the model.', 'unsupported');
   }
-}
-
-function isPackedInteger(name: string, dtype: string): boolean {
-  return dtype === 'I32' && /\.(codes|zeros|group_index|absmax_codes)$/.test(name);
 }
 
 async function readParameters(

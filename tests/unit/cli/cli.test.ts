@@ -12,7 +12,7 @@ describe('usage', () => {
   it('describes every command with examples', async () => {
     const { code, stdout } = await roundoff('--help');
     expect(code).toBe(0);
-    for (const command of ['doctor', 'model', 'generate', 'quantize', 'evaluate', 'verify', 'study', 'report', 'bench']) {
+    for (const command of ['doctor', 'model', 'generate', 'quantize', 'export', 'evaluate', 'verify', 'study', 'report', 'bench']) {
       expect(stdout).toContain(`  ${command} `);
       const nested = { model: ['inspect'], study: ['run'] }[command] ?? [];
       const help = await roundoff(command, ...nested, '--help');

@@ -45,14 +45,12 @@ describe('saveQuantizedCheckpoint', () => {
     const { model, quantized } = await quantizedModel(sourceDir);
     const expected = await logitsOf(model);
     model.dispose();
-    for (const format of ['roundoff', 'dequantized'] as const) {
-      const dir = join(await temporaryFolder(), format);
-      await saveQuantizedCheckpoint(dir, { sourceDir, quantized, format });
-      const reloaded = await loadModel(dir);
-      expect(await logitsOf(reloaded)).toEqual(expected);
-      expect([...(await reloaded.storedLinears())]).toEqual(format === 'roundoff' ? [...quantized] : []);
-      reloaded.dispose();
-    }
+    const dir = join(await temporaryFolder(), 'packed');
+    await saveQuantizedCheckpoint(dir, { sourceDir, quantized });
+    const reloaded = await loadModel(dir);
+    expect(await logitsOf(reloaded)).toEqual(expected);
+    expect([...(await reloaded.storedLinears())]).toEqual([...quantized]);
+    reloaded.dispose();
     expect(tf.memory().numTensors).toBe(tensors);
   });
 
@@ -97,19 +95,12 @@ describe('saveQuantizedCheckpoint', () => {
     copy.dispose();
   });
 
-  it('converts a packed checkpoint to a dequantized one', async () => {
+  it('refuses to save a part of what is packed in the source', async () => {
     const sourceDir = goldenModel('qwen3-tied').dir;
     const { model, quantized } = await quantizedModel(sourceDir);
-    const expected = await logitsOf(model);
     model.dispose();
     const parent = await temporaryFolder();
     await saveQuantizedCheckpoint(join(parent, 'packed'), { sourceDir, quantized });
-    await saveQuantizedCheckpoint(join(parent, 'plain'), { sourceDir: join(parent, 'packed'), quantized, format: 'dequantized' });
-    const config = JSON.parse(await readFile(join(parent, 'plain', 'config.json'), 'utf8'));
-    expect(config).not.toHaveProperty('quantization_config');
-    const reloaded = await loadModel(join(parent, 'plain'));
-    expect(await logitsOf(reloaded)).toEqual(expected);
-    reloaded.dispose();
     const partial = saveQuantizedCheckpoint(join(parent, 'partial'), { sourceDir: join(parent, 'packed'), quantized: new Map() });
     await expect(partial).rejects.toMatchObject({ code: 'bad-input', message: expect.stringContaining('already quantized') });
   });

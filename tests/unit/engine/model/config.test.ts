@@ -95,7 +95,7 @@ describe('parseModelConfig', () => {
     [{ hidden_act: 'gelu' }, 'config.json, hidden_act: the activation "gelu" is not supported, only "silu".'],
     [{ use_sliding_window: true }, 'config.json, use_sliding_window: sliding-window attention is not supported.'],
     [{ mlp_bias: true }, 'config.json, mlp_bias: biases in the MLP are not supported.'],
-    [{ quantization_config: { quant_method: 'awq' } }, 'config.json, quantization_config: checkpoints quantized by "awq" cannot be read.'],
+    [{ quantization_config: { quant_method: 'hqq' } }, 'config.json, quantization_config: checkpoints quantized by "hqq" cannot be read.'],
     [{ eos_token_id: 200000 }, 'config.json, eos_token_id: token 200000 lies outside the vocabulary of 151936.'],
     [{ eos_token_id: 'end' }, 'config.json, eos_token_id: "end" is not a token id or a list of token ids.'],
     [{ tie_word_embeddings: 1 }, 'config.json, tie_word_embeddings: 1 is not true or false.'],
