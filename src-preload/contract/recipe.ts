@@ -183,8 +183,9 @@ export function stageScheme({ scheme, overrides, mixed }: Pick<QuantizeStage, 's
   return `${formatScheme(scheme)}${overrides && overrides.length > 0 ? ' mixed' : ''}`;
 }
 
-/** The stage's calibration settings; null for methods that need none. */
+/** The stage's calibration settings; null for methods that need none, as QuaRot whose weights are rounded to nearest. */
 export function calibrationOf(stage: QuantizeStage): CalibrationSettings | null {
+  if (stage.method === 'quarot' && stage.options.weights === 'rtn') return null;
   return 'calibration' in stage ? stage.calibration : null;
 }
 

@@ -19,13 +19,27 @@ export interface HadamardFactors {
   right: Float64Array;
 }
 
-/** The smallest odd-part order, a multiple of its power of two, from which size is reached by doubling; null when none is known. */
+/** Equal blocks on the diagonal, each a Hadamard matrix, as left ⊗ right. */
+export interface BlockFactors {
+  blocks: number;
+  rows: number;
+  columns: number;
+  /** [rows, rows]; null for the identity. */
+  left: Float64Array | null;
+  /** [columns, columns] */
+  right: Float64Array;
+}
+
+/** A Paley matrix is a dense factor; beyond this it would cost more than it spreads (11008 = 2 · 5504 would need one of 5504). */
+const largestPaley = 1024;
+
+/** The smallest order, 1 or one of Paley's, from which size is reached by doubling; null when none is known. */
 export function hadamardOrder(size: number): number | null {
   if (!Number.isSafeInteger(size) || size < 1) return null;
   let odd = size;
   while (odd % 2 === 0) odd /= 2;
   if (odd === 1) return 1;
-  for (let order = 4 * odd; order <= size && size % order === 0; order *= 2) if (paleyKind(order)) return order;
+  for (let order = 4 * odd; order <= largestPaley && size % order === 0; order *= 2) if (paleyKind(order)) return order;
   return null;
 }
 
@@ -39,14 +53,43 @@ export function hadamardMatrix(size: number): Hadamard {
 /** Two factors whose sizes are as close as they can be, so that multiplying by both is cheap. Null for sizes without a known matrix. */
 export function hadamardFactors(size: number): HadamardFactors | null {
   const order = hadamardOrder(size);
-  if (order === null) return null;
-  const doublings = size / order;
+  return order === null ? null : split(size, order, 1);
+}
+
+/** The largest blocks of which a Hadamard matrix is known; null for odd sizes, which have none but 1. */
+export function blockHadamardFactors(size: number): BlockFactors | null {
+  for (let blocks = 1; blocks <= size / 2; blocks++) {
+    if (size % blocks !== 0) continue;
+    const order = hadamardOrder(size / blocks);
+    if (order === null) continue;
+    const { rows, columns, left, right } = split(size / blocks, order, blocks);
+    return { blocks, rows: blocks * rows, columns, left: onDiagonal(left, rows, blocks), right };
+  }
+  return null;
+}
+
+/** Factors of a matrix of `size`, chosen so that `blocks` · rows and columns are alike. */
+function split(size: number, order: number, blocks: number): HadamardFactors {
+  const cost = (rows: number) => blocks * rows + size / rows;
   let rows = order;
-  while (rows * 2 <= size && rows * 2 + size / (rows * 2) <= rows + size / rows) rows *= 2;
+  while (size % (2 * rows) === 0 && cost(2 * rows) <= cost(rows)) rows *= 2;
   const columns = size / rows;
   const left = order === 1 ? sylvester(rows) : product(paley(order), sylvester(rows / order));
-  if (doublings % columns !== 0) throw new Error('the right factor is a power of two');
   return { rows, columns, left: normalized(left), right: normalized(sylvester(columns)) };
+}
+
+/** I ⊗ matrix. */
+function onDiagonal(matrix: Float64Array, size: number, blocks: number): Float64Array | null {
+  if (blocks === 1) return matrix;
+  if (size === 1) return null;
+  const width = blocks * size;
+  const values = new Float64Array(width * width);
+  for (let row = 0; row < width; row++) {
+    const block = Math.floor(row / size);
+    const within = (row % size) * size;
+    values.set(matrix.subarray(within, within + size), row * width + block * size);
+  }
+  return values;
 }
 
 function normalized({ size, values }: Hadamard): Float64Array {

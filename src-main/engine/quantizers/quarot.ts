@@ -11,7 +11,7 @@ import type { LanguageModel } from '../model/language-model.ts';
 import { type LayerActivations, plainActivations, withoutQuantizers } from '../model/layer-activations.ts';
 import { embeddingName, finalNormName, hasBias, headName, layerLinears } from '../model/parameters.ts';
 import { quantizeLayerGptq } from './gptq-layer.ts';
-import { hadamardFactors } from './hadamard.ts';
+import { type BlockFactors, blockHadamardFactors, type HadamardFactors, hadamardFactors } from './hadamard.ts';
 import type { GlobalResult, LayerQuantizer, LayerResult, MethodContext, QuantizedLinear } from './layer-quantizer.ts';
 import { type Rotation, rotateInputs, rotateOutputs, rotateRows, rotationOf, toTransform } from './rotation.ts';
 import { roundLayer } from './rtn-layer.ts';
@@ -54,38 +54,47 @@ export function quarotQuantizer(context: MethodContext<'quarot'>): LayerQuantize
   };
 }
 
-/** Throws `unsupported` naming the size for which no Hadamard matrix is known. */
+/** Throws `unsupported` naming an odd size, which has no Hadamard matrix. */
 export function rotationsFor(config: ModelConfig, seed: number, onNote: (note: string) => void): ModelRotations {
   const { hiddenSize, headDim, heads, intermediateSize } = config;
   const stream = new RandomStream(seed, 'quarot-signs');
   const signs = Float64Array.from({ length: hiddenSize }, () => (stream.uniform() < 0.5 ? -1 : 1));
+  const residual = factorsFor('hidden_size', hiddenSize, 'the residual stream is', onNote);
+  const head = factorsFor('head_dim', headDim, 'each head is', onNote);
+  const mlp = factorsFor('intermediate_size', intermediateSize, "the MLP's inner activations are", onNote);
   const across = hadamardFactors(heads);
   if (!across) onNote(`QuaRot: there is no Hadamard matrix of ${heads} heads; the attention's output is rotated head by head only`);
   return {
-    residual: rotationOf(required('hidden_size', hiddenSize), signs),
-    head: wholeRotation(required('head_dim', headDim)),
+    residual: rotationOf(residual, signs),
+    head: wholeRotation(head),
     heads: across && acrossHeads(across, headDim),
-    mlp: mlpRotation(intermediateSize, onNote),
+    mlp: rotationOf(mlp),
   };
 }
 
-function required(name: string, size: number) {
-  const factors = hadamardFactors(size);
-  if (factors) return factors;
-  throw new RoundoffError(
-    'unsupported',
-    `QuaRot needs a Hadamard matrix of the model's ${name} ${size}, and none is known.`,
-    'Choose FlatQuant, whose transforms fit every size, or a method that changes weights only.',
-  );
+/** A size without a Hadamard matrix is rotated in the largest equal blocks that have one, which is noted. */
+function factorsFor(name: string, size: number, what: string, onNote: (note: string) => void): BlockFactors {
+  const factors = blockHadamardFactors(size);
+  if (!factors) {
+    throw new RoundoffError(
+      'unsupported',
+      `QuaRot needs Hadamard matrices, but the model's ${name} ${size} is odd.`,
+      'Choose FlatQuant, whose transforms fit every size, or a method that changes weights only.',
+    );
+  }
+  const { blocks } = factors;
+  if (blocks > 1) onNote(`QuaRot: no Hadamard matrix of ${size} is known; ${what} rotated in ${blocks} blocks of ${size / blocks}`);
+  return factors;
 }
 
 /** Both factors in one, for small sizes that are applied as one matrix. */
-function wholeRotation({ rows, columns, left, right }: NonNullable<ReturnType<typeof hadamardFactors>>): Rotation {
+function wholeRotation({ rows, columns, left, right }: Omit<BlockFactors, 'blocks'>): Rotation {
   const size = rows * columns;
   const whole = new Float64Array(size * size);
   for (let i = 0; i < size; i++) {
     for (let j = 0; j < size; j++) {
-      const outer = left[Math.floor(i / columns) * rows + Math.floor(j / columns)]!;
+      const [a, b] = [Math.floor(i / columns), Math.floor(j / columns)];
+      const outer = left ? left[a * rows + b]! : Number(a === b);
       whole[i * size + j] = outer * right[(i % columns) * columns + (j % columns)]!;
     }
   }
@@ -93,20 +102,9 @@ function wholeRotation({ rows, columns, left, right }: NonNullable<ReturnType<ty
 }
 
 /** M ⊗ I on [heads · headDim]. */
-function acrossHeads(factors: NonNullable<ReturnType<typeof hadamardFactors>>, headDim: number): Rotation {
+function acrossHeads(factors: HadamardFactors, headDim: number): Rotation {
   const { columns: heads, right } = wholeRotation(factors);
   return { rows: heads, columns: headDim, left: right, right: null, signs: null };
-}
-
-/** A size without a Hadamard matrix is rotated in equal blocks of the largest power of two that divides it. */
-function mlpRotation(size: number, onNote: (note: string) => void): Rotation {
-  const factors = hadamardFactors(size);
-  if (factors) return rotationOf(factors);
-  const block = size & -size;
-  if (block < 4) required('intermediate_size', size);
-  onNote(`QuaRot: there is no Hadamard matrix of ${size}; the MLP's inner activations are rotated in ${size / block} blocks of ${block}`);
-  const { right } = wholeRotation(hadamardFactors(block)!);
-  return { rows: size / block, columns: block, left: null, right, signs: null };
 }
 
 /** Rotates embeddings and head, folds the final norm into the head, and unties them. */
@@ -116,7 +114,6 @@ export async function rotateGlobals(model: LanguageModel, { residual }: ModelRot
   const embedding = await values(model, embeddingName);
   const head = untied ? embedding.slice() : await values(model, headName);
   const norm = await values(model, finalNormName);
-  scaleInputs(head, norm);
   const parameters = new Map<string, DenseParameter>();
   const set = (name: string, floats: Float32Array, shape: number[]) => {
     model.setParameter(name, floats, shape);
@@ -126,6 +123,7 @@ export async function rotateGlobals(model: LanguageModel, { residual }: ModelRot
   for (const [name, floats] of [[embeddingName, embedding] as const, [headName, head] as const]) {
     for (let start = 0; start < floats.length; start += chunkRows * hiddenSize) {
       const chunk = Float64Array.from(floats.subarray(start, start + chunkRows * hiddenSize));
+      if (floats === head) scaleInputs(chunk, norm);
       rotateRows(chunk, residual);
       floats.set(chunk, start);
     }
@@ -200,7 +198,7 @@ export function rotatedActivations(quantizers: LayerActivations, rotations: Mode
 }
 
 /** weight[:, j] · scale[j], in place. */
-function scaleInputs(weight: Float32Array | Float64Array, scale: Float32Array): void {
+function scaleInputs(weight: Float64Array, scale: Float32Array): void {
   for (let i = 0; i < weight.length; i++) weight[i]! *= scale[i % scale.length]!;
 }
 

@@ -1,7 +1,7 @@
 /** Orthogonal transforms of weight matrices in float64: rows times left ⊗ right, on the input or on the output side. */
 import type { KroneckerTransform } from '../model/layer-activations.ts';
-import { assignProduct } from './double-gemm.ts';
-import type { HadamardFactors } from './hadamard.ts';
+import { assignProduct, deepest } from './double-gemm.ts';
+import type { BlockFactors } from './hadamard.ts';
 
 /** A transform of row vectors: multiplied by signs, then by left ⊗ right; null factors are identities. */
 export interface Rotation {
@@ -13,8 +13,8 @@ export interface Rotation {
   signs: Float64Array | null;
 }
 
-export function rotationOf(factors: HadamardFactors, signs: Float64Array | null = null): Rotation {
-  return { ...factors, signs };
+export function rotationOf({ rows, columns, left, right }: Omit<BlockFactors, 'blocks'>, signs: Float64Array | null = null): Rotation {
+  return { rows, columns, left, right, signs };
 }
 
 /** What the model multiplies activations by; without signs. */
@@ -30,14 +30,31 @@ export function rotateRows(values: Float64Array, rotation: Rotation): void {
   if (signs) for (let i = 0; i < values.length; i++) values[i]! *= signs[i % size]!;
   const scratch = new Float64Array(values.length);
   if (right) {
-    assignProduct(scratch, { a: values, b: right, rows: count * rows, columns, depth: columns });
+    multiply(scratch, values, right, count * rows, columns);
     values.set(scratch);
   }
   if (left) {
     swapInner(values, scratch, count, rows, columns);
-    assignProduct(values, { a: scratch, b: left, rows: count * columns, columns: rows, depth: rows });
+    multiply(values, scratch, left, count * columns, rows);
     scratch.set(values);
     swapInner(scratch, values, count, columns, rows);
+  }
+}
+
+/** target = a [rows, size] · b [size, size], in slices no deeper than `deepest`: the same bits for any number of threads. */
+function multiply(target: Float64Array, a: Float64Array, b: Float64Array, rows: number, size: number): void {
+  if (size <= deepest) {
+    assignProduct(target, { a, b, rows, columns: size, depth: size });
+    return;
+  }
+  const partial = new Float64Array(target.length);
+  target.fill(0);
+  for (let start = 0; start < size; start += deepest) {
+    const depth = Math.min(deepest, size - start);
+    const slice = new Float64Array(rows * depth);
+    for (let row = 0; row < rows; row++) slice.set(a.subarray(row * size + start, row * size + start + depth), row * depth);
+    assignProduct(partial, { a: slice, b: b.subarray(start * size, (start + depth) * size), rows, columns: size, depth });
+    for (let i = 0; i < target.length; i++) target[i]! += partial[i]!;
   }
 }
 
