@@ -1,37 +1,74 @@
 /**
  * Streams calibration samples through the decoder, layer after layer. It owns their order and their hidden states, so a layer sees
- * what the already quantized layers before it produce, and statistics of one layer at a time are all that is ever held.
+ * what the already quantized layers before it produce, and statistics of one layer at a time are all that is ever held. Hidden states lie
+ * outside the backend, in memory or on disk; a batch is on the backend while it is computed with.
  */
+import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import * as tf from '@tensorflow/tfjs-core';
 import { throwIfCancelled } from '../data/cancellation.ts';
 import type { LanguageModel } from '../model/language-model.ts';
+import { type BatchShape, createStore, type HiddenStore, readTensor, writeTensor } from './hidden-states.ts';
 import { InputStatistics } from './input-statistics.ts';
 
 /** Tokens that go through a layer at once. */
-const batchTokens = 4096;
+export const batchTokens = 4096;
 
 /** Thrown by a hook to leave a layer whose remaining outputs nobody needs; it never leaves `capture`. */
 class CaptureComplete extends Error {}
 
+/** The four inputs that linears of a layer read, in execution order. */
+export const captureSteps = ['attentionInput', 'attentionOutput', 'mlpInput', 'mlpOutput'] as const;
+export type CaptureStep = (typeof captureSteps)[number];
+
+export interface CalibratorOptions {
+  signal?: AbortSignal;
+  /** Folder for hidden states; memory when left out. */
+  spillDir?: string;
+  /** Embeds token ids [batch, seq]; the model's own embeddings when left out. */
+  embed?(ids: readonly Int32Array[]): Promise<Float32Array>;
+}
+
 export class Calibrator {
   private readonly model: LanguageModel;
-  /** Hidden states [batch, seq, hidden] before layer `next`. */
-  private readonly hidden: tf.Tensor3D[];
+  private readonly shapes: BatchShape[] = [];
   private readonly signal: AbortSignal | undefined;
-  /** Outputs of the layer the calibrator stands before, as it was; empty unless `computeOutputs` was called. */
-  private outputs: tf.Tensor3D[] = [];
+  private readonly spillDir: string | null;
+  /** Hidden states before the current layer. */
+  private hidden: HiddenStore | null = null;
+  /** Outputs of the layer the calibrator stands before, as it was; null unless `computeOutputs` was called. */
+  private outputs: HiddenStore | null = null;
+  /** What a stepwise capture is at: the attention's mixed values, or the MLP's inner activations. */
+  private inner: HiddenStore | null = null;
+  /** The layer whose hidden states a stepwise capture has already moved past its attention. */
+  private attended: number | null = null;
+  private files = 0;
 
-  /** `samples` are token sequences of equal length. */
-  constructor(model: LanguageModel, samples: readonly Int32Array[], options: { signal?: AbortSignal } = {}) {
+  private constructor(model: LanguageModel, options: CalibratorOptions) {
     this.model = model;
     this.signal = options.signal;
+    this.spillDir = options.spillDir ?? null;
+  }
+
+  /** Embeds `samples`, token sequences of equal length. */
+  static async start(model: LanguageModel, samples: readonly Int32Array[], options: CalibratorOptions = {}): Promise<Calibrator> {
+    const calibrator = new Calibrator(model, options);
     const sequenceLength = samples[0]!.length;
     const perBatch = Math.max(1, Math.floor(batchTokens / sequenceLength));
-    this.hidden = [];
-    for (let start = 0; start < samples.length; start += perBatch) {
-      const batch = samples.slice(start, start + perBatch);
-      this.hidden.push(tf.tidy(() => model.embed(tf.tensor2d(joined(batch), [batch.length, sequenceLength], 'int32'))));
+    const batches: (readonly Int32Array[])[] = [];
+    for (let start = 0; start < samples.length; start += perBatch) batches.push(samples.slice(start, start + perBatch));
+    for (const batch of batches) calibrator.shapes.push([batch.length, sequenceLength]);
+    try {
+      calibrator.hidden = await calibrator.newStore(model.config.hiddenSize);
+      for (const [index, batch] of batches.entries()) {
+        await calibrator.breathe();
+        if (options.embed) await calibrator.hidden.write(index, await options.embed(batch));
+        else await writeTensor(calibrator.hidden, index, tf.tidy(() => model.embed(idTensor(batch))));
+      }
+      return calibrator;
+    } catch (error) {
+      await calibrator.dispose();
+      throw error;
     }
   }
 
@@ -42,10 +79,7 @@ export class Calibrator {
   async capture(index: number, groups: readonly (readonly string[])[]): Promise<InputStatistics[]> {
     const statistics = groups.map(() => new InputStatistics());
     try {
-      for (const hidden of this.hidden) {
-        await this.breathe();
-        this.runUntilCaptured(index, hidden, groups, statistics);
-      }
+      await this.forEachBatch((hidden) => this.runUntilCaptured(index, hidden, groups, statistics));
     } catch (error) {
       for (const item of statistics) item.dispose();
       throw error;
@@ -53,46 +87,82 @@ export class Calibrator {
     return statistics;
   }
 
+  /**
+   * Takes layer `index` one step further and gathers the statistics of what the linears of that step read; the steps must come in order,
+   * each after the linears of the one before were replaced. Nothing is computed twice: the mixed values of the attention and the inner
+   * activations of the MLP are kept from step to step, and `advance` goes on from there.
+   */
+  async captureStep(index: number, step: CaptureStep): Promise<InputStatistics> {
+    const statistics = new InputStatistics();
+    const add = (_: string, input: tf.Tensor2D) => statistics.add(input);
+    try {
+      if (step === 'attentionInput') await this.forEachBatch((hidden) => this.model.attentionInput(index, hidden, add));
+      else if (step === 'attentionOutput') {
+        const { heads, headDim } = this.model.config;
+        await this.fillInner(heads * headDim, (hidden) => this.model.attentionMix(index, hidden));
+        await this.forEachInner((mixed) => this.model.siteInput(index, 'attentionOutput', mixed, add));
+      } else if (step === 'mlpInput') {
+        await this.applyInner((hidden, mixed) => this.model.attended(index, hidden, mixed));
+        this.attended = index;
+        await this.forEachBatch((hidden) => this.model.mlpInput(index, hidden, add));
+      } else {
+        await this.fillInner(this.model.config.intermediateSize, (hidden) => this.model.mlpInner(index, hidden));
+        await this.forEachInner((activated) => this.model.siteInput(index, 'mlpOutput', activated, add));
+      }
+      return statistics;
+    } catch (error) {
+      statistics.dispose();
+      throw error;
+    }
+  }
+
   /** Replaces the hidden states by the outputs of layer `index` as it computes now. */
   async advance(index: number): Promise<void> {
-    for (const [batch, hidden] of this.hidden.entries()) {
+    if (this.attended === index) {
+      await this.applyInner((hidden, activated) => this.model.mlpOutput(index, hidden, activated));
+      this.attended = null;
+      return;
+    }
+    const store = this.required(this.hidden);
+    for (const [batch, shape] of this.shapes.entries()) {
       await this.breathe();
-      this.hidden[batch] = this.model.layer(index, hidden);
+      const hidden = await readTensor(store, batch, shape);
+      const output = this.model.layer(index, hidden);
       hidden.dispose();
+      await writeTensor(store, batch, output);
     }
   }
 
   /** Computes the outputs of layer `index` as it is now, and keeps them beside the inputs until `acceptOutputs`. */
   async computeOutputs(index: number): Promise<void> {
-    for (const hidden of this.hidden) {
-      await this.breathe();
-      this.outputs.push(this.model.layer(index, hidden));
-    }
+    this.outputs ??= await this.newStore(this.model.config.hiddenSize);
+    const { outputs } = this;
+    await this.forEachInput(async (hidden, batch) => writeTensor(outputs, batch, this.model.layer(index, hidden)));
   }
 
   /** Goes on to the next layer with the outputs kept by `computeOutputs`. */
   acceptOutputs(): void {
-    for (const [batch, output] of this.outputs.entries()) {
-      this.hidden[batch]!.dispose();
-      this.hidden[batch] = output;
-    }
-    this.outputs = [];
+    [this.hidden, this.outputs] = [this.outputs, this.hidden];
   }
 
   /**
    * Calls `visit` with the layer's inputs [batch, seq, hidden], batch after batch in a fixed order, and with its float outputs where
-   * `computeOutputs` kept them. The tensors belong to the calibrator.
+   * `computeOutputs` kept them. The tensors belong to the calibrator and live until the visit ends.
    */
   async forEachBatch(visit: (input: tf.Tensor3D, output: tf.Tensor3D | null, batch: number) => void | Promise<void>): Promise<void> {
-    for (const [batch, hidden] of this.hidden.entries()) {
-      await this.breathe();
-      await visit(hidden, this.outputs[batch] ?? null, batch);
-    }
+    await this.forEachInput(async (input, batch) => {
+      const output = this.outputs ? await readTensor(this.outputs, batch, this.shapes[batch]!) : null;
+      try {
+        await visit(input, output, batch);
+      } finally {
+        output?.dispose();
+      }
+    });
   }
 
   /** How many samples there are. */
   get samples(): number {
-    return this.hidden.reduce((sum, { shape }) => sum + shape[0], 0);
+    return this.shapes.reduce((sum, [size]) => sum + size, 0);
   }
 
   /**
@@ -101,15 +171,71 @@ export class Calibrator {
    */
   async gather(indices: readonly number[]): Promise<{ input: tf.Tensor3D; output: tf.Tensor3D }> {
     await this.breathe();
-    const perBatch = this.hidden[0]!.shape[0];
-    const rows = (batches: readonly tf.Tensor3D[]) =>
-      tf.tidy(() => tf.concat(indices.map((index) => tf.slice(batches[Math.floor(index / perBatch)]!, index % perBatch, 1))));
-    return { input: rows(this.hidden), output: rows(this.outputs) };
+    return { input: await this.rowsOf(this.required(this.hidden), indices), output: await this.rowsOf(this.required(this.outputs), indices) };
   }
 
-  dispose(): void {
-    tf.dispose(this.hidden);
-    tf.dispose(this.outputs);
+  async dispose(): Promise<void> {
+    for (const store of [this.hidden, this.outputs, this.inner]) await store?.close();
+    this.hidden = null;
+    this.outputs = null;
+    this.inner = null;
+  }
+
+  private async rowsOf(store: HiddenStore, indices: readonly number[]): Promise<tf.Tensor3D> {
+    const [perBatch, seq] = this.shapes[0]!;
+    const size = seq * store.width;
+    const rows = new Float32Array(indices.length * size);
+    for (const [row, index] of indices.entries()) {
+      const values = await store.read(Math.floor(index / perBatch));
+      const start = (index % perBatch) * size;
+      rows.set(values.subarray(start, start + size), row * size);
+    }
+    return tf.tensor3d(rows, [indices.length, seq, store.width]);
+  }
+
+  private async forEachInput(visit: (input: tf.Tensor3D, batch: number) => Promise<void>): Promise<void> {
+    for (const [batch, shape] of this.shapes.entries()) {
+      await this.breathe();
+      const input = await readTensor(this.required(this.hidden), batch, shape);
+      try {
+        await visit(input, batch);
+      } finally {
+        input.dispose();
+      }
+    }
+  }
+
+  /** Computes the inner values [rows, width] of every batch from its hidden states. */
+  private async fillInner(width: number, compute: (hidden: tf.Tensor3D) => tf.Tensor): Promise<void> {
+    await this.inner?.close();
+    this.inner = await this.newStore(width);
+    const { inner } = this;
+    await this.forEachInput((hidden, batch) => writeTensor(inner, batch, compute(hidden)));
+  }
+
+  private async forEachInner(visit: (inner: tf.Tensor2D) => void): Promise<void> {
+    const inner = this.required(this.inner);
+    for (const [batch, [size, seq]] of this.shapes.entries()) {
+      await this.breathe();
+      const tensor = tf.tensor2d(await inner.read(batch), [size * seq, inner.width]);
+      visit(tensor);
+      tensor.dispose();
+    }
+  }
+
+  /** Replaces the hidden states by what follows from them and the inner values, which are let go. */
+  private async applyInner(compute: (hidden: tf.Tensor3D, inner: tf.Tensor2D) => tf.Tensor3D): Promise<void> {
+    const [hidden, inner] = [this.required(this.hidden), this.required(this.inner)];
+    for (const [batch, shape] of this.shapes.entries()) {
+      await this.breathe();
+      const states = await readTensor(hidden, batch, shape);
+      const values = tf.tensor2d(await inner.read(batch), [shape[0] * shape[1], inner.width]);
+      const next = compute(states, values);
+      tf.dispose([states, values]);
+      await writeTensor(hidden, batch, next);
+    }
+    await inner.close();
+    this.inner = null;
   }
 
   private runUntilCaptured(
@@ -132,6 +258,16 @@ export class Calibrator {
     }
   }
 
+  private newStore(width: number): Promise<HiddenStore> {
+    const file = this.spillDir === null ? null : join(this.spillDir, `hidden-${this.files++}`);
+    return createStore(this.shapes, width, file);
+  }
+
+  private required(store: HiddenStore | null): HiddenStore {
+    if (store) return store;
+    throw new Error('the calibrator holds no such hidden states');
+  }
+
   /** Lets messages (a cancellation, say) come in between two batches. */
   private async breathe(): Promise<void> {
     await setImmediate();
@@ -139,9 +275,9 @@ export class Calibrator {
   }
 }
 
-function joined(sequences: readonly Int32Array[]): Int32Array {
+function idTensor(sequences: readonly Int32Array[]): tf.Tensor2D {
   const length = sequences[0]!.length;
   const all = new Int32Array(sequences.length * length);
   for (const [row, sequence] of sequences.entries()) all.set(sequence, row * length);
-  return all;
+  return tf.tensor2d(all, [sequences.length, length], 'int32');
 }
