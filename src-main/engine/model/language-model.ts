@@ -126,6 +126,23 @@ export class LanguageModel {
     this.parameters.delete(`${module}.weight`);
   }
 
+  /** Frees all parameters, packed weights and transforms of layer `index`; it can be given new ones. */
+  releaseLayer(index: number): void {
+    const prefix = `model.layers.${index}.`;
+    this.setActivations(index, null);
+    for (const [module, op] of this.linears) {
+      if (!module.startsWith(prefix)) continue;
+      op.dispose();
+      this.linears.set(module, new DenseLinear(this.parameters, module));
+    }
+    for (const name of [...this.parameters.keys()]) if (name.startsWith(prefix)) this.releaseParameter(name);
+  }
+
+  releaseParameter(name: string): void {
+    this.parameters.get(name)?.dispose();
+    this.parameters.delete(name);
+  }
+
   /** From now on the head has weights of its own, which the caller sets. */
   untie(): void {
     this.config = { ...this.config, tiedEmbeddings: false };
@@ -156,7 +173,14 @@ export class LanguageModel {
     this.rotary.dispose();
   }
 
-  private attention(index: number, input: tf.Tensor3D, hooks: LayerHooks): tf.Tensor3D {
+  /** The attention block of a layer, without norm and residual; [batch, seq, hidden] → the same. Call it within `tf.tidy`. */
+  attention(index: number, input: tf.Tensor3D, hooks: LayerHooks = {}): tf.Tensor3D {
+    const [output] = this.applySite(index, 'attentionOutput', ['self_attn.o_proj'], this.attentionMix(index, input, hooks), hooks);
+    return tf.reshape(output!, input.shape);
+  }
+
+  /** The same up to what the output projection reads, before its transform; [batch · seq, heads · headDim]. Call it within `tf.tidy`. */
+  attentionMix(index: number, input: tf.Tensor3D, hooks: LayerHooks = {}): tf.Tensor2D {
     const { heads, kvHeads, headDim, hiddenSize } = this.config;
     const prefix = `model.layers.${index}.self_attn`;
     const [batch, seq] = input.shape;
@@ -169,12 +193,11 @@ export class LanguageModel {
     const keys = rotaryEmbedding(this.headNorm(`${prefix}.k_norm`, split(k!, kvHeads)), tables);
     const values = split(v!, kvHeads);
     const mixed = ops ? causalAttention(ops.queries(queries), ops.keys(keys), ops.values(values)) : causalAttention(queries, keys, values);
-    const merged = tf.reshape(mixed, [batch * seq, heads * headDim]) as tf.Tensor2D;
-    const [output] = this.applySite(index, 'attentionOutput', ['self_attn.o_proj'], merged, hooks);
-    return tf.reshape(output!, [batch, seq, hiddenSize]);
+    return tf.reshape(mixed, [batch * seq, heads * headDim]);
   }
 
-  private mlp(index: number, input: tf.Tensor3D, hooks: LayerHooks): tf.Tensor2D {
+  /** The MLP of a layer, without norm and residual; [..., hidden] → [rows, hidden]. Call it within `tf.tidy`. */
+  mlp(index: number, input: tf.Tensor, hooks: LayerHooks = {}): tf.Tensor2D {
     const rows = tf.reshape(input, [-1, this.config.hiddenSize]) as tf.Tensor2D;
     const [gate, up] = this.applySite(index, 'mlpInput', ['mlp.gate_proj', 'mlp.up_proj'], rows, hooks);
     const [down] = this.applySite(index, 'mlpOutput', ['mlp.down_proj'], swiglu(gate!, up!), hooks);
@@ -191,7 +214,8 @@ export class LanguageModel {
     return modules.map((module) => this.linear(module).apply(read));
   }
 
-  private norm(module: string, x: tf.Tensor3D): tf.Tensor3D {
+  /** RMSNorm with the weight of `module`. */
+  norm(module: string, x: tf.Tensor3D): tf.Tensor3D {
     return rmsNorm(x, this.parameter(`${module}.weight`) as tf.Tensor1D, { epsilon: this.config.rmsNormEps });
   }
 

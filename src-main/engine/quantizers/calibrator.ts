@@ -7,7 +7,9 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import * as tf from '@tensorflow/tfjs-core';
 import { throwIfCancelled } from '../data/cancellation.ts';
-import type { LanguageModel } from '../model/language-model.ts';
+import type { LanguageModel, LayerHooks } from '../model/language-model.ts';
+import type { InputSite } from '../model/layer-activations.ts';
+import { afterAttention, afterMlp, attentionInput, attentionOutput, mlpInput, mlpOutput, transformed } from '../model/layer-steps.ts';
 import { type BatchShape, createStore, type HiddenStore, readTensor, writeTensor } from './hidden-states.ts';
 import { InputStatistics } from './input-statistics.ts';
 
@@ -16,10 +18,6 @@ export const batchTokens = 4096;
 
 /** Thrown by a hook to leave a layer whose remaining outputs nobody needs; it never leaves `capture`. */
 class CaptureComplete extends Error {}
-
-/** The four inputs that linears of a layer read, in execution order. */
-export const captureSteps = ['attentionInput', 'attentionOutput', 'mlpInput', 'mlpOutput'] as const;
-export type CaptureStep = (typeof captureSteps)[number];
 
 export interface CalibratorOptions {
   signal?: AbortSignal;
@@ -63,7 +61,12 @@ export class Calibrator {
       for (const [index, batch] of batches.entries()) {
         await calibrator.breathe();
         if (options.embed) await calibrator.hidden.write(index, await options.embed(batch));
-        else await writeTensor(calibrator.hidden, index, tf.tidy(() => model.embed(idTensor(batch))));
+        else
+          await writeTensor(
+            calibrator.hidden,
+            index,
+            tf.tidy(() => model.embed(idTensor(batch))),
+          );
       }
       return calibrator;
     } catch (error) {
@@ -92,22 +95,27 @@ export class Calibrator {
    * each after the linears of the one before were replaced. Nothing is computed twice: the mixed values of the attention and the inner
    * activations of the MLP are kept from step to step, and `advance` goes on from there.
    */
-  async captureStep(index: number, step: CaptureStep): Promise<InputStatistics> {
+  async captureStep(index: number, step: InputSite): Promise<InputStatistics> {
     const statistics = new InputStatistics();
-    const add = (_: string, input: tf.Tensor2D) => statistics.add(input);
+    const { model } = this;
+    const add = (input: tf.Tensor2D) => tf.tidy(() => statistics.add(transformed(model, index, step, input)));
+    const addOnce = (input: tf.Tensor2D) => {
+      add(input);
+      input.dispose();
+    };
     try {
-      if (step === 'attentionInput') await this.forEachBatch((hidden) => this.model.attentionInput(index, hidden, add));
+      if (step === 'attentionInput') await this.forEachBatch((hidden) => addOnce(attentionInput(model, index, hidden)));
       else if (step === 'attentionOutput') {
-        const { heads, headDim } = this.model.config;
-        await this.fillInner(heads * headDim, (hidden) => this.model.attentionMix(index, hidden));
-        await this.forEachInner((mixed) => this.model.siteInput(index, 'attentionOutput', mixed, add));
+        const { heads, headDim } = model.config;
+        await this.fillInner(heads * headDim, (hidden) => attentionOutput(model, index, hidden));
+        await this.forEachInner(add);
       } else if (step === 'mlpInput') {
-        await this.applyInner((hidden, mixed) => this.model.attended(index, hidden, mixed));
+        await this.applyInner((hidden, mixed) => afterAttention(model, index, hidden, mixed));
         this.attended = index;
-        await this.forEachBatch((hidden) => this.model.mlpInput(index, hidden, add));
+        await this.forEachBatch((hidden) => addOnce(mlpInput(model, index, hidden)));
       } else {
-        await this.fillInner(this.model.config.intermediateSize, (hidden) => this.model.mlpInner(index, hidden));
-        await this.forEachInner((activated) => this.model.siteInput(index, 'mlpOutput', activated, add));
+        await this.fillInner(model.config.intermediateSize, (hidden) => mlpOutput(model, index, hidden));
+        await this.forEachInner(add);
       }
       return statistics;
     } catch (error) {
@@ -119,7 +127,7 @@ export class Calibrator {
   /** Replaces the hidden states by the outputs of layer `index` as it computes now. */
   async advance(index: number): Promise<void> {
     if (this.attended === index) {
-      await this.applyInner((hidden, activated) => this.model.mlpOutput(index, hidden, activated));
+      await this.applyInner((hidden, inner) => afterMlp(this.model, index, hidden, inner));
       this.attended = null;
       return;
     }
@@ -133,16 +141,17 @@ export class Calibrator {
     }
   }
 
-  /** Computes the outputs of layer `index` as it is now, and keeps them beside the inputs until `acceptOutputs`. */
-  async computeOutputs(index: number): Promise<void> {
+  /** Computes the outputs of layer `index` as it is now, and keeps them beside the inputs until `acceptOutputs`; `hooks` look on. */
+  async computeOutputs(index: number, hooks: LayerHooks = {}): Promise<void> {
     this.outputs ??= await this.newStore(this.model.config.hiddenSize);
     const { outputs } = this;
-    await this.forEachInput(async (hidden, batch) => writeTensor(outputs, batch, this.model.layer(index, hidden)));
+    await this.forEachInput(async (hidden, batch) => writeTensor(outputs, batch, this.model.layer(index, hidden, hooks)));
   }
 
   /** Goes on to the next layer with the outputs kept by `computeOutputs`. */
   acceptOutputs(): void {
     [this.hidden, this.outputs] = [this.outputs, this.hidden];
+    this.attended = null;
   }
 
   /**
@@ -165,13 +174,21 @@ export class Calibrator {
     return this.shapes.reduce((sum, [size]) => sum + size, 0);
   }
 
+  /** Tokens of each sample. */
+  get sequenceLength(): number {
+    return this.shapes[0]![1];
+  }
+
   /**
    * The layer's input and its float output (see `computeOutputs`) on some of the samples, each [indices, seq, hidden]. The caller disposes
    * them.
    */
   async gather(indices: readonly number[]): Promise<{ input: tf.Tensor3D; output: tf.Tensor3D }> {
     await this.breathe();
-    return { input: await this.rowsOf(this.required(this.hidden), indices), output: await this.rowsOf(this.required(this.outputs), indices) };
+    return {
+      input: await this.rowsOf(this.required(this.hidden), indices),
+      output: await this.rowsOf(this.required(this.outputs), indices),
+    };
   }
 
   async dispose(): Promise<void> {

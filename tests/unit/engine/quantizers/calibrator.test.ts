@@ -10,7 +10,7 @@ it('gathers inputs and float outputs of a layer by sample, across batches', asyn
   const model = tinyModel('qwen3, grouped queries');
   // More tokens than go through a layer at once.
   const samples = Array.from({ length: 230 }, (_, row) => Int32Array.from({ length: 20 }, (_, i) => (7 * row + i * i) % 41));
-  const calibrator = new Calibrator(model, samples);
+  const calibrator = await Calibrator.start(model, samples);
   await calibrator.computeOutputs(0);
   expect(calibrator.samples).toBe(230);
   const { input, output } = await calibrator.gather([229, 3]);
@@ -21,7 +21,7 @@ it('gathers inputs and float outputs of a layer by sample, across batches', asyn
   expect(await input.data()).toEqual(await expected[0]!.data());
   expect(await output.data()).toEqual(await expected[1]!.data());
   tf.dispose([input, output, ...expected]);
-  calibrator.dispose();
+  await calibrator.dispose();
   model.dispose();
   expect(tf.memory().numTensors).toBe(before);
 });
