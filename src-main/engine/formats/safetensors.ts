@@ -112,6 +112,13 @@ export async function scanCheckpoint(dir: string, problems: ProblemList): Promis
   return checkpoint;
 }
 
+/** Opens the named files of a folder that are not its weights. */
+export async function openFiles(dir: string, files: readonly string[], problems: ProblemList): Promise<Checkpoint> {
+  const checkpoint = new Checkpoint(dir);
+  for (const file of files) await addFile(checkpoint, file, problems);
+  return checkpoint;
+}
+
 async function readIndex(dir: string, problems: ProblemList): Promise<Map<string, string> | null> {
   try {
     const json = await readOptionalJsonObject(join(dir, weightsIndexFile), {
