@@ -4,7 +4,7 @@
  */
 import { statfs } from 'node:fs/promises';
 import { RoundoffError } from '#contract/errors.ts';
-import { exportProblems } from '#contract/loadability.ts';
+import { exportProblems, exportWarnings } from '#contract/loadability.ts';
 import type { CalibrationSettings, QuantizeStage, StudySpec } from '#contract/recipe.ts';
 import type { DatasetInspection, InspectionProblem, ModelInspection } from '#contract/records.ts';
 import { formatScheme, type QuantizationScheme } from '#contract/scheme.ts';
@@ -27,14 +27,7 @@ export interface StudyInputs {
 export async function inspectStudyInputs(spec: StudySpec, resourcesDir: string): Promise<StudyInputs> {
   const inputs: StudyInputs = { models: new Map(), benchmarks: new Map(), calibrations: new Map(), problems: [] };
   await collect(inputs, 'protocol', async () => void getVerifier(spec.protocol.verifier));
-  for (const { name, stages } of spec.variants)
-    for (const problem of exportProblems(stages))
-      inputs.problems.push({
-        severity: 'error',
-        where: `variants, ${name}`,
-        message: `Its export cannot express what it quantizes: ${problem}.`,
-        hint: 'Choose another export format or scheme.',
-      });
+  inputs.problems.push(...exportFindings(spec));
   for (const model of spec.models) await collect(inputs, model, () => addModel(inputs, model, spec, resourcesDir));
   for (const { path: file } of spec.benchmarks)
     await collect(inputs, file, async () => {
@@ -88,6 +81,27 @@ async function addModel(inputs: StudyInputs, model: string, spec: StudySpec, res
       message: `${spec.protocol.maxNewTokens} new tokens leave no room for a prompt in the model's context of ${inspection.contextLength}.`,
       hint: `Lower maxNewTokens below ${inspection.contextLength}.`,
     });
+}
+
+/** Exports that cannot, or may not be able to, hold what their variant quantizes. */
+function exportFindings(spec: StudySpec): InspectionProblem[] {
+  const hint = 'Choose another export format or scheme.';
+  return spec.variants.flatMap(({ name, stages }) => {
+    const where = `variants, ${name}`;
+    return [
+      ...exportProblems(stages).map(
+        (problem): InspectionProblem => ({
+          severity: 'error',
+          where,
+          message: `Its export cannot express what it quantizes: ${problem}.`,
+          hint,
+        }),
+      ),
+      ...exportWarnings(stages).map(
+        (warning): InspectionProblem => ({ severity: 'warning', where, message: `Its export may fail: ${warning}.`, hint }),
+      ),
+    ];
+  });
 }
 
 /** A study may have several models: which one is part of the place. */

@@ -61,6 +61,18 @@ export function exportProblems(stages: readonly Stage[]): string[] {
   return problems;
 }
 
+/** Exports that may turn out impossible once the weights are rounded; one line each, remedy included. */
+export function exportWarnings(stages: readonly Stage[]): string[] {
+  const warnings: string[] = [];
+  let asymmetric = false;
+  for (const stage of stages) {
+    if (stage.type === 'quantize') asymmetric = stageFacts(stage).schemes.some((scheme) => scheme !== null && !scheme.symmetric);
+    if (stage.type === 'export' && stage.format === 'gptq' && asymmetric)
+      warnings.push('gptq cannot hold a group whose zero point is 0, as groups of one sign have; choose "gptq-v2" to be sure');
+  }
+  return warnings;
+}
+
 function factsOf(method: QuantizationMethod, schemes: ModelFacts['schemes']): ModelFacts {
   const rotates = method === 'quarot' || method === 'flatquant';
   return { schemes, online: rotates ? `${methodTitle(method)} transforms activations at run time` : onlineQuantization(schemes) };
@@ -140,7 +152,7 @@ function loaders(format: ExportFormat, { schemes }: ModelFacts): { runtimes: str
     case 'bitsandbytes':
       return {
         runtimes: ['transformers', 'vLLM'],
-        note: 'both need the bitsandbytes package; vLLM does not split NF4 layers across GPUs in every version',
+        note: 'both need the bitsandbytes package; vLLM splits such a model over GPUs by pipeline, not by tensor',
       };
     case 'compressed-tensors':
       return compressedTensorsLoaders(quantized);
@@ -158,7 +170,7 @@ function gptqLoaders(format: 'gptq' | 'gptq-v2', { bits, symmetric }: Quantizati
   const base = `transformers needs optimum and GPTQModel; ${kernels}`;
   return format === 'gptq'
     ? { runtimes: ['transformers', 'GPTQModel', 'vLLM', 'SGLang'], note: `${base}${zeros}` }
-    : { runtimes: ['transformers', 'GPTQModel', 'vLLM'], note: `${base}; version 2 zero points need vLLM 0.11 or newer` };
+    : { runtimes: ['transformers', 'GPTQModel', 'vLLM'], note: `${base}; vLLM before 0.11.1 misreads version 2 zero points` };
 }
 
 function compressedTensorsLoaders(quantized: readonly QuantizationScheme[]): { runtimes: string[]; note: string } {
@@ -167,7 +179,7 @@ function compressedTensorsLoaders(quantized: readonly QuantizationScheme[]): { r
   const notes = [
     `transformers needs the compressed-tensors package${isDense ? '' : ', version 0.18 or newer for 3, 5, 6 and 7 bits'}`,
     ...(quantized.some(({ symmetric }) => !symmetric)
-      ? ['transformers 5 reads asymmetric weights with CompressedTensorsConfig(dequantize=True)', ...(inVllm ? ['vLLM from 0.9'] : [])]
+      ? ['transformers 5 reads asymmetric weights with CompressedTensorsConfig(dequantize=True)', ...(inVllm ? ['vLLM from 0.8.5'] : [])]
       : []),
     ...(inVllm ? [] : ['vLLM loads 4 and 8 bits in this format; other widths are new there: try it with your version']),
   ];

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { describeLoading, exportProblems, loadability, stageFacts } from '#contract/loadability.ts';
+import { describeLoading, exportProblems, exportWarnings, loadability, stageFacts } from '#contract/loadability.ts';
 import { type ExportFormat, exportFormats, quantizeStageSchema, type Stage } from '#contract/recipe.ts';
 import { parseScheme } from '#contract/scheme.ts';
 
@@ -83,5 +83,10 @@ describe('exportProblems', () => {
     expect(stageFacts(gptq('W4G128', { actOrder: true })).scattered).toBe(true);
     expect(exportProblems([gptq('W4G128', { actOrder: true }), to('awq')])).toEqual([expect.stringContaining('scatters groups')]);
     expect(exportProblems([gptq('W4G128', { actOrder: true, staticGroups: true }), to('awq')])).toEqual([]);
+  });
+
+  it('warns of what only the rounded weights decide', () => {
+    expect(exportWarnings([gptq('W3G128'), to('gptq')])).toEqual([expect.stringMatching(/zero point is 0.*choose "gptq-v2"/)]);
+    expect(exportWarnings([gptq('W3G128:sym'), to('gptq'), to('gptq-v2')])).toEqual([]);
   });
 });

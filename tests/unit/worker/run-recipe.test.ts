@@ -82,9 +82,36 @@ describe('serveRun', () => {
     const summaries = events.flatMap((event) => (event.type === 'stage-finished' ? [event.summary] : []));
     expect(summaries[0]).toMatchObject({ type: 'quantize', method: 'gptq', scheme: 'W3G32' });
     expect(summaries[0]!.type === 'quantize' && summaries[0]!.layers).toHaveLength(14);
-    expect(summaries[1]).toMatchObject({ type: 'export', format: 'dequantized' });
+    expect(summaries[1]).toMatchObject({ type: 'export', format: 'dequantized', loadsIn: ['transformers', 'vLLM', 'SGLang'] });
+    const smoke = summaries[1]!.type === 'export' ? summaries[1]!.smokeLoad! : null;
+    expect(smoke!.tokens).toBe(32);
+    expect(smoke!.largestDifference).toBeLessThanOrEqual(smoke!.allowedDifference);
+    const logged = events.flatMap((event) => (event.type === 'log' ? [event.message] : []));
+    expect(logged.filter((message) => /^dequantized loads in transformers.*read back: logits differ/.test(message))).toHaveLength(1);
     expect(summaries[2]).toMatchObject({ type: 'evaluate', samples: 12 });
     expect(events.at(-1)!.type).toBe('finished');
+  });
+
+  it('exports for other runtimes, and says when only Roundoff computes a scheme', async () => {
+    const symmetric: Stage = { ...quantize, method: 'gptq', scheme: { ...quantize.scheme, bits: 4, symmetric: true } };
+    const first = serve([symmetric, { type: 'export', format: 'gptq' }, { type: 'export', format: 'awq' }]);
+    await first.ended;
+    const exports = first.events.flatMap((event) =>
+      event.type === 'stage-finished' && event.summary.type === 'export' ? [event.summary] : [],
+    );
+    expect(exports.map(({ format, loadsIn }) => [format, loadsIn!.includes('vLLM')])).toEqual([
+      ['gptq', true],
+      ['awq', true],
+    ]);
+    const online: Stage = { ...symmetric, scheme: { ...symmetric.scheme, activationBits: 8 } };
+    const second = serve([online, { type: 'export', format: 'roundoff' }]);
+    await second.ended;
+    const summary = second.events.flatMap((event) => (event.type === 'stage-finished' ? [event.summary] : []))[1];
+    expect(summary).toMatchObject({ type: 'export', loadsIn: [] });
+    expect(second.events.some((event) => event.type === 'log' && event.message.startsWith('Fake-quantized only:'))).toBe(true);
+    const third = serve([online, { type: 'export', format: 'gptq' }]);
+    await third.ended;
+    expect(third.events.at(-1)).toMatchObject({ type: 'failed', error: { code: 'unsupported' } });
   });
 
   it('frees every tensor', async () => {
