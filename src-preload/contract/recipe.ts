@@ -144,7 +144,7 @@ const stageBase = {
   spillActivations: z.boolean().optional(),
 } as const;
 
-export const quantizeStageSchema = z.discriminatedUnion('method', [
+const stageByMethodSchema = z.discriminatedUnion('method', [
   z.strictObject({ ...stageBase, method: z.literal('rtn'), options: rtnOptionsSchema.default({ mseSearch: false }) }),
   z.strictObject({
     ...stageBase,
@@ -168,8 +168,28 @@ export const quantizeStageSchema = z.discriminatedUnion('method', [
     options: flatquantOptionsSchema.prefault({}),
   }),
 ]);
+
+/** Every scheme of a stage is one its method can write. */
+export const quantizeStageSchema = stageByMethodSchema.superRefine(({ method, scheme, overrides = [] }, context) => {
+  const check = (path: (string | number)[], used: QuantizationScheme | null) => {
+    const message = used && codingProblem(method, used);
+    if (message) context.addIssue({ code: 'custom', path, message });
+  };
+  check(['scheme'], scheme);
+  for (const [index, override] of overrides.entries()) check(['overrides', index, 'scheme'], override.scheme);
+});
 export type QuantizeStage = z.infer<typeof quantizeStageSchema>;
 export type StageOf<M extends QuantizationMethod> = Extract<QuantizeStage, { method: M }>;
+
+/** Why a method cannot write a scheme: NF4 and INT8 write their own coding, all others integer grids. Null when it can. */
+export function codingProblem(method: QuantizationMethod, scheme: QuantizationScheme): string | null {
+  const needed = method === 'nf4' || method === 'int8' ? method : undefined;
+  if (scheme.coding === needed) return null;
+  const written = formatScheme(scheme);
+  return needed
+    ? `${methodTitle(method)} writes the scheme ${methodTitle(method)} only, not ${written}`
+    : `${methodTitle(method)} needs an integer scheme such as W4G128, not ${written}`;
+}
 
 /** Clip ratios where a stage gives none: those of QuaRot's published runs; other methods keep the full range (FlatQuant learns its own). */
 export function clipsOf(stage: QuantizeStage): { activationClip: number; kvClip: number } {

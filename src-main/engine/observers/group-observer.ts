@@ -2,10 +2,10 @@
  * Chooses scale and zero point of one group of weights from its range, optionally after searching a shrunken range that
  * minimises Σ|error|^2.4 (GPTQ's "mse" option). Scales are rounded as they will be stored before zero point and codes follow.
  */
-import { RoundoffError } from '#contract/errors.ts';
 import type { QuantizationScheme } from '#contract/scheme.ts';
 import { roundScales } from '../formats/packed-linear.ts';
 import { type Grid, roundHalfEven } from './grid.ts';
+import { weightNotFinite } from './magnitude.ts';
 import { power24 } from './power.ts';
 
 export interface GroupObserverSettings {
@@ -46,7 +46,7 @@ export class GroupObserver {
       if (value > high) high = value;
       finite += value * 0;
     }
-    if (finite !== 0) throw notFinite();
+    if (finite !== 0) throw weightNotFinite();
     if (this.#settings.grid !== 'affine-narrow') {
       low = Math.min(low, 0);
       high = Math.max(high, 0);
@@ -113,12 +113,4 @@ export class GroupObserver {
     }
     return sum;
   }
-}
-
-function notFinite(): RoundoffError {
-  return new RoundoffError(
-    'numeric',
-    'A weight to quantize is NaN or infinite.',
-    'The checkpoint is damaged or was trained to divergence; run "model inspect" on it.',
-  );
 }

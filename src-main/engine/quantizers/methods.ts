@@ -3,13 +3,17 @@ import { RoundoffError } from '#contract/errors.ts';
 import type { QuantizationMethod } from '#contract/recipe.ts';
 import { flatquantQuantizer } from './flatquant/flatquant-layer.ts';
 import { gptqQuantizer } from './gptq-layer.ts';
+import { int8Quantizer } from './int8-layer.ts';
 import type { LayerQuantizer, MethodContext, MethodFactory } from './layer-quantizer.ts';
+import { nf4Quantizer } from './nf4-layer.ts';
 import { quarotQuantizer } from './quarot.ts';
 import { rtnQuantizer } from './rtn-layer.ts';
 
 const factories: { [M in QuantizationMethod]?: MethodFactory<M> } = {
   rtn: rtnQuantizer,
   gptq: gptqQuantizer,
+  nf4: nf4Quantizer,
+  int8: int8Quantizer,
   quarot: quarotQuantizer,
   flatquant: flatquantQuantizer,
 };

@@ -3,7 +3,7 @@
  * waiting for the first.
  */
 import { RoundoffError } from '#contract/errors.ts';
-import type { QuantizeStage } from '#contract/recipe.ts';
+import { codingProblem, type QuantizeStage } from '#contract/recipe.ts';
 import { formatScheme, type QuantizationScheme } from '#contract/scheme.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { decoderLinears, linearShape } from '../model/parameters.ts';
@@ -24,8 +24,12 @@ export function groupSizeProblems(
     .map(({ module, inFeatures }) => `${module}: ${inFeatures} inputs are not a multiple of ${groupSize}`);
 }
 
-/** Throws `bad-input` when a scheme of the stage does not fit its modules, or an override matches none. */
+/** Throws `bad-input` when a scheme of the stage does not fit its method or its modules, or an override matches none. */
 export function requireFittingStage(config: ModelConfig, stage: QuantizeStage): void {
+  for (const scheme of [stage.scheme, ...(stage.overrides ?? []).map((override) => override.scheme)]) {
+    const problem = scheme && codingProblem(stage.method, scheme);
+    if (problem) throw new RoundoffError('bad-input', `${problem}.`, 'Choose a scheme that belongs to the method, or another method.');
+  }
   requireFittingGroups(config, stage.scheme, (module) => schemeOf(stage, module) === stage.scheme);
   for (const { pattern, scheme } of stage.overrides ?? []) {
     if (!decoderLinears(config).some((module) => matches(pattern, module))) {
