@@ -17,12 +17,23 @@ export interface GptqFactor {
   dampPercent: number;
 }
 
+/** No damping makes the Hessian positive definite. */
+export class IndefiniteHessian extends RoundoffError {
+  constructor() {
+    super(
+      'numeric',
+      'The calibration Hessian is not positive definite at any damping below 1.',
+      'Use more and more varied calibration text; if the model gives extreme activations, inspect it.',
+    );
+  }
+}
+
 /** Added to the damping after each failed factorisation (GPTQModel's step). */
 const dampStep = 0.01;
 
 /**
  * Factors H = (2/N)·XᵀX [in, in]. A matrix that is not positive definite at `dampPercent` is retried from a fresh copy with .01 more.
- * Throws `numeric` when H is not finite or no damping below 1 helps.
+ * Throws `numeric` when H is not finite, and `IndefiniteHessian` when no damping below 1 helps.
  */
 export function factorHessian(hessian: Float64Array, inFeatures: number, options: { actOrder: boolean; dampPercent: number }): GptqFactor {
   requireFinite(hessian);
@@ -43,11 +54,7 @@ export function factorHessian(hessian: Float64Array, inFeatures: number, options
     const upper = inverseUpperFactor(damped, inFeatures);
     if (upper) return { inFeatures, upper, order, dead, dampPercent };
   }
-  throw new RoundoffError(
-    'numeric',
-    'The calibration Hessian is not positive definite at any damping below 1.',
-    'Use more and more varied calibration text; if the model gives extreme activations, inspect it.',
-  );
+  throw new IndefiniteHessian();
 }
 
 function requireFinite(hessian: Float64Array): void {

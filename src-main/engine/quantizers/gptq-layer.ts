@@ -11,7 +11,7 @@ import type { Grid } from '../observers/grid.ts';
 import { groupSizeOf, observeWeight, type QParams, type WeightShape } from '../observers/weight-observer.ts';
 import type { Calibrator } from './calibrator.ts';
 import { type GptqResult, type GptqSettings, solveGptq } from './gptq.ts';
-import { factorHessian, type GptqFactor } from './gptq-factor.ts';
+import { factorHessian, type GptqFactor, IndefiniteHessian } from './gptq-factor.ts';
 import type { InputStatistics } from './input-statistics.ts';
 import {
   differences,
@@ -42,6 +42,8 @@ export function gptqQuantizer(context: MethodContext<'gptq'>): LayerQuantizer {
     },
   };
 }
+
+type GptqSolution = Omit<GptqResult, 'loss'>;
 
 /** What GPTQ of a layer needs, for methods that round their own weights with it too. */
 export interface GptqLayerContext extends Pick<MethodContext, 'model' | 'onLinear' | 'onNote'> {
@@ -77,7 +79,7 @@ async function quantizeGroup(modules: string[], statistics: InputStatistics, con
     const scheme = schemeOf(context.map, module)!;
     const { weight, shape } = await readWeight(context.model, module);
     const settings = settingsFor(context, scheme, shape, options);
-    const result = await naming(module, () => solveGptq(weight, shape, factor, settings));
+    const result = await naming(module, () => (factor ? solveGptq(weight, shape, factor, settings) : nearest(weight, shape, settings)));
     const packed = pack(result, shape, settings, scheme);
     const error = await measure(module, weight, packed, settings, statistics);
     context.model.setLinear(module, new PackedLinearOp(context.model.parameters, module, packed));
@@ -87,17 +89,29 @@ async function quantizeGroup(modules: string[], statistics: InputStatistics, con
   return done;
 }
 
-async function factorFor(modules: string[], hessian: Float64Array, context: GptqLayerContext): Promise<GptqFactor> {
+/** Null where no damping helps, which is noted: those linears are rounded to nearest. */
+async function factorFor(modules: string[], hessian: Float64Array, context: GptqLayerContext): Promise<GptqFactor | null> {
   const { options } = context;
   const names = modules.join(', ');
-  const factor = await naming(names, () => factorHessian(hessian, Math.sqrt(hessian.length), options));
-  if (factor.dampPercent !== options.dampPercent) {
+  const factor = await naming(names, () => factorOrNull(hessian, options));
+  if (!factor) {
+    context.onNote(`${names}: rounded to nearest, because no damping below 100 % makes the Hessian positive definite`);
+  } else if (factor.dampPercent !== options.dampPercent) {
     const percent = (share: number) => `${Number((100 * share).toPrecision(3))} %`;
     context.onNote(
       `${names}: damping raised from ${percent(options.dampPercent)} to ${percent(factor.dampPercent)}, the Hessian was not positive definite`,
     );
   }
   return factor;
+}
+
+function factorOrNull(hessian: Float64Array, options: GptqLayerContext['options']): GptqFactor | null {
+  try {
+    return factorHessian(hessian, Math.sqrt(hessian.length), options);
+  } catch (error) {
+    if (error instanceof IndefiniteHessian) return null;
+    throw error;
+  }
 }
 
 function settingsFor(
@@ -117,7 +131,14 @@ function settingsFor(
   };
 }
 
-function pack(result: GptqResult, shape: WeightShape, settings: GptqSettings, scheme: QuantizationScheme): PackedLinear {
+/** What GPTQ would give if inputs were uncorrelated: no weight is compensated. */
+function nearest(weight: Float32Array, shape: WeightShape, settings: GptqSettings): GptqSolution {
+  const qparams = observeWeight(weight, shape, settings.groupSize, settings);
+  const codes = encodeOnGrid(weight, shape, settings.groupSize, qparams, settings.bits);
+  return { ...qparams, codes, groupIndex: null, latents: weight };
+}
+
+function pack(result: GptqSolution, shape: WeightShape, settings: GptqSettings, scheme: QuantizationScheme): PackedLinear {
   const { codes, scales, zeros, groupIndex } = result;
   return { bits: scheme.bits, symmetric: scheme.symmetric, ...shape, groupSize: settings.groupSize, codes, scales, zeros, groupIndex };
 }

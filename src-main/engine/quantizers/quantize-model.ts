@@ -34,7 +34,7 @@ export interface QuantizeOptions {
   signal?: AbortSignal;
   onProgress?(progress: QuantizeProgress): void;
   onLog?(message: string): void;
-  /** Also return GPTQ's compensated weights before rounding, from which quantization-aware training starts. */
+  /** Also return GPTQ's compensated weights before rounding, from which quantization-aware training starts; a stage can ask for it too. */
   keepLatents?: boolean;
 }
 
@@ -88,7 +88,7 @@ export async function quantizeModel(model: LanguageModel, stage: QuantizeStage, 
     const globals = await quantizer.begin?.();
     const layers = await quantizeLayers(model, quantizer, samples, options);
     for (const [index, { activations }] of layers.entries()) model.setActivations(index, activations);
-    return collectResult(layers, globals ?? null, modules, notes, options.keepLatents ?? false);
+    return collectResult(layers, globals ?? null, modules, notes, options.keepLatents || asksForLatents(stage));
   } finally {
     quantizer.dispose?.();
   }
@@ -140,6 +140,10 @@ function collectResult(
     latents: keepLatents && latents.length > 0 ? new Map(latents) : null,
     trained: new Map(layers.flatMap(({ trained }) => [...(trained ?? [])])),
   };
+}
+
+function asksForLatents(stage: QuantizeStage): boolean {
+  return stage.method === 'gptq' && (stage.options.keepLatents ?? false);
 }
 
 async function calibrationSamples(model: LanguageModel, stage: QuantizeStage, options: QuantizeOptions): Promise<readonly Int32Array[]> {
