@@ -156,7 +156,8 @@ export class LanguageModel {
     this.rotary.dispose();
   }
 
-  private attention(index: number, input: tf.Tensor3D, hooks: LayerHooks): tf.Tensor3D {
+  /** The attention block of a layer, without norm and residual; [batch, seq, hidden] → the same. Call it within `tf.tidy`. */
+  attention(index: number, input: tf.Tensor3D, hooks: LayerHooks = {}): tf.Tensor3D {
     const { heads, kvHeads, headDim, hiddenSize } = this.config;
     const prefix = `model.layers.${index}.self_attn`;
     const [batch, seq] = input.shape;
@@ -174,7 +175,8 @@ export class LanguageModel {
     return tf.reshape(output!, [batch, seq, hiddenSize]);
   }
 
-  private mlp(index: number, input: tf.Tensor3D, hooks: LayerHooks): tf.Tensor2D {
+  /** The MLP of a layer, without norm and residual; [..., hidden] → [rows, hidden]. Call it within `tf.tidy`. */
+  mlp(index: number, input: tf.Tensor, hooks: LayerHooks = {}): tf.Tensor2D {
     const rows = tf.reshape(input, [-1, this.config.hiddenSize]) as tf.Tensor2D;
     const [gate, up] = this.applySite(index, 'mlpInput', ['mlp.gate_proj', 'mlp.up_proj'], rows, hooks);
     const [down] = this.applySite(index, 'mlpOutput', ['mlp.down_proj'], swiglu(gate!, up!), hooks);

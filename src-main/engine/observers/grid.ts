@@ -13,10 +13,13 @@ import type { QuantizationScheme } from '#contract/scheme.ts';
  */
 export type Grid = 'signed' | 'mirrored' | 'affine' | 'affine-narrow';
 
-/** The grid a method uses for a scheme: round-to-nearest rounds symmetrically on `signed`, GPTQ on `mirrored`. */
+/**
+ * The grid a method uses for a scheme: round-to-nearest rounds symmetrically on `signed`, GPTQ on `mirrored`. AWQ's own is
+ * `affine-narrow`; its symmetric form is AutoAWQ's, `signed` (llm-awq has none).
+ */
 export function gridFor(method: QuantizationMethod, scheme: Pick<QuantizationScheme, 'symmetric'>): Grid {
-  if (!scheme.symmetric) return 'affine';
-  return method === 'rtn' ? 'signed' : 'mirrored';
+  if (!scheme.symmetric) return method === 'awq' ? 'affine-narrow' : 'affine';
+  return method === 'rtn' || method === 'awq' ? 'signed' : 'mirrored';
 }
 
 /** 1.5 · 2^52: adding and subtracting it leaves no bits below one, so the addition itself rounds half to even. */

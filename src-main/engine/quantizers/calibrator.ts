@@ -5,7 +5,7 @@
 import { setImmediate } from 'node:timers/promises';
 import * as tf from '@tensorflow/tfjs-core';
 import { throwIfCancelled } from '../data/cancellation.ts';
-import type { LanguageModel } from '../model/language-model.ts';
+import type { LanguageModel, LayerHooks } from '../model/language-model.ts';
 import { InputStatistics } from './input-statistics.ts';
 
 /** Tokens that go through a layer at once. */
@@ -62,11 +62,11 @@ export class Calibrator {
     }
   }
 
-  /** Computes the outputs of layer `index` as it is now, and keeps them beside the inputs until `acceptOutputs`. */
-  async computeOutputs(index: number): Promise<void> {
+  /** Computes the outputs of layer `index` as it is now, and keeps them beside the inputs until `acceptOutputs`; `hooks` look on. */
+  async computeOutputs(index: number, hooks: LayerHooks = {}): Promise<void> {
     for (const hidden of this.hidden) {
       await this.breathe();
-      this.outputs.push(this.model.layer(index, hidden));
+      this.outputs.push(this.model.layer(index, hidden, hooks));
     }
   }
 
@@ -105,6 +105,11 @@ export class Calibrator {
     const rows = (batches: readonly tf.Tensor3D[]) =>
       tf.tidy(() => tf.concat(indices.map((index) => tf.slice(batches[Math.floor(index / perBatch)]!, index % perBatch, 1))));
     return { input: rows(this.hidden), output: rows(this.outputs) };
+  }
+
+  /** Tokens of each sample. */
+  get sequenceLength(): number {
+    return this.hidden[0]!.shape[1];
   }
 
   dispose(): void {

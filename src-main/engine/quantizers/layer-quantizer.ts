@@ -7,7 +7,7 @@ import type { QuantizationMethod, StageOf } from '#contract/recipe.ts';
 import type { LayerError } from '#contract/worker.ts';
 import type { DenseParameter } from '../formats/quantized-checkpoint.ts';
 import type { StoredLinear } from '../formats/stored-linear.ts';
-import type { LanguageModel } from '../model/language-model.ts';
+import type { LanguageModel, LayerHooks } from '../model/language-model.ts';
 import type { LayerActivations } from '../model/layer-activations.ts';
 import type { WeightShape } from '../observers/weight-observer.ts';
 import type { Calibrator } from './calibrator.ts';
@@ -47,6 +47,8 @@ export interface LayerQuantizer {
   readonly advance: 'quantized' | 'original';
   /** Once, before calibration text is embedded: changes embeddings, final norm and head on the model. */
   begin?(): Promise<GlobalResult>;
+  /** With `original`: what looks on while the calibrator computes the float outputs of layer `index`, just before `layer`. */
+  observe?(index: number, calibrator: Calibrator): LayerHooks;
   /** Quantizes layer `index` on the model. The calibrator stands before the layer; null for methods without calibration. */
   layer(index: number, calibrator: Calibrator | null): Promise<LayerResult>;
   dispose?(): void;

@@ -1,6 +1,7 @@
 /** The methods by name. */
 import { RoundoffError } from '#contract/errors.ts';
 import type { QuantizationMethod } from '#contract/recipe.ts';
+import { awqQuantizer } from './awq-layer.ts';
 import { flatquantQuantizer } from './flatquant/flatquant-layer.ts';
 import { gptqQuantizer } from './gptq-layer.ts';
 import { int8Quantizer } from './int8-layer.ts';
@@ -12,6 +13,7 @@ import { rtnQuantizer } from './rtn-layer.ts';
 const factories: { [M in QuantizationMethod]?: MethodFactory<M> } = {
   rtn: rtnQuantizer,
   gptq: gptqQuantizer,
+  awq: awqQuantizer,
   nf4: nf4Quantizer,
   int8: int8Quantizer,
   quarot: quarotQuantizer,

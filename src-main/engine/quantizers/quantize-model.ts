@@ -104,7 +104,7 @@ async function quantizeLayers(
   const results: LayerResult[] = [];
   try {
     for (let index = 0; index < model.config.layers; index++) {
-      if (quantizer.advance === 'original') await calibrator?.computeOutputs(index);
+      if (calibrator && quantizer.advance === 'original') await calibrator.computeOutputs(index, quantizer.observe?.(index, calibrator));
       results.push(await quantizer.layer(index, calibrator));
       if (quantizer.advance === 'original') calibrator?.acceptOutputs();
       else if (index + 1 < model.config.layers) await calibrator?.advance(index);

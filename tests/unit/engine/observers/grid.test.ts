@@ -115,7 +115,9 @@ describe('the range search', () => {
   });
 });
 
-it('RTN rounds symmetrically on A, GPTQ on B, both asymmetrically on C', () => {
+it('RTN rounds symmetrically on A, GPTQ on B, both asymmetrically on C; AWQ on A and D', () => {
+  expect(gridFor('awq', { symmetric: true })).toBe('signed');
+  expect(gridFor('awq', { symmetric: false })).toBe('affine-narrow');
   expect(gridFor('rtn', { symmetric: true })).toBe('signed');
   expect(gridFor('gptq', { symmetric: true })).toBe('mirrored');
   expect(gridFor('rtn', { symmetric: false })).toBe('affine');
