@@ -12,6 +12,7 @@ import { inputSites, siteModules } from '../model/layer-activations.ts';
 import { PackedLinearOp } from '../model/linear-op.ts';
 import { layerLinears, linearShape } from '../model/parameters.ts';
 import { gridFor } from '../observers/grid.ts';
+import { largestMagnitude } from '../observers/magnitude.ts';
 import type { WeightShape } from '../observers/weight-observer.ts';
 import { BlockOutput } from './awq-block.ts';
 import { clampToLimits, clipTokens, searchClip } from './awq-clip.ts';
@@ -53,6 +54,7 @@ type Scales = Map<AwqFold, Float32Array>;
 async function quantizeLayer(context: Context, index: number, features: LayerFeatures): Promise<LayerResult> {
   const { model, stage } = context;
   const original = await readLayerValues(model, index);
+  for (const name of layerLinears) await naming(full(index, name), () => requireFinite(original.get(`${full(index, name)}.weight`)!));
   restoreDense(model, index, original);
   const scales: Scales = new Map();
   const folds = awqFolds(model.config).filter(({ consumers }) => consumers.some((name) => schemeOf(stage, full(index, name))));
@@ -68,6 +70,11 @@ async function quantizeLayer(context: Context, index: number, features: LayerFea
 
 function full(index: number, name: string): string {
   return `model.layers.${index}.${name}`;
+}
+
+/** A weight that is not finite would otherwise be blamed on whichever linear's scales are searched first. */
+function requireFinite(weight: Float32Array): void {
+  largestMagnitude(weight, 0, weight.length);
 }
 
 /** Weights of a model that is quantized already become dense, as every other method reads them too. */
