@@ -1,5 +1,4 @@
 /** The methods by name. */
-import { RoundoffError } from '#contract/errors.ts';
 import type { QuantizationMethod } from '#contract/recipe.ts';
 import { awqQuantizer } from './awq-layer.ts';
 import { flatquantQuantizer } from './flatquant/flatquant-layer.ts';
@@ -10,7 +9,7 @@ import { nf4Quantizer } from './nf4-layer.ts';
 import { quarotQuantizer } from './quarot.ts';
 import { rtnQuantizer } from './rtn-layer.ts';
 
-const factories: { [M in QuantizationMethod]?: MethodFactory<M> } = {
+const factories: { [M in QuantizationMethod]: MethodFactory<M> } = {
   rtn: rtnQuantizer,
   gptq: gptqQuantizer,
   awq: awqQuantizer,
@@ -21,7 +20,6 @@ const factories: { [M in QuantizationMethod]?: MethodFactory<M> } = {
 };
 
 export function createLayerQuantizer(context: MethodContext): LayerQuantizer {
-  const factory = factories[context.stage.method] as MethodFactory<QuantizationMethod> | undefined;
-  if (factory) return factory(context);
-  throw new RoundoffError('unsupported', `The method ${context.stage.method} is not part of this version.`, 'Choose rtn or gptq.');
+  const factory = factories[context.stage.method] as MethodFactory<QuantizationMethod>;
+  return factory(context);
 }
