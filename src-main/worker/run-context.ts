@@ -1,6 +1,7 @@
 /** What the stages of one run share: the request, the way out for events, the signal, and the model as the stages so far have made it. */
 import path from 'node:path';
 import type { RunRequest } from '#contract/worker.ts';
+import { readModelConfig } from '../engine/model/config.ts';
 import type { LanguageModel } from '../engine/model/language-model.ts';
 import { loadModel } from '../engine/model/load.ts';
 import { loadTokenizer, type ModelTokenizer } from '../engine/model/tokenizer.ts';
@@ -10,15 +11,18 @@ export class RunContext {
   readonly request: RunRequest;
   readonly events: EventEmitter;
   readonly signal: AbortSignal;
+  /** Identifies the contents of the request's model. */
+  readonly modelHash: string;
   /** Folder of the model as the finished stages left it. */
   private currentDir: string;
   private loaded: LanguageModel | null = null;
   private loadedTokenizer: ModelTokenizer | null = null;
 
-  constructor(request: RunRequest, events: EventEmitter, signal: AbortSignal) {
+  constructor(request: RunRequest, events: EventEmitter, signal: AbortSignal, modelHash: string) {
     this.request = request;
     this.events = events;
     this.signal = signal;
+    this.modelHash = modelHash;
     this.currentDir = request.modelDir;
   }
 
@@ -37,8 +41,10 @@ export class RunContext {
   }
 
   async tokenizer(): Promise<ModelTokenizer> {
-    const { config } = await this.model();
-    this.loadedTokenizer ??= await loadTokenizer(this.request.modelDir, { vocabSize: config.vocabSize });
+    if (!this.loadedTokenizer) {
+      const { vocabSize } = await readModelConfig(this.request.modelDir);
+      this.loadedTokenizer = await loadTokenizer(this.request.modelDir, { vocabSize });
+    }
     return this.loadedTokenizer;
   }
 

@@ -67,7 +67,7 @@ async function runStages(request: RunRequest, events: EventEmitter, signal: Abor
   });
   const skipped = backend.skipped.map((item) => `; ${item.backend} passed over: ${item.reason}`);
   events.log('info', `Computing on ${backend.name} (${backend.device})${skipped.join('')}`);
-  const context = new RunContext(request, events, signal);
+  const context = new RunContext(request, events, signal, inspection.hash);
   try {
     for (const [index, stage] of request.recipe.stages.entries()) {
       throwIfCancelled(signal, 'The run');

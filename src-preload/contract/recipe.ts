@@ -170,13 +170,14 @@ const stageByMethodSchema = z.discriminatedUnion('method', [
 ]);
 
 /** Every scheme of a stage is one its method can write. */
-export const quantizeStageSchema = stageByMethodSchema.superRefine(({ method, scheme, overrides = [] }, context) => {
+export const quantizeStageSchema = stageByMethodSchema.superRefine(({ method, scheme, overrides = [], mixed }, context) => {
   const check = (path: (string | number)[], used: QuantizationScheme | null) => {
     const message = used && codingProblem(method, used);
     if (message) context.addIssue({ code: 'custom', path, message });
   };
   check(['scheme'], scheme);
   for (const [index, override] of overrides.entries()) check(['overrides', index, 'scheme'], override.scheme);
+  for (const [index, candidate] of (mixed?.candidates ?? []).entries()) check(['mixed', 'candidates', index], candidate);
 });
 export type QuantizeStage = z.infer<typeof quantizeStageSchema>;
 export type StageOf<M extends QuantizationMethod> = Extract<QuantizeStage, { method: M }>;

@@ -5,9 +5,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { selectBackend } from '../../src-main/engine/backends/select.ts';
 import { dequantizeNf4, nestedBlockSize, nf4Levels } from '../../src-main/engine/formats/nf4.ts';
-import { packNf4Bytes, unpackNf4Bytes } from '../../src-main/engine/formats/nf4-bytes.ts';
 import { dynamicTable, restoreAbsmax } from '../../src-main/engine/formats/nf4-dynamic.ts';
 import { dequantizeLinear } from '../../src-main/engine/formats/packed-linear.ts';
+import { packNibbles, unpackNibbles } from '../../src-main/engine/formats/packing.ts';
 import { linear } from '../../src-main/engine/ops/index.ts';
 import { quantizeTokens } from '../../src-main/engine/ops/quantize-tokens/index.ts';
 import { int8Zero, quantizeInt8 } from '../../src-main/engine/quantizers/int8.ts';
@@ -52,8 +52,8 @@ describe('NF4', () => {
   it.each((fixture.nf4 as Nf4Case[]).filter((part) => !part.double))('of $shape gives the same bytes, scales and values', (part) => {
     const [outFeatures, inFeatures] = part.shape;
     const result = quantizeNf4(values(outFeatures * inFeatures, inFeatures), { outFeatures, inFeatures });
-    expect(packNf4Bytes(result.codes)).toEqual(bytes(part.bytes));
-    expect(unpackNf4Bytes(bytes(part.bytes), result.codes.length)).toEqual(result.codes);
+    expect(packNibbles(result.codes)).toEqual(bytes(part.bytes));
+    expect(unpackNibbles(bytes(part.bytes), result.codes.length)).toEqual(result.codes);
     expect(result.absmax).toEqual(floats(part.absmax));
     expect(result.nested).toBeNull();
     expect(sha256(dequantizeNf4(result))).toBe(part.dequantizedSha256);
@@ -66,7 +66,7 @@ describe('NF4', () => {
     const single = quantizeNf4(weight, shape);
     const nested = nestAbsmax(single.absmax, part.nestedOffset);
     const absmax = restoreAbsmax(nested.codes, nested.absmax, nested.offset, nestedBlockSize);
-    expect(packNf4Bytes(single.codes)).toEqual(bytes(part.bytes));
+    expect(packNibbles(single.codes)).toEqual(bytes(part.bytes));
     expect(nested.codes).toEqual(bytes(part.absmaxCodes));
     expect(nested.absmax).toEqual(floats(part.nestedAbsmax));
     expect(absmax).toEqual(floats(part.absmax));

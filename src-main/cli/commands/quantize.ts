@@ -1,27 +1,26 @@
 /** `quantize`: one model, one method, one scheme; a checkpoint folder and a report of per-layer error. */
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { type Command, Option } from 'commander';
 import { RoundoffError } from '#contract/errors.ts';
 import { exportProblems } from '#contract/loadability.ts';
 import {
-  calibrationOf,
   type ExportFormat,
   exportFormats,
   type QuantizeStage,
   quantizationMethods,
   quantizeStageSchema,
+  stageScheme,
   variantTitle,
 } from '#contract/recipe.ts';
-import { formatScheme, parseScheme } from '#contract/scheme.ts';
-import type { SmokeLoad } from '#contract/worker.ts';
+import type { ModelInspection } from '#contract/records.ts';
+import { parseScheme } from '#contract/scheme.ts';
 import { selectBackend } from '../../engine/backends/select.ts';
 import { checkFolderIsFree, writeWholeFile } from '../../engine/formats/atomic-file.ts';
 import { exportCheckpoint } from '../../engine/formats/export.ts';
-import { type SavedCheckpoint, saveQuantizedCheckpoint } from '../../engine/formats/quantized-checkpoint.ts';
-import { loadModel } from '../../engine/model/load.ts';
+import { inspectModel } from '../../engine/model/inspect.ts';
 import { loadTokenizer } from '../../engine/model/tokenizer.ts';
-import { quantizeModel } from '../../engine/quantizers/quantize-model.ts';
+import { type QuantizedCheckpoint, quantizeCheckpoint } from '../../engine/quantizers/streaming/quantize-checkpoint.ts';
 import { bytes } from '../../reports/format.ts';
 import type { CliContext } from '../context.ts';
 import { loadabilityTable } from '../loadability-table.ts';
@@ -78,23 +77,24 @@ async function quantize(context: CliContext, sourceDir: string, options: Quantiz
   await checkFolderIsFree(dir);
   const startedAt = performance.now();
   const backend = await selectBackend(options.backend);
-  const model = await loadModel(sourceDir, { signal });
-  const tokenizer = !calibrationOf(stage) ? undefined : await loadTokenizer(sourceDir, { vocabSize: model.config.vocabSize });
-  const result = await quantizeModel(model, stage, {
-    tokenizer,
-    seed: options.seed,
-    signal,
-    onLog: (message) => progress.note(message),
-    onProgress: ({ done, total, detail }) => progress.update('Quantizing', `${done} of ${total} linears, ${detail}`),
-  });
-  const scheme = formatScheme(stage.scheme);
-  const metadata = { method: stage.method, scheme, options: JSON.stringify(stage.options) };
-  const { packed: quantized, parameters, activations, untied } = result;
-  const saveTo = (target: string) =>
-    saveQuantizedCheckpoint(target, { sourceDir, quantized, parameters, activations, untied, metadata, signal });
-  model.dispose();
-  const written = options.format === 'roundoff' ? { saved: await saveTo(dir) } : await exportTo(dir, options.format, saveTo, signal);
-  const { saved } = written;
+  const inspection = await inspectModel(sourceDir, { signal });
+  requireUsable(inspection);
+  const scheme = stageScheme(stage);
+  const quantizeTo = (outDir: string) =>
+    quantizeCheckpoint({
+      sourceDir,
+      outDir,
+      stage,
+      seed: options.seed,
+      modelHash: inspection.hash,
+      tokenizer: () => loadTokenizer(sourceDir, { vocabSize: inspection.vocabSize }),
+      metadata: { method: stage.method, scheme, options: JSON.stringify(stage.options) },
+      signal,
+      onLog: (message) => progress.note(message),
+      onProgress: ({ unit, done, total, detail }) => progress.update('Quantizing', `${done} of ${total} ${unit}, ${detail}`),
+    });
+  const result = await keepingOn(dir, options.format, quantizeTo, signal);
+  const { saved } = result;
   progress.clear();
   const report = {
     out: dir,
@@ -105,17 +105,20 @@ async function quantize(context: CliContext, sourceDir: string, options: Quantiz
     quantizedBytes: result.quantizedBytes,
     bitsPerWeight: result.bitsPerWeight,
     sha256: saved.sha256,
-    ...('loading' in written ? { loadsIn: written.loadsIn, smokeLoad: written.smokeLoad } : {}),
+    ...(result.exported ? { loadsIn: result.exported.loadsIn, smokeLoad: result.exported.smokeLoad } : {}),
     layers: result.layers,
     notes: result.notes,
+    ...(result.calibration ? { calibration: result.calibration } : {}),
+    peakMemoryBytes: result.peakMemoryBytes,
+    estimatedMemoryBytes: result.estimatedMemoryBytes,
     backend: backend.name,
   };
   await writeWholeFile(path.join(dir, 'quantization-report.json'), `${JSON.stringify(report, null, 2)}\n`);
   context.print(options.json ?? false, { ...report, timing: { elapsedMs: performance.now() - startedAt } }, () =>
     [
-      `${stage.method.toUpperCase()} ${scheme}: ${report.bitsPerWeight.toFixed(2)} bits per weight, ${bytes(saved.weightBytes)} in ${dir}`,
+      `${variantTitle(stage.method, scheme)}: ${report.bitsPerWeight.toFixed(2)} bits per weight, ${bytes(saved.weightBytes)} in ${dir}`,
       `mean squared error of the weights ${mean(result.layers.map((layer) => layer.weightError)).toExponential(3)}`,
-      ...('loading' in written ? [written.loading] : []),
+      ...(result.exported ? [result.exported.loading] : []),
       ...result.notes,
     ].join('\n'),
   );
@@ -131,23 +134,32 @@ function requireExpressible(stage: QuantizeStage, format: ExportFormat): void {
     );
 }
 
-/** By way of a packed checkpoint beside the target, which is removed. */
-async function exportTo(
+/** A format other than our own is made by way of a packed checkpoint beside the target, which is removed. */
+async function keepingOn(
   dir: string,
   format: ExportFormat,
-  saveTo: (target: string) => Promise<SavedCheckpoint>,
+  quantizeTo: (outDir: string) => Promise<QuantizedCheckpoint>,
   signal: AbortSignal,
-): Promise<{ saved: SavedCheckpoint; loading: string; loadsIn: string[]; smokeLoad: SmokeLoad }> {
-  await mkdir(path.dirname(dir), { recursive: true });
-  const temporary = await mkdtemp(path.join(path.dirname(dir), `.${path.basename(dir)}.`));
+): Promise<QuantizedCheckpoint & { exported: ReturnType<typeof describeExport> | null }> {
+  if (format === 'roundoff') return { ...(await quantizeTo(dir)), exported: null };
+  const packed = `${dir}.packed`;
+  await rm(packed, { recursive: true, force: true });
   try {
-    const packed = path.join(temporary, 'packed');
-    await saveTo(packed);
+    const result = await quantizeTo(packed);
     const exported = await exportCheckpoint(dir, { sourceDir: packed, format, signal });
-    return { saved: exported, ...describeExport(exported) };
+    return { ...result, saved: exported, exported: describeExport(exported) };
   } finally {
-    await rm(temporary, { recursive: true, force: true });
+    await rm(packed, { recursive: true, force: true });
   }
+}
+
+function requireUsable({ path: dir, problems }: ModelInspection): void {
+  const errors = problems.filter(({ severity }) => severity === 'error');
+  const [first] = errors;
+  if (!first) return;
+  throw new RoundoffError('model-invalid', `${dir}: ${first.where}: ${first.message}`, first.hint, {
+    problems: errors.map(({ where, message }) => `${where}: ${message}`),
+  });
 }
 
 function stageFrom(context: CliContext, options: QuantizeOptions): QuantizeStage {

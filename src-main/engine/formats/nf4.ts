@@ -22,6 +22,8 @@ export const nf4Levels = Float32Array.of(
   0.7229568362236023,
   1,
 );
+/** The code that stands for 0. */
+export const nf4ZeroCode = 7;
 export const nf4BlockSize = 64;
 /** First-level blocks per second-level block. */
 export const nestedBlockSize = 256;

@@ -2,6 +2,7 @@
  * How other tools lay integer codes out in 32-bit words. GPTQ writes one bit stream per output, least significant bit first, transposed; AWQ
  * packs eight outputs per word in an order of its own; compressed-tensors never lets a code straddle two words.
  */
+import { nf4ZeroCode } from './nf4.ts';
 import { packCodes, packedWords, unpackCodes } from './packed-linear.ts';
 
 /** Nibble i of an AWQ word holds the output `awqOrder[i]` of its eight. */
@@ -69,10 +70,10 @@ export function unpackWholeCodes(packed: Int32Array, rows: number, columns: numb
   return codes;
 }
 
-/** 4-bit codes → bytes, two per byte, the first in the high nibble (bitsandbytes). */
+/** NF4 codes → bytes, two per byte, the first in the high nibble; an odd last one is followed by the code of 0 (bitsandbytes). */
 export function packNibbles(codes: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(Math.ceil(codes.length / 2));
-  for (let i = 0; i < codes.length; i++) bytes[i >> 1]! |= i % 2 === 0 ? codes[i]! << 4 : codes[i]!;
+  for (let i = 0; i < bytes.length; i++) bytes[i] = (codes[2 * i]! << 4) | (codes[2 * i + 1] ?? nf4ZeroCode);
   return bytes;
 }
 

@@ -2,8 +2,7 @@
  * bitsandbytes' NF4 quantization of one linear (QLoRA, Dettmers et al. 2023): blocks of 64 weights in row-major order over their largest
  * magnitude, each to the nearest of 16 levels; with double quantization the block scales go to 8 bits around their mean.
  */
-import { type NestedAbsmax, type Nf4Linear, nestedBlockSize, nf4BlockCount, nf4BlockSize, nf4Levels } from '../formats/nf4.ts';
-import { nf4ZeroCode } from '../formats/nf4-bytes.ts';
+import { type NestedAbsmax, type Nf4Linear, nestedBlockSize, nf4BlockCount, nf4BlockSize, nf4Levels, nf4ZeroCode } from '../formats/nf4.ts';
 import { dynamicTable, midpointsOf, nearestIndex, restoreAbsmax } from '../formats/nf4-dynamic.ts';
 import { largestMagnitude } from '../observers/magnitude.ts';
 import type { WeightShape } from '../observers/weight-observer.ts';

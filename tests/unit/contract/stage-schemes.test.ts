@@ -36,6 +36,13 @@ describe('a method and its scheme', () => {
     expect(quantizeStageSchema.safeParse(stage('nf4', 'NF4', [{ pattern: '*.q_proj', scheme: 'NF4:double' }])).success).toBe(true);
   });
 
+  it('must fit among the candidates of mixed precision too', () => {
+    const mixed = { budgetBits: 4, candidates: ['W3G32', 'NF4', 'W4'].map(parseScheme), calibration };
+    expect(quantizeStageSchema.safeParse({ ...stage('awq', 'W4'), mixed }).error!.issues).toMatchObject([
+      { path: ['mixed', 'candidates', 1], message: 'AWQ needs an integer scheme such as W4G128, not NF4' },
+    ]);
+  });
+
   it('is named as the problem of a study', () => {
     const study = {
       name: 'study',

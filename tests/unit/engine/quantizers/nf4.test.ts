@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { dequantizeNf4, nf4Levels } from '../../../../src-main/engine/formats/nf4.ts';
-import { packNf4Bytes, unpackNf4Bytes } from '../../../../src-main/engine/formats/nf4-bytes.ts';
 import { dynamicTable, midpointsOf, nearestIndex } from '../../../../src-main/engine/formats/nf4-dynamic.ts';
+import { packNibbles, unpackNibbles } from '../../../../src-main/engine/formats/packing.ts';
 import { nestAbsmax, quantizeNf4 } from '../../../../src-main/engine/quantizers/nf4.ts';
 import { normals } from './matrices.ts';
 
@@ -14,7 +14,7 @@ describe('the worked example', () => {
 
   it('gives codes 10, 6, 8, 0 in the bytes A6 80', () => {
     expect([...result.codes.subarray(0, 5)]).toEqual([10, 6, 8, 0, 7]);
-    expect([...packNf4Bytes(result.codes).subarray(0, 3)]).toEqual([0xa6, 0x80, 0x77]);
+    expect([...packNibbles(result.codes).subarray(0, 3)]).toEqual([0xa6, 0x80, 0x77]);
     expect([...result.absmax]).toEqual([2]);
   });
 
@@ -48,8 +48,8 @@ describe('codes', () => {
     const { codes, absmax } = quantizeNf4(weight, { outFeatures: 3, inFeatures: 50 });
     expect(absmax.length).toBe(3);
     expect(absmax[1]).toBe(weight.subarray(64, 128).reduce((max, value) => Math.max(max, Math.abs(value)), 0));
-    expect(unpackNf4Bytes(packNf4Bytes(codes), 150)).toEqual(codes);
-    expect([...packNf4Bytes(Uint8Array.of(1, 2, 3))]).toEqual([0x12, 0x37]);
+    expect(unpackNibbles(packNibbles(codes), 150)).toEqual(codes);
+    expect([...packNibbles(Uint8Array.of(1, 2, 3))]).toEqual([0x12, 0x37]);
   });
 });
 
