@@ -265,13 +265,6 @@ describe('the result', () => {
     model.dispose();
   });
 
-  it('is refused for codings without a range to learn', async () => {
-    await expect(quantized('qwen3-tied', flatquant('NF4'))).rejects.toMatchObject({
-      code: 'unsupported',
-      message: expect.stringContaining('model.layers.0.self_attn.q_proj is NF4'),
-    });
-  });
-
   it('says that clip ratios are not used', async () => {
     const { result } = await quantized('qwen3-tied', flatquant('W4A4KV4', { epochs: 1 }, { activationClip: 0.9 }));
     expect(result.notes[0]).toMatch(/clip ratios.*not used/);
