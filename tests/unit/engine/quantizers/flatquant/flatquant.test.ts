@@ -266,9 +266,9 @@ describe('the result', () => {
   });
 
   it('is refused for codings without a range to learn', async () => {
-    await expect(quantized('qwen3-tied', flatquant('NF4'))).rejects.toMatchObject({
-      code: 'unsupported',
-      message: expect.stringContaining('model.layers.0.self_attn.q_proj is NF4'),
+    await expect(quantized('qwen3-tied', { ...flatquant('W4'), scheme: parseScheme('NF4') })).rejects.toMatchObject({
+      code: 'bad-input',
+      message: 'FlatQuant needs an integer scheme such as W4G128, not NF4.',
     });
   });
 
