@@ -3,14 +3,10 @@
  * weights and biases, round the weights (to nearest, or by GPTQ), and leave the rest to be computed online.
  * One token quantizer serves all linears that read one input, where FlatQuant's code has one for each of q, k, v and of gate and up.
  */
-import { RoundoffError } from '#contract/errors.ts';
 import { gptqOptionsSchema } from '#contract/recipe.ts';
-import { formatScheme } from '#contract/scheme.ts';
-import { decoderLinears } from '../../model/language-model.ts';
 import type { Calibrator } from '../calibrator.ts';
 import { quantizeLayerGptq } from '../gptq-layer.ts';
 import type { LayerQuantizer, LayerResult, MethodContext, QuantizedLinear } from '../layer-quantizer.ts';
-import { schemeOf } from '../scheme-map.ts';
 import { type CalibrationCurve, calibrateLayer } from './calibrate.ts';
 import { initialDiagonals } from './diagonals.ts';
 import { observeErrors } from './errors.ts';
@@ -21,7 +17,6 @@ import { Trainables } from './trainables.ts';
 
 export function flatquantQuantizer(context: MethodContext<'flatquant'>): LayerQuantizer {
   const { model, stage } = context;
-  requireIntegerSchemes(context);
   const plans = Array.from({ length: model.config.layers }, (_, index) => planLayer(model.config, stage, index));
   if (stage.activationClip !== undefined || stage.kvClip !== undefined) {
     context.onNote('The clip ratios of activations and of keys and values are not used: FlatQuant learns its own.');
@@ -77,17 +72,6 @@ async function roundWeights(
 
 /** The range is clipped as learnt already, so GPTQ does not search one. */
 const gptqOptions = gptqOptionsSchema.parse({ mseSearch: false });
-
-/** Throws `unsupported` for NF4 and INT8, which have no grid whose range could be learnt. */
-function requireIntegerSchemes({ model, stage }: MethodContext<'flatquant'>): void {
-  const coded = decoderLinears(model.config).find((module) => schemeOf(stage, module)?.coding);
-  if (!coded) return;
-  throw new RoundoffError(
-    'unsupported',
-    `FlatQuant rounds to integer grids, but the scheme of ${coded} is ${formatScheme(schemeOf(stage, coded)!)}.`,
-    'Choose a scheme such as W4A4KV4 or W3G128, or another method.',
-  );
-}
 
 function describe({ index }: LayerPlan, { start, end, epochs }: CalibrationCurve): string {
   const digits = (value: number) => value.toPrecision(3);

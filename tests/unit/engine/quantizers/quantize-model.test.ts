@@ -16,7 +16,7 @@ import { fakeQuantize } from '../../../../src-main/engine/ops/fake-quantize/inde
 import { solveGptq } from '../../../../src-main/engine/quantizers/gptq.ts';
 import { factorHessian } from '../../../../src-main/engine/quantizers/gptq-factor.ts';
 import { type QuantizeOptions, quantizeModel } from '../../../../src-main/engine/quantizers/quantize-model.ts';
-import { type GptqOptions, gptqOptionsSchema, type QuantizeStage } from '../../../../src-preload/contract/recipe.ts';
+import { type GptqOptions, gptqOptionsSchema, type QuantizeStage, quantizeStageSchema } from '../../../../src-preload/contract/recipe.ts';
 import { bitsPerWeight, parseScheme } from '../../../../src-preload/contract/scheme.ts';
 import { type GoldenName, goldenModel, goldenNames } from '../../../golden/fixtures.ts';
 import { hessianOf } from './matrices.ts';
@@ -114,6 +114,39 @@ describe.each([
 
   it('gives the same result every time', async () => {
     expect(await quantized('qwen3-tied', stage)).toEqual(await quantized('qwen3-tied', stage));
+  });
+});
+
+describe.each([
+  ['nf4', 'NF4'],
+  ['nf4', 'NF4:double'],
+  ['int8', 'INT8'],
+  ['int8', 'INT8KV4'],
+] as const)('%s with %s', (method, written) => {
+  const stage = quantizeStageSchema.parse({ type: 'quantize', method, scheme: parseScheme(written) });
+
+  it('quantizes every linear alone, computes with what is stored, and leaks nothing', async () => {
+    const before = tf.memory().numTensors;
+    await withModel('qwen2-bias', async (model) => {
+      const full = await logitsOf(model);
+      const { packed, layers, activations, parameters } = await quantizeModel(model, stage);
+      expect([...packed.keys()]).toEqual(decoderLinears(model.config));
+      expect(parameters.size).toBe(0);
+      expect(layers.every(({ weightError, outputError }) => weightError > 0 && outputError === null)).toBe(true);
+      for (const linear of packed.values()) expect(linear.coding === 'nf4').toBe(method === 'nf4');
+      const sites = activations.map((layer) => layer?.mlpOutput.quantizer ?? null);
+      const expected = method === 'nf4' ? null : { bits: 8, symmetric: true, clipHigh: 1, clipLow: 1, outlierThreshold: 6 };
+      expect(sites).toEqual([expected, expected]);
+      expect(activations[0]?.keys.quantizer?.bits).toBe(written.includes('KV4') ? 4 : undefined);
+      const quantizedLogits = await logitsOf(model);
+      expect(largest(quantizedLogits, full)).toBeGreaterThan(0);
+      for (const [module, linear] of packed) {
+        model.setParameter(`${module}.weight`, dequantizeStored(linear), [linear.outFeatures, linear.inFeatures]);
+        model.restoreDense(module);
+      }
+      expect(largest(await logitsOf(model), quantizedLogits)).toBeLessThan(1e-5);
+    });
+    expect(tf.memory().numTensors).toBe(before);
   });
 });
 
@@ -294,6 +327,23 @@ describe('what is refused before any work', () => {
         });
       }
       expect(decoderLinears(model.config).every((module) => model.linear(module).kind === 'dense')).toBe(true);
+    });
+  });
+
+  it('a scheme the method cannot write, also in an override', async () => {
+    for (const stage of [
+      { ...rtn('W4'), scheme: parseScheme('NF4') },
+      { ...gptq('W4G16'), overrides: [{ pattern: '*.v_proj', scheme: parseScheme('INT8') }] },
+    ]) {
+      await expect(quantized('qwen3-tied', stage)).rejects.toMatchObject({
+        code: 'bad-input',
+        message: expect.stringContaining('needs an integer scheme'),
+      });
+    }
+    const nf4: QuantizeStage = { type: 'quantize', method: 'nf4', scheme: parseScheme('W4'), options: {} };
+    await expect(quantized('qwen3-tied', nf4)).rejects.toMatchObject({
+      code: 'bad-input',
+      message: 'NF4 writes the scheme NF4 only, not W4.',
     });
   });
 

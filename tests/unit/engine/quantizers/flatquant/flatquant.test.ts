@@ -265,6 +265,13 @@ describe('the result', () => {
     model.dispose();
   });
 
+  it('is refused for codings without a range to learn', async () => {
+    await expect(quantized('qwen3-tied', { ...flatquant('W4'), scheme: parseScheme('NF4') })).rejects.toMatchObject({
+      code: 'bad-input',
+      message: 'FlatQuant needs an integer scheme such as W4G128, not NF4.',
+    });
+  });
+
   it('says that clip ratios are not used', async () => {
     const { result } = await quantized('qwen3-tied', flatquant('W4A4KV4', { epochs: 1 }, { activationClip: 0.9 }));
     expect(result.notes[0]).toMatch(/clip ratios.*not used/);
