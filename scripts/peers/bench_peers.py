@@ -1,7 +1,7 @@
 """The same work as `npm run bench`, in PyTorch and transformers: one case per call, one JSON object on the last line of output.
 
 Usage: python bench_peers.py CASE [MODEL_DIR]
-Cases: probe, train-step, load, prefill, decode-1, decode-64, gptq-layer
+Cases: probe, train-step, load, prefill, decode-1, decode-64, gptq-layer, gptq-large
 """
 
 import json
@@ -146,6 +146,112 @@ def gptq_layer():
     return {"value": seconds * 1000, "unit": "ms"}
 
 
+def gptq_large():
+    """GPTQ W4G128 (asymmetric, true-sequential, damping 1 %) of a whole Qwen3 folder, a layer at a time, as the method's paper goes:
+    hooks on the layer, one full Hessian per group of linears, 128 x 512 random tokens, float32, the result written as safetensors."""
+    import os
+    import tempfile
+
+    import torch
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+    from transformers import AutoConfig
+    from transformers.models.qwen3.modeling_qwen3 import Qwen3DecoderLayer, Qwen3RotaryEmbedding
+
+    torch.manual_seed(0)
+    config = AutoConfig.from_pretrained(MODEL_DIR)
+    config._attn_implementation = "sdpa"
+    samples, length, batch = 128, 512, 8
+    start = time.perf_counter()
+    stages = [
+        ["self_attn.k_proj", "self_attn.v_proj", "self_attn.q_proj"],
+        ["self_attn.o_proj"],
+        ["mlp.up_proj", "mlp.gate_proj"],
+        ["mlp.down_proj"],
+    ]
+    with safe_open(os.path.join(MODEL_DIR, "model.safetensors"), "pt") as source, torch.no_grad():
+        ids = torch.randint(0, config.vocab_size, (samples, length))
+        hidden = torch.nn.functional.embedding(ids, source.get_tensor("model.embed_tokens.weight").float())
+        positions = torch.arange(length)[None]
+        rotary = Qwen3RotaryEmbedding(config)(hidden[:1], positions)
+        with tempfile.TemporaryDirectory() as out:
+            for index in range(config.num_hidden_layers):
+                layer = Qwen3DecoderLayer(config, index).float().eval()
+                prefix = f"model.layers.{index}."
+                names = [name for name in source.keys() if name.startswith(prefix)]
+                layer.load_state_dict({name[len(prefix) :]: source.get_tensor(name).float() for name in names})
+                modules = dict(layer.named_modules())
+
+                def run(rows):
+                    output = layer(rows, position_embeddings=rotary, position_ids=positions, attention_mask=None)
+                    return output[0] if isinstance(output, tuple) else output
+
+                packed = {}
+                for stage in stages:
+                    first = modules[stage[0]]
+                    hessian = torch.zeros(first.in_features, first.in_features)
+
+                    def observe(_module, inputs):
+                        rows = inputs[0].reshape(-1, first.in_features)
+                        hessian.addmm_(rows.T, rows, alpha=2 / (samples * length))
+
+                    hook = first.register_forward_pre_hook(observe)
+                    for begin in range(0, samples, batch):
+                        run(hidden[begin : begin + batch])
+                    hook.remove()
+                    upper = factor_of(hessian)
+                    for name in stage:
+                        weight, codes, scales, zeros = solve(modules[name].weight.data.clone(), upper)
+                        modules[name].weight.data.copy_(weight)
+                        packed[f"{name}.codes"], packed[f"{name}.scales"], packed[f"{name}.zeros"] = codes, scales.half(), zeros
+                for begin in range(0, samples, batch):
+                    hidden[begin : begin + batch] = run(hidden[begin : begin + batch])
+                save_file(packed, os.path.join(out, f"layer-{index}.safetensors"))
+                print(f"layer {index} after {(time.perf_counter() - start) / 60:.2f} minutes", file=sys.stderr, flush=True)
+    return {"value": (time.perf_counter() - start) / 60, "unit": "minutes"}
+
+
+def factor_of(hessian, damp=0.01):
+    """Upper Cholesky factor of the inverse of the damped Hessian."""
+    import torch
+
+    dead = hessian.diagonal() == 0
+    hessian[dead, dead] = 1
+    hessian.diagonal().add_(damp * hessian.diagonal().mean())
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(hessian))
+    return torch.linalg.cholesky(inverse, upper=True)
+
+
+def solve(weight, upper, bits=4, group=128, block=128):
+    """Codes column by column, errors spread over the columns to come."""
+    import torch
+
+    rows, columns = weight.shape
+    quantized = torch.zeros_like(weight)
+    codes = torch.zeros(rows, columns, dtype=torch.uint8)
+    scales, zeros, top = [], [], 2**bits - 1
+    for begin in range(0, columns, block):
+        end = min(begin + block, columns)
+        chunk = weight[:, begin:end].clone()
+        errors = torch.zeros_like(chunk)
+        part = upper[begin:end, begin:end]
+        for column in range(end - begin):
+            if (begin + column) % group == 0:
+                span = chunk[:, column : column + group]
+                high, low = span.amax(1).clamp(min=0), span.amin(1).clamp(max=0)
+                scale = ((high - low) / top).clamp(min=1e-8)
+                zero = torch.round(-low / scale)
+                scales.append(scale)
+                zeros.append(zero.to(torch.uint8))
+            code = torch.clamp(torch.round(chunk[:, column] / scale) + zero, 0, top)
+            value = scale * (code - zero)
+            error = (chunk[:, column] - value) / part[column, column]
+            chunk[:, column:] -= error[:, None] * part[column, column:][None]
+            codes[:, begin + column], quantized[:, begin + column], errors[:, column] = code.to(torch.uint8), value, error
+        weight[:, end:] -= errors @ upper[begin:end, end:]
+    return quantized, codes, torch.stack(scales, 1), torch.stack(zeros, 1)
+
+
 def probe():
     import torch
     import transformers
@@ -161,6 +267,7 @@ cases = {
     "decode-1": lambda: decode(1),
     "decode-64": lambda: decode(64),
     "gptq-layer": gptq_layer,
+    "gptq-large": gptq_large,
 }
 result = cases[CASE]()
 unit_of_peak = 1 if sys.platform == "darwin" else 1024

@@ -1,7 +1,9 @@
 /** What `npm run bench` measures. Every case runs alone in a fresh process, ours and the peers' in turn, in one run. */
 
 export const benchSuites = ['train', 'generate', 'quantize', 'load'] as const;
-export type BenchSuite = (typeof benchSuites)[number];
+/** Measured only when named: it takes many minutes. */
+export const longSuites = ['quantize-large'] as const;
+export type BenchSuite = (typeof benchSuites)[number] | (typeof longSuites)[number];
 
 export interface BenchCase {
   id: string;
@@ -38,6 +40,14 @@ export const benchCases: readonly BenchCase[] = [
     title: 'GPTQ W4G128 of one 1024 × 1024 linear, 4,096 rows',
     largerIsBetter: false,
     needsModel: false,
+    stockPeer: false,
+  },
+  {
+    id: 'gptq-large',
+    suite: 'quantize-large',
+    title: 'GPTQ W4G128 of a random Qwen3-0.6B, 128 × 512 tokens',
+    largerIsBetter: false,
+    needsModel: true,
     stockPeer: false,
   },
   { id: 'load', suite: 'load', title: 'Load the model', largerIsBetter: false, needsModel: true, stockPeer: false },

@@ -2,6 +2,7 @@
 import { selectBackend } from '../engine/backends/select.ts';
 import { timeDecode, timePrefill } from '../engine/bench/decode.ts';
 import { benchGptqLayer } from '../engine/bench/gptq.ts';
+import { benchLargeGptq } from '../engine/bench/large.ts';
 import { timeEngineStep, timeStockStep } from '../engine/bench/toy-training-step.ts';
 import { loadModel } from '../engine/model/load.ts';
 
@@ -17,6 +18,10 @@ const measures: Record<string, () => Promise<Figure>> = {
   'gptq-layer': async () => {
     await selectBackend('wasm');
     return benchGptqLayer({ repeats: 3 });
+  },
+  'gptq-large': async () => {
+    await selectBackend('wasm');
+    return benchLargeGptq(modelDir, (text) => console.error(text));
   },
   load: () => bestLoad(3),
   prefill: () =>

@@ -6,10 +6,14 @@ import { spawnSync } from 'node:child_process';
 import os from 'node:os';
 import path from 'node:path';
 import { RoundoffError } from '#contract/errors.ts';
-import { type BenchCase, type BenchSuite, benchCases, benchSuites, type Measurement } from './cases.ts';
+import { type BenchCase, type BenchSuite, benchCases, benchSuites, longSuites, type Measurement } from './cases.ts';
 import { findPythonPeer, measurePython } from './python-peer.ts';
 
+/** Of cases that take many minutes. */
+const longestMs = 6 * 3_600_000;
+
 export interface BenchOptions {
+  /** For the long suites: a folder made by `largeCheckpoint`. */
   modelDir: string;
   rounds: number;
   onProgress?: (text: string) => void;
@@ -30,14 +34,15 @@ export interface BenchResult {
 
 /** Measures one suite or all. Throws `bad-input` for an unknown suite and `internal` when our own case fails. */
 export function runBench(suite: string, options: BenchOptions): BenchResult {
-  if (suite !== 'all' && !benchSuites.includes(suite as BenchSuite)) {
-    throw new RoundoffError('bad-input', `There is no bench suite "${suite}".`, `Choose one of: all, ${benchSuites.join(', ')}.`);
+  const suites: readonly string[] = ['all', ...benchSuites, ...longSuites];
+  if (!suites.includes(suite)) {
+    throw new RoundoffError('bad-input', `There is no bench suite "${suite}".`, `Choose one of: ${suites.join(', ')}.`);
   }
   const search = findPythonPeer();
   const python = search.found;
   const notes = search.found === null ? [`PyTorch was not measured: ${search.reason}.`] : [];
   const rows = benchCases
-    .filter((entry) => suite === 'all' || entry.suite === suite)
+    .filter((entry) => (suite === 'all' ? benchSuites.some((name) => name === entry.suite) : entry.suite === (suite as BenchSuite)))
     .map((entry) => {
       const contestants: { name: string; measure: () => Measurement | null }[] = [
         { name: 'roundoff', measure: () => measureOurs(entry, options.modelDir) },
@@ -90,7 +95,7 @@ function runChild(caseId: string, modelDir: string): Measurement | null {
   const result = spawnSync(process.execPath, [child, caseId, modelDir], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'inherit'],
-    timeout: 600_000,
+    timeout: longestMs,
   });
   if (result.status !== 0) return null;
   return JSON.parse(result.stdout.trim().split('\n').at(-1)!) as Measurement;

@@ -37,7 +37,7 @@ export function measurePython(peer: PythonPeer, caseId: string, modelDir: string
 }
 
 function runScript(python: string, args: string[], stderr: 'inherit' | 'ignore' = 'ignore'): Record<string, unknown> | null {
-  const result = spawnSync(python, [script, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', stderr], timeout: 600_000 });
+  const result = spawnSync(python, [script, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', stderr], timeout: 6 * 3_600_000 });
   if (result.status !== 0) return null;
   return JSON.parse(result.stdout.trim().split('\n').at(-1)!) as Record<string, unknown>;
 }
