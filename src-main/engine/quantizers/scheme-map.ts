@@ -18,7 +18,7 @@ export function schemeOf({ scheme, overrides = [] }: SchemeMap, module: string):
 /** `*` stands for any text; a pattern matches the whole name or, without a leading `model.`, its end. */
 export function matches(pattern: string, module: string): boolean {
   const source = pattern
-    .split('*')
+    .split(/\*+/)
     .map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))
     .join('.*');
   return new RegExp(`^(?:.*\\.)?${source}$`).test(module);
