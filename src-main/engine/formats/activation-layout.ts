@@ -2,6 +2,7 @@
  * How a layer's transforms and activation quantizers lie in a `roundoff` checkpoint: the settings in `quantization_config.layers`, the
  * matrices as F32 tensors `model.layers.N.<site>.left`, `.right`, `model.layers.N.keys.transform` and `.query_transform`.
  */
+import { RoundoffError } from '#contract/errors.ts';
 import { isJsonObject, type JsonObject } from '../data/json-file.ts';
 import {
   type InputSite,
@@ -110,8 +111,17 @@ function parseLayer(value: unknown, sizes: ActivationSizes): StoredActivations |
 function parseTransform(value: unknown, size: number): { rows: number; columns: number; left: boolean; right: boolean } | null {
   if (!isJsonObject(value)) return null;
   const { rows, columns, left, right } = value;
-  if (typeof rows !== 'number' || typeof columns !== 'number' || rows * columns !== size) return null;
+  if (!isCount(rows) || !isCount(columns) || rows * columns !== size) return null;
   return typeof left === 'boolean' && typeof right === 'boolean' ? { rows, columns, left, right } : null;
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) > 0;
+}
+
+/** JSON may hold 1e999, which is no finite number. */
+function isFiniteNumber(value: unknown): value is number {
+  return Number.isFinite(value);
 }
 
 /** Undefined when the value is no quantizer. */
@@ -119,9 +129,9 @@ function parseQuantizer(value: unknown): TokenQuantizer | null | undefined {
   if (value === null) return null;
   if (!isJsonObject(value)) return undefined;
   const { bits, symmetric, clip_high: clipHigh, clip_low: clipLow, outlier_threshold: outlierThreshold } = value;
-  if (typeof bits !== 'number' || !Number.isInteger(bits) || bits < 2 || bits > 8 || typeof symmetric !== 'boolean') return undefined;
-  if (typeof clipHigh !== 'number' || typeof clipLow !== 'number' || !(clipHigh >= 0) || !(clipLow >= 0)) return undefined;
-  if (outlierThreshold !== null && typeof outlierThreshold !== 'number') return undefined;
+  if (!isCount(bits) || bits < 2 || bits > 8 || typeof symmetric !== 'boolean') return undefined;
+  if (!isFiniteNumber(clipHigh) || !isFiniteNumber(clipLow) || clipHigh < 0 || clipLow < 0) return undefined;
+  if (outlierThreshold !== null && !(isFiniteNumber(outlierThreshold) && outlierThreshold > 0)) return undefined;
   return { bits, symmetric, clipHigh, clipLow, outlierThreshold };
 }
 
@@ -156,10 +166,10 @@ export function activationShapes(index: number, stored: StoredActivations, headD
   return shapes;
 }
 
-/** Reads what `activationTensors` wrote. */
+/** Reads what `activationTensors` wrote. Throws `model-invalid` naming a matrix with a value that is no finite number. */
 export async function readActivations(checkpoint: Checkpoint, index: number, stored: StoredActivations): Promise<LayerActivations> {
   const read = (name: string, isThere: boolean) =>
-    isThere ? checkpoint.readFloats(`model.layers.${index}.${name}`) : Promise.resolve(null);
+    isThere ? readMatrix(checkpoint, `model.layers.${index}.${name}`) : Promise.resolve(null);
   const layer = plainActivations();
   for (const site of inputSites) {
     const { rows, columns, left, right, quantizer } = stored.sites[site];
@@ -178,4 +188,10 @@ export async function readActivations(checkpoint: Checkpoint, index: number, sto
   };
   layer.values = stored.values;
   return layer;
+}
+
+async function readMatrix(checkpoint: Checkpoint, name: string): Promise<Float32Array> {
+  const values = await checkpoint.readFloats(name);
+  if (values.every((value) => Number.isFinite(value))) return values;
+  throw new RoundoffError('model-invalid', `${checkpoint.dir}: ${name} holds a value that is not a finite number.`, restore);
 }
