@@ -7,6 +7,8 @@ import { exportProblems } from '#contract/loadability.ts';
 import {
   type ExportFormat,
   exportFormats,
+  methodTitle,
+  type QuantizationMethod,
   type QuantizeStage,
   quantizationMethods,
   quantizeStageSchema,
@@ -28,7 +30,7 @@ import { type BackendOptions, backendOption, examples, jsonOption, positiveWhole
 import { describeExport } from './export.ts';
 
 interface QuantizeOptions extends BackendOptions {
-  method: 'rtn' | 'gptq';
+  method: QuantizationMethod;
   scheme: string;
   calibration?: string;
   samples: number;
@@ -47,13 +49,16 @@ export function addQuantize(program: Command, context: CliContext): void {
     .command('quantize <model>')
     .description('quantize a model folder and write a checkpoint with a report of per-layer error')
     .addOption(new Option('--method <name>', 'how the codes are chosen').choices(quantizationMethods).makeOptionMandatory())
-    .requiredOption('--scheme <scheme>', 'W<bits>[G<group>][:sym|:asym], for example W3G128')
+    .requiredOption(
+      '--scheme <scheme>',
+      'W<bits>[G<group>][A<bits>][KV<bits>][:sym|:asym], NF4[:double] or INT8; for example W3G128 or W4A4KV4',
+    )
     .requiredOption('--out <folder>', 'new folder for the checkpoint')
-    .option('--calibration <file>', 'calibration text (.jsonl or .txt), needed by gptq')
+    .option('--calibration <file>', 'calibration text (.jsonl or .txt), needed by all methods but rtn, nf4 and int8')
     .option('--samples <n>', 'calibration samples', positiveWholeNumber, 128)
     .option('--sequence-length <n>', 'tokens per calibration sample', positiveWholeNumber, 512)
     .option('--seed <n>', 'order of calibration documents', wholeNumber, 0)
-    .option('--mse-search', 'search a shrunken range per group (default for gptq)')
+    .option('--mse-search', 'search a shrunken range per group (default for gptq and quarot)')
     .option('--no-mse-search', 'keep the full range of each group')
     .option('--act-order', 'gptq: columns with the largest activations first', false)
     .option('--static-groups', 'gptq: fix the grids of all groups beforehand', false)
@@ -163,23 +168,35 @@ function requireUsable({ path: dir, problems }: ModelInspection): void {
 }
 
 function stageFrom(context: CliContext, options: QuantizeOptions): QuantizeStage {
-  const scheme = parseScheme(options.scheme);
-  const { mseSearch } = options;
-  if (options.method === 'rtn') return quantizeStageSchema.parse({ type: 'quantize', method: 'rtn', scheme, options: { mseSearch } });
-  if (options.calibration === undefined)
-    throw new RoundoffError(
-      'bad-input',
-      'GPTQ needs calibration text.',
-      'Give it with --calibration FILE, for example sample:calibration/abacus.jsonl.',
-    );
-  const { samples, sequenceLength, actOrder, staticGroups, seed } = options;
-  return quantizeStageSchema.parse({
+  const { method, mseSearch, actOrder, staticGroups } = options;
+  const parsed = quantizeStageSchema.safeParse({
     type: 'quantize',
-    method: 'gptq',
-    scheme,
-    calibration: { path: userPath(options.calibration, context.resourcesDir), samples, sequenceLength, seed },
-    options: { mseSearch, actOrder, staticGroups },
+    method,
+    scheme: parseScheme(options.scheme),
+    ...(withoutText.has(method) ? {} : { calibration: calibrationFrom(context, options) }),
+    // Only what was asked for, so that a method is not given options of another without a word.
+    options: {
+      ...(mseSearch === undefined ? {} : { mseSearch }),
+      ...(actOrder ? { actOrder } : {}),
+      ...(staticGroups ? { staticGroups } : {}),
+    },
   });
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
+  throw new RoundoffError('bad-input', `${methodTitle(method)}: ${problems[0]}.`, 'Give only the options and schemes of the method.', {
+    problems,
+  });
+}
+
+const withoutText: ReadonlySet<QuantizationMethod> = new Set(['rtn', 'nf4', 'int8']);
+
+function calibrationFrom(context: CliContext, { method, calibration, samples, sequenceLength, seed }: QuantizeOptions) {
+  if (calibration !== undefined) return { path: userPath(calibration, context.resourcesDir), samples, sequenceLength, seed };
+  throw new RoundoffError(
+    'bad-input',
+    `${methodTitle(method)} (--method ${method}) needs calibration text.`,
+    'Give it with --calibration FILE, for example sample:calibration/abacus.jsonl.',
+  );
 }
 
 function mean(values: readonly number[]): number {

@@ -63,6 +63,26 @@ describe('quantize', () => {
     expect(readFileSync(at('full/notes.txt'), 'utf8')).toBe('mine');
   });
 
+  it('uses the method that is named, or refuses', async () => {
+    writeFileSync(at('sums.txt'), 'Tom adds 2 and 3. '.repeat(60));
+    const text = ['--calibration', at('sums.txt'), '--samples', '2', '--sequence-length', '16'];
+    const run = (method: string, scheme: string, out: string, ...more: string[]) =>
+      roundoff('quantize', at('tiny'), '--backend', 'wasm', '--method', method, '--scheme', scheme, '--out', at(out), ...more);
+    const rotated = await run('quarot', 'W4A4KV4', 'rotated', ...text, '--json');
+    expect(rotated.code).toBe(0);
+    expect(JSON.parse(rotated.stdout)).toMatchObject({ method: 'quarot', scheme: 'W4A4KV4' });
+    expect(JSON.parse(readFileSync(at('rotated/config.json'), 'utf8')).quantization_config.layers[0].keys.transform).toBe(true);
+    for (const method of ['gptq', 'awq', 'quarot', 'flatquant']) {
+      const { code, stderr } = await run(method, 'W4', 'none');
+      expect(code).toBe(2);
+      expect(stderr).toContain(`(--method ${method}) needs calibration text`);
+    }
+    const foreign = await run('quarot', 'W4', 'none', ...text, '--act-order');
+    expect(foreign.code).toBe(2);
+    expect(foreign.stderr).toMatch(/QuaRot: options: .*"actOrder"/);
+    expect(existsSync(at('none'))).toBe(false);
+  });
+
   it('says what too short a calibration text lacks', async () => {
     writeFileSync(at('short.txt'), 'Tom\n');
     const args = ['--method', 'gptq', '--scheme', 'W4', '--backend', 'wasm', '--calibration', at('short.txt')];
