@@ -30,7 +30,13 @@ export async function prepareStudy(project: Project, spec: StudySpec, options: P
   const time = estimateStudyTime(project, spec, runs, inputs, perRun);
   const diskBytes = runs.length * perRun * sampleBytes + checkpointBytes(runs, inputs);
   const plan: StudyPlan = {
-    runs: runs.map(({ name, model, seed, recipe }) => ({ name, model, seed, stages: recipe.stages.map(stageTitle) })),
+    runs: runs.map(({ name, isBaseline, model, seed, recipe }) => ({
+      name,
+      variant: isBaseline ? null : recipe.name,
+      model,
+      seed,
+      stages: recipe.stages.map(stageTitle),
+    })),
     completions: runs.length * perRun,
     estimate: { elapsedMs: time.elapsedMs, memoryBytes: memoryBytes(spec, inputs), diskBytes },
     basis: time.basis,
