@@ -1,7 +1,7 @@
 /** Rules of mixed precision as they are typed, and what is wrong with them. Pure. */
 import { toErrorInfo } from '#contract/errors.ts';
 import { decoderModules, matchesModule } from '#contract/overrides.ts';
-import { methodTitle, type QuantizationMethod, type SchemeOverride } from '#contract/recipe.ts';
+import { codingProblem, type QuantizationMethod, type SchemeOverride } from '#contract/recipe.ts';
 import type { ModelInspection } from '#contract/records.ts';
 import { formatScheme, parseScheme } from '#contract/scheme.ts';
 import { schemeSize } from '../../format/scheme-size.ts';
@@ -52,11 +52,8 @@ function problemOf(
   if (scheme === null) return '';
   try {
     const parsed = parseScheme(scheme);
-    const coded = parsed.coding ?? null;
-    if ((coded === null) !== (method !== 'nf4' && method !== 'int8') || (coded !== null && coded !== method))
-      return coded === null
-        ? `${methodTitle(method)} codes every module in ${methodTitle(method)}.`
-        : `${scheme} belongs to the method ${methodTitle(coded)}.`;
+    const refused = codingProblem(method, parsed);
+    if (refused) return `${refused}.`;
     const size = models.map((model) =>
       schemeSize(model, {
         scheme: parsed,

@@ -38,8 +38,8 @@ describe('rules of mixed precision', () => {
     expect(check('down_proj', 'W4G64').problem).toContain('96 inputs');
     expect(check('q_proj', 'W4G64').problem).toBe('');
     expect(check('q_proj', 'four bits').problem).toContain('not a quantization scheme');
-    expect(check('q_proj', 'NF4').problem).toContain('belongs to the method NF4');
-    expect(check('q_proj', 'W4', 'nf4').problem).toContain('codes every module in NF4');
+    expect(check('q_proj', 'NF4').problem).toContain('GPTQ needs an integer scheme');
+    expect(check('q_proj', 'W4', 'nf4').problem).toContain('NF4 writes the scheme NF4 only');
     expect(check('q_proj', 'NF4:double', 'nf4').problem).toBe('');
     expect(check('q_proj', null, 'nf4').problem).toBe('');
   });
