@@ -54,7 +54,8 @@ const screens: [name: string, open: (page: Page) => Promise<void>][] = [
     'comparison',
     async (page) => {
       await page.getByTestId('nav-comparison').click();
-      await page.getByTestId('comparison-row').first().waitFor();
+      // A wide study opens on its matrix.
+      await page.getByTestId('comparison-row').or(page.getByTestId('matrix-cell')).first().waitFor();
     },
   ],
   [

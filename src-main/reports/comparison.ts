@@ -2,11 +2,13 @@
  * Builds a study's comparison from plain recorded data: one row per run with accuracies, intervals, and paired differences
  * against the baseline of the same model. Pure, so that the workbench, the command line and every report show the same numbers.
  */
-import type { ComparisonRow, LineageNode, PairedDifference, StudyComparison } from '#contract/comparison.ts';
+import type { ComparisonRow, LineageNode, LoadsIn, PairedDifference, StudyComparison } from '#contract/comparison.ts';
+import { runtimesOf } from '#contract/loads-in.ts';
 import type { EvaluationProtocol } from '#contract/protocol.ts';
+import { type CalibrationSettings, calibrationOf, type QuantizeStage, stageScheme } from '#contract/recipe.ts';
 import type { ArtifactRecord, ModelRecord, RunRecord, StageRecord } from '#contract/records.ts';
 import { formatScheme } from '#contract/scheme.ts';
-import type { QuantizeSummary, StageSummary } from '#contract/worker.ts';
+import type { CalibrationRecord, QuantizeSummary, StageSummary } from '#contract/worker.ts';
 import { averageDrop, averageIntervals } from '../engine/statistics/index.ts';
 import { type BenchmarkSamples, benchmarkResult, type CompactSample, groupSamples, type RunSamples } from './comparison-samples.ts';
 import { bytes } from './format.ts';
@@ -70,6 +72,7 @@ function comparisonRow(run: ComparisonRun, input: ComparisonInput, samples: RunS
   const comparable = complete && !run.isBaseline && isComplete(reference, input);
   const drop = comparable ? averageDrop(differences) : null;
   const quantization = lastQuantization(run);
+  const stage = run.recipe.stages.findLast((candidate) => candidate.type === 'quantize') ?? null;
   return {
     runId: run.id,
     name: run.name,
@@ -79,7 +82,10 @@ function comparisonRow(run: ComparisonRun, input: ComparisonInput, samples: RunS
     modelId: run.modelId,
     seed: run.seed,
     method: methodOf(run),
-    scheme: schemeOf(run),
+    scheme: stage ? (stage.mixed ? stageScheme(stage) : formatScheme(stage.scheme)) : 'none',
+    overrides: stage?.overrides ?? [],
+    calibration: quantization?.calibration ?? plannedCalibration(stage),
+    loadsIn: stage && loadsIn(run, stage),
     sizeBytes: quantization?.totalBytes ?? (run.isBaseline ? (model?.sizeBytes ?? null) : null),
     bitsPerWeight: quantization?.bitsPerWeight ?? (run.isBaseline && model ? storedBits(model) : null),
     benchmarks,
@@ -116,9 +122,20 @@ function methodOf(run: ComparisonRun): string {
   return methods.length > 0 ? methods.join(' + ') : 'none';
 }
 
-function schemeOf(run: ComparisonRun): string {
-  const schemes = run.recipe.stages.flatMap((stage) => (stage.type === 'quantize' ? [formatScheme(stage.scheme)] : []));
-  return schemes.at(-1) ?? 'none';
+/** What the recipe asks for, until the run has recorded what it did. */
+function plannedCalibration(stage: QuantizeStage | null): CalibrationRecord | null {
+  const settings: CalibrationSettings | null = stage && calibrationOf(stage);
+  if (!settings) return null;
+  const { path, domain, samples, sequenceLength, seed, solutions } = settings;
+  const name = path.split(/[\\/:]/).at(-1)!;
+  return { path, domain: domain ?? name.replace(/\.[^.]+$/, ''), source: solutions ? 'solutions' : 'text', samples, sequenceLength, seed };
+}
+
+/** From the files the run exported, else from what its scheme can be written in. */
+function loadsIn(run: ComparisonRun, stage: QuantizeStage): LoadsIn {
+  const exports = run.stages.flatMap(({ summary }) => (summary?.type === 'export' && summary.loadsIn ? [summary.loadsIn] : []));
+  const exported = exports.length > 0;
+  return { runtimes: exported ? [...new Set(exports.flat())] : runtimesOf(stage).map(({ name }) => name), exported };
 }
 
 /** Bits per weight of an unquantized checkpoint: its width when the file size points to one clearly, else null. */

@@ -3,6 +3,7 @@
  * prefixed with an apostrophe; numbers are written plainly.
  */
 import type { BenchmarkResult, ComparisonRow, PairedDifference, StudyComparison } from '#contract/comparison.ts';
+import { overridesTitle } from '#contract/overrides.ts';
 import { mcNemarExact } from '../engine/statistics/index.ts';
 import { negated } from './format.ts';
 
@@ -18,6 +19,10 @@ const columns = [
   'is_baseline',
   'method',
   'scheme',
+  'overrides',
+  'calibration_domain',
+  'loads_in',
+  'exported',
   'size_bytes',
   'bits_per_weight',
   'status',
@@ -69,8 +74,14 @@ export function csvCell(value: Cell): string {
 }
 
 function rowCells(row: ComparisonRow): Cell[] {
-  const { runId, name, model, seed, isBaseline, method, scheme, sizeBytes, bitsPerWeight, status } = row;
-  return [runId, name, model, seed, isBaseline, method, scheme, sizeBytes, bitsPerWeight, status];
+  const { runId, name, model, seed, isBaseline, method, scheme, sizeBytes, bitsPerWeight, status, loadsIn } = row;
+  const kept = [
+    overridesTitle(row.overrides),
+    row.calibration?.domain ?? null,
+    loadsIn?.runtimes.join(' ') ?? null,
+    loadsIn?.exported ?? null,
+  ];
+  return [runId, name, model, seed, isBaseline, method, scheme, ...kept, sizeBytes, bitsPerWeight, status];
 }
 
 function benchmarkCells(result: BenchmarkResult): Cell[] {

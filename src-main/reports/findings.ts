@@ -3,6 +3,7 @@
  * with its numbers; none is stated unless the intervals support it.
  */
 import { type ComparisonRow, type StudyComparison, seriesName } from '#contract/comparison.ts';
+import { canonicalJson } from '#contract/protocol.ts';
 import { bytes, negated, percent, percentInterval, pointsInterval } from './format.ts';
 
 export interface Finding {
@@ -77,7 +78,7 @@ function methodFinding(compared: ComparedRow[]): Finding | null {
   let pairs = 0;
   for (const over of compared) {
     for (const under of compared) {
-      const comparable = over.scheme === under.scheme && over.method !== under.method && over.seed === under.seed;
+      const comparable = over.method !== under.method && over.seed === under.seed && differInMethodAlone(over, under);
       if (!comparable) continue;
       pairs += 1;
       const gap = over.average.value - under.average.value;
@@ -91,6 +92,12 @@ function methodFinding(compared: ComparedRow[]): Finding | null {
     title: `The method matters most at ${best.over.scheme}`,
     text: `${over} keeps ${percentInterval(best.over.average)} %, ${under} ${percentInterval(best.under.average)} %: ${percent(best.gap)} points apart, and their intervals do not overlap.`,
   };
+}
+
+/** Same codes for the same modules, and the same calibration text where both have one. */
+function differInMethodAlone(a: ComparedRow, b: ComparedRow): boolean {
+  const sameText = !a.calibration || !b.calibration || canonicalJson(a.calibration) === canonicalJson(b.calibration);
+  return a.scheme === b.scheme && canonicalJson(a.overrides) === canonicalJson(b.overrides) && sameText;
 }
 
 function lossFinding(compared: ComparedRow[]): Finding | null {

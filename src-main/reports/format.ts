@@ -1,7 +1,8 @@
 /**
  * Numbers as reports show them: accuracies in percent, differences in points, sizes in decimal units as file managers count.
  */
-import type { Interval, PairedDifference } from '#contract/comparison.ts';
+import { type ComparisonRow, type Interval, methodsTitle, type PairedDifference } from '#contract/comparison.ts';
+import { overridesTitle } from '#contract/overrides.ts';
 
 const minus = '\u2212';
 
@@ -13,6 +14,11 @@ export function percent(share: number): string {
 /** `71.3 [69.0, 73.6]`. */
 export function percentInterval(interval: Interval): string {
   return `${percent(interval.value)} [${percent(interval.low)}, ${percent(interval.high)}]`;
+}
+
+/** Half the width of an interval in points, its longer side: `2.3`. */
+export function margin({ value, low, high }: Interval): string {
+  return percent(Math.max(value - low, high - value));
 }
 
 /** A difference of shares in points with its sign: `+1.2`, `−0.4`, `0.0`. */
@@ -65,9 +71,18 @@ export function count(value: number): string {
 
 /** `gptq` → `GPTQ`; `none` stays a dash, as the baseline has no method. */
 export function methodLabel(method: string): string {
-  return method === 'none' ? '–' : method.toUpperCase();
+  return method === 'none' ? '–' : methodsTitle(method);
 }
 
-export function schemeLabel(scheme: string): string {
-  return scheme === 'none' ? '–' : scheme;
+/** The scheme, and below it what other modules have: `W2G32; down_proj W4G32`. */
+export function schemeLabel({ scheme, overrides }: Pick<ComparisonRow, 'scheme' | 'overrides'>): string {
+  if (scheme === 'none') return '–';
+  return overrides.length > 0 ? `${scheme}; ${overridesTitle(overrides)}` : scheme;
+}
+
+/** `transformers, vLLM`; in brackets where nothing has been exported yet. */
+export function loadsInLabel({ loadsIn }: Pick<ComparisonRow, 'loadsIn'>): string {
+  if (!loadsIn) return '–';
+  const names = loadsIn.runtimes.length > 0 ? loadsIn.runtimes.join(', ') : 'Roundoff only';
+  return loadsIn.exported || loadsIn.runtimes.length === 0 ? names : `(${names})`;
 }

@@ -9,6 +9,7 @@ import { sizeChart } from './charts/size-chart.ts';
 import { verdictChart } from './charts/verdict-chart.ts';
 import { findings } from './findings.ts';
 import { bytes, count, date } from './format.ts';
+import { matrixTable } from './html-matrix.ts';
 import { samplesSection } from './html-samples.ts';
 import { reportStyle } from './html-style.ts';
 import { benchmarkTable, definitions, plainTable, resultsTable } from './html-tables.ts';
@@ -27,6 +28,7 @@ export function htmlReport(comparison: StudyComparison, samples: readonly Sample
 <body><main>
 ${head(comparison)}
 ${section('Results', resultsTable(comparison))}
+${byScheme(comparison)}
 ${accuracyBySize(comparison)}
 ${byBenchmark(comparison)}
 ${section('How completions ended', figure(verdictChart(comparison.rows), 'Over all benchmarks and seeds. Truncated completions reached the token limit without a boxed answer; unparsed ones ended without any answer.'))}
@@ -36,7 +38,7 @@ ${section('Models and data', provenance(comparison))}
 ${section('Hardware and versions', definitions(environmentEntries(comparison)))}
 ${section('Lineage', lineage(comparison.lineage))}
 ${notes(comparison.rows)}
-${section('How the numbers are computed', markup`<ul class="plain">${methodNotes.map((note) => markup`<li>${note}</li>`)}</ul>`)}
+${section('How the numbers are computed', markup`<ul class="plain">${methodNotes(comparison.rows).map((note) => markup`<li>${note}</li>`)}</ul>`)}
 <footer>Made with Roundoff. Study ${comparison.studyId}, protocol <code>${comparison.protocolHash.slice(0, 12)}</code>.</footer>
 </main></body></html>
 `;
@@ -53,6 +55,11 @@ ${comparison.description !== '' && markup`<p>${comparison.description}</p>`}
 <ul class="facts"><li><strong>${finished} of ${rows.length}</strong> runs finished</li><li><strong>${models.length}</strong> ${models.length === 1 ? 'model' : 'models'}</li>
 <li><strong>${benchmarks.length}</strong> benchmarks, <strong>${count(problems)}</strong> problems</li><li><strong>${protocol.seeds.length}</strong> ${protocol.seeds.length === 1 ? 'completion' : 'completions'} per problem</li></ul>
 <ul class="findings">${findings(comparison).map(({ title, text }) => markup`<li><strong>${unbroken(title)}</strong><span>${unbroken(text)}</span></li>`)}</ul>`;
+}
+
+function byScheme(comparison: StudyComparison): Markup | null {
+  const tables = byModel(comparison, matrixTable);
+  return tables && section('Methods and schemes', tables);
 }
 
 function accuracyBySize(comparison: StudyComparison): Markup | null {

@@ -2,21 +2,29 @@
  * The style sheet of the HTML report: system fonts, light and dark by the reader's preference, always light on paper.
  */
 
+import { resultTones } from '#contract/sweep.ts';
+
 const light = `
 --page: #ffffff; --ink: #16202c; --soft: #5a6877; --line: #d9e0e7; --panel: #f5f7f9; --accent: #1d5fb8; --band: #1d5fb81a;
---s0: #3d4a58; --s1: #c2570c; --s2: #1d5fb8; --s3: #0f7d63; --s4: #8a3fc4; --s5: #a8860a; --s6: #b8326a;
+--s0: #475569; --s1: #9a3412; --s2: #2f62f0; --s3: #0a8a4a; --s4: #b08b08; --s5: #0599c6; --s6: #d4568f; --s7: #5b21b6;
+--better: #c9ead8; --even: #eef1f4; --loss-1: #fdf0dc; --loss-2: #fbd9b0; --loss-3: #f5b09b; --loss-4: #e8847a;
 --correct: #2f9e6e; --incorrect: #cf5147; --unparsed: #8b98a5; --truncated: #dca02c; --bar-ink: #10161d;
 --good-ink: #0b6b47; --good-page: #dff3e9; --bad-ink: #a02a20; --bad-page: #fbe5e2; --even-ink: #44515e; --even-page: #e8ecf0;`;
 
 const dark = `
 --page: #12171d; --ink: #e4e9ee; --soft: #98a5b3; --line: #2c353f; --panel: #1a2128; --accent: #79b0f5; --band: #79b0f526;
---s0: #c3ccd6; --s1: #f39a4f; --s2: #79b0f5; --s3: #4cc9a4; --s4: #c592f2; --s5: #e0c04a; --s6: #f084b0;
+--s0: #a9b4c1; --s1: #f08a2c; --s2: #4f94fb; --s3: #35e0a0; --s4: #fbd83c; --s5: #8aeeff; --s6: #f0487a; --s7: #a97be0;
+--better: #1b4a35; --even: #232b34; --loss-1: #3a2d14; --loss-2: #573a14; --loss-3: #6a3124; --loss-4: #872f29;
 --correct: #3fae7f; --incorrect: #dd6a60; --unparsed: #7c8996; --truncated: #e0ab45; --bar-ink: #0d1217;
 --good-ink: #7fe0b4; --good-page: #17362a; --bad-ink: #ff9f96; --bad-page: #42201d; --even-ink: #b8c3ce; --even-page: #28313a;`;
 
-const series = [0, 1, 2, 3, 4, 5, 6]
-  .map((n) => `.marker.series-${n}{fill:var(--s${n})}.whisker.series-${n}{stroke:var(--s${n})}`)
+const series = [0, 1, 2, 3, 4, 5, 6, 7]
+  .map(
+    (n) =>
+      `.marker.series-${n}{fill:var(--s${n})}.marker.series-${n}.hollow{fill:var(--page);stroke:var(--s${n});stroke-width:2}.whisker.series-${n}{stroke:var(--s${n})}`,
+  )
   .join('\n');
+const tones = resultTones.map((tone) => `.matrix .${tone},.tones .${tone}{background:var(--${tone})}`).join('\n');
 const verdicts = ['correct', 'incorrect', 'unparsed', 'truncated'].map((name) => `.verdict-${name}{fill:var(--${name})}`).join('\n');
 
 export const reportStyle = `
@@ -25,7 +33,7 @@ export const reportStyle = `
 @media print{:root{color-scheme:light;${light}}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--ink);font:15px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
-main{max-width:1080px;margin:0 auto;padding:40px 32px 72px}
+main{max-width:1160px;margin:0 auto;padding:40px 32px 72px}
 h1{font-size:30px;line-height:1.2;letter-spacing:-.01em;margin:4px 0 8px}
 h2{font-size:20px;margin:52px 0 12px;padding-top:14px;border-top:1px solid var(--line)}
 h3{font-size:15px;margin:26px 0 6px}
@@ -69,6 +77,19 @@ figcaption{display:block;color:var(--soft);font-size:13px;margin-top:6px;max-wid
 .trend.whisker{fill:none;stroke-width:1.2;opacity:.45}
 .marker{stroke:var(--page);stroke-width:1}
 ${series}
+.trend.whisker.hollow{stroke-dasharray:5 4}
+.faint{fill:var(--soft);opacity:.3}
+.chart .panel-title{font-weight:600;font-size:14px}
+.matrix{width:auto}
+.matrix th,.matrix td{text-align:center;white-space:nowrap;padding:4px 7px;line-height:1.3;font-size:12.5px;border:2px solid var(--page)}
+.matrix thead th{background:var(--panel)}
+.matrix tbody th{text-align:left;color:var(--ink);font-size:13.5px;padding-left:0}
+.matrix .open{color:var(--soft)}
+.matrix td small{color:var(--ink);opacity:.75;font-size:11px}
+.tones{display:flex;flex-wrap:wrap;gap:4px 18px;max-width:none;color:var(--soft);font-size:13px}
+.tones i{display:inline-block;width:14px;height:14px;margin-right:6px;border-radius:3px;vertical-align:-2px;border:1px solid var(--line)}
+td.loads{min-width:150px;font-size:12.5px}
+${tones}
 ${verdicts}
 pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere;font:12.5px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 code,td.hash{font:12.5px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}
@@ -92,5 +113,5 @@ footer{margin-top:56px;padding-top:14px;border-top:1px solid var(--line);color:v
 @page{margin:14mm 12mm}
 @media print{main{max-width:none;padding:0}body{font-size:11pt}h2{break-after:avoid;margin-top:28px}.scroll{overflow:visible}table{font-size:8pt}th,td{padding:3px 4px}th{font-size:7.5pt;white-space:normal}td small,th small{font-size:6.8pt}
 td.name{min-width:0;max-width:none}.badge{font-size:7.5pt;padding:0 5px}td.hash,code{font-size:7pt}pre{font-size:8pt}
-figure,.sample,.findings li,tr{break-inside:avoid}tr.is-baseline td,.badge,.sample header{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
+figure,.sample,.findings li,tr{break-inside:avoid}tr.is-baseline td,.badge,.matrix td,.tones i,.sample header{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 `;

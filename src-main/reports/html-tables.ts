@@ -1,8 +1,9 @@
 /**
  * The tables of the HTML report: results, benchmarks in detail, and definition lists for protocol and provenance.
  */
-import type { BenchmarkResult, ComparisonRow, StudyComparison } from '#contract/comparison.ts';
-import { bytes, duration, methodLabel, negated, percent, points, schemeLabel } from './format.ts';
+import { type BenchmarkResult, type ComparisonRow, nameAddition, plainTitle, type StudyComparison } from '#contract/comparison.ts';
+import { overridesTitle } from '#contract/overrides.ts';
+import { bytes, duration, loadsInLabel, negated, percent, points } from './format.ts';
 import { type Markup, markup } from './markup.ts';
 
 /** One line per run: size, average with interval, change against the baseline, recovery, verdict. */
@@ -10,17 +11,16 @@ export function resultsTable(comparison: StudyComparison): Markup {
   const severalModels = comparison.models.length > 1;
   const severalSeeds = new Set(comparison.rows.map((row) => row.seed)).size > 1;
   return markup`<div class="scroll"><table>
-<thead><tr><th>Run</th>${severalModels && markup`<th>Model</th>`}${severalSeeds && markup`<th class="number">Seed</th>`}<th>Method</th><th>Scheme</th>
+<thead><tr><th>Run</th>${severalModels && markup`<th>Model</th>`}${severalSeeds && markup`<th class="number">Seed</th>`}
 <th class="number">Size</th><th class="number">Bits per weight</th><th class="number">Average, %<small>95 % interval</small></th>
-<th class="number">Change, points<small>95 % interval, paired</small></th><th class="number">Recovery</th><th>Against baseline</th><th class="number">Time</th></tr></thead>
+<th class="number">Change, points<small>95 % interval, paired</small></th><th class="number">Recovery</th><th>Against baseline</th><th>Loads in</th><th class="number">Time</th></tr></thead>
 <tbody>${comparison.rows.map(
-    (row) => markup`<tr${row.isBaseline && markup` class="is-baseline"`}><td class="name">${row.name}</td>
+    (row) => markup`<tr${row.isBaseline && markup` class="is-baseline"`}><td class="name">${row.name}${codes(row)}</td>
 ${severalModels && markup`<td>${row.model}</td>`}${severalSeeds && markup`<td class="number">${row.seed}</td>`}
-<td>${methodLabel(row.method)}</td><td>${schemeLabel(row.scheme)}</td>
 <td class="number">${row.sizeBytes === null ? '–' : bytes(row.sizeBytes)}</td><td class="number">${row.bitsPerWeight?.toFixed(2) ?? '–'}</td>
 <td class="number">${row.average ? withInterval(percent, row.average) : '–'}</td>
 <td class="number">${row.drop ? withInterval(points, negated(row.drop)) : '–'}</td>
-<td class="number">${row.recovery === null ? '–' : `${percent(row.recovery)} %`}</td><td>${standing(row)}</td>
+<td class="number">${row.recovery === null ? '–' : `${percent(row.recovery)} %`}</td><td>${standing(row)}</td><td class="loads">${loadsInLabel(row)}</td>
 <td class="number">${row.elapsedMs === null ? '–' : duration(row.elapsedMs)}</td></tr>`,
   )}</tbody></table></div>`;
 }
@@ -53,6 +53,14 @@ export function plainTable(
 
 export function badge(text: string): Markup {
   return markup`<span class="badge ${text.replaceAll(' ', '-')}">${text}</span>`;
+}
+
+/** Method and scheme where the name does not say them, and what other modules have. */
+function codes(row: ComparisonRow): Markup | null {
+  if (row.isBaseline) return null;
+  const isNamed = nameAddition(row) !== row.name;
+  const parts = [isNamed ? '' : plainTitle(row), overridesTitle(row.overrides)].filter((part) => part !== '');
+  return parts.length > 0 ? markup`<small>${parts.join('; ')}</small>` : null;
 }
 
 function standing(row: ComparisonRow): Markup {

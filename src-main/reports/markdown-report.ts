@@ -3,8 +3,21 @@
  * break a table or smuggle in markup.
  */
 import type { ComparisonRow, StudyComparison } from '#contract/comparison.ts';
+import { isWorthAMatrix, schemeMatrix } from '#contract/sweep.ts';
 import { findings } from './findings.ts';
-import { bytes, count, date, methodLabel, negated, percent, percentInterval, pointsInterval, schemeLabel } from './format.ts';
+import {
+  bytes,
+  count,
+  date,
+  loadsInLabel,
+  margin,
+  methodLabel,
+  negated,
+  percent,
+  percentInterval,
+  pointsInterval,
+  schemeLabel,
+} from './format.ts';
 import { methodNotes } from './methods-text.ts';
 import { protocolEntries } from './protocol-entries.ts';
 
@@ -16,6 +29,7 @@ export function markdownReport(comparison: StudyComparison): string {
     '## Results',
     'Accuracies in %, changes in points against the baseline, both with 95 % intervals.',
     resultsTable(comparison),
+    ...matrixSections(comparison),
     '## Benchmarks',
     benchmarkTable(comparison),
     '## Protocol',
@@ -23,7 +37,7 @@ export function markdownReport(comparison: StudyComparison): string {
     '## Provenance',
     provenance(comparison),
     '## How the numbers are computed',
-    bulletList(methodNotes.map(escapeMarkdown)),
+    bulletList(methodNotes(comparison.rows).map(escapeMarkdown)),
     ...notes(comparison),
   ];
   return `${sections.filter((section) => section !== '').join('\n\n')}\n`;
@@ -40,22 +54,56 @@ export function escapeMarkdown(text: string): string {
 }
 
 function resultsTable({ rows }: StudyComparison): string {
-  const header = ['run', 'model', 'method', 'scheme', 'size', 'bits/weight', 'average', 'change', 'recovery', 'against baseline'];
+  const header = [
+    'run',
+    'model',
+    'method',
+    'scheme',
+    'size',
+    'bits/weight',
+    'average',
+    'change',
+    'recovery',
+    'against baseline',
+    'loads in',
+  ];
   return table(
     header,
     rows.map((row) => [
       row.name,
       row.model,
       methodLabel(row.method),
-      schemeLabel(row.scheme),
+      schemeLabel(row),
       row.sizeBytes === null ? '–' : bytes(row.sizeBytes),
       row.bitsPerWeight === null ? '–' : row.bitsPerWeight.toFixed(2),
       row.average ? percentInterval(row.average) : row.status,
       row.drop ? pointsInterval(negated(row.drop)) : '–',
       row.recovery === null ? '–' : `${percent(row.recovery)} %`,
       row.isBaseline ? 'baseline' : (row.drop?.verdict ?? '–'),
+      loadsInLabel(row),
     ]),
   );
+}
+
+/** Methods down, schemes across, once per model. */
+function matrixSections({ rows }: StudyComparison): string[] {
+  const models = [...Map.groupBy(rows, (row) => row.modelId).values()];
+  const tables = models.flatMap((own) => {
+    const matrix = schemeMatrix(own);
+    if (!isWorthAMatrix(matrix)) return [];
+    const lines = matrix.lines.map(({ series, rows: cells }) => [series, ...cells.map(matrixCell)]);
+    return [...(models.length > 1 ? [`### ${escapeMarkdown(own[0]!.model)}`] : []), table(['method', ...matrix.columns], lines)];
+  });
+  if (tables.length === 0) return [];
+  const legend = 'Average accuracy in % with the half-width of its 95 % interval. ▼ measurably worse than the baseline, ▲ better.';
+  return ['## Methods and schemes', legend, ...tables];
+}
+
+function matrixCell(row: ComparisonRow | null): string {
+  if (!row) return '';
+  if (!row.average) return row.status;
+  const mark = row.drop?.verdict === 'worse' ? ' ▼' : row.drop?.verdict === 'better' ? ' ▲' : '';
+  return `${percent(row.average.value)} ±${margin(row.average)}${mark}`;
 }
 
 function benchmarkTable({ rows, benchmarks }: StudyComparison): string {

@@ -2,6 +2,7 @@
 import { type StudySpec, stageTitle } from '#contract/recipe.ts';
 import type { ModelInspection, StudyPlan } from '#contract/records.ts';
 import { formatScheme } from '#contract/scheme.ts';
+import { estimateQuantizationMemory } from '../engine/quantizers/memory-estimate.ts';
 import type { Project } from '../project/project.ts';
 import { estimateTime } from './estimate.ts';
 import { expandStudy, type PlannedRun } from './expand-study.ts';
@@ -30,7 +31,13 @@ export async function prepareStudy(project: Project, spec: StudySpec, options: P
   const time = estimateStudyTime(project, spec, runs, inputs, perRun);
   const diskBytes = runs.length * perRun * sampleBytes + checkpointBytes(runs, inputs);
   const plan: StudyPlan = {
-    runs: runs.map(({ name, model, seed, recipe }) => ({ name, model, seed, stages: recipe.stages.map(stageTitle) })),
+    runs: runs.map(({ name, isBaseline, model, seed, recipe }) => ({
+      name,
+      variant: isBaseline ? null : recipe.name,
+      model,
+      seed,
+      stages: recipe.stages.map(stageTitle),
+    })),
     completions: runs.length * perRun,
     estimate: { elapsedMs: time.elapsedMs, memoryBytes: memoryBytes(spec, inputs), diskBytes },
     basis: time.basis,
@@ -82,11 +89,10 @@ function stageBytes(stage: PlannedRun['recipe']['stages'][number], model: ModelI
   return known?.sizeBytes ?? model.sizeBytes;
 }
 
-function memoryBytes(spec: StudySpec, inputs: StudyInputs): number {
-  const quantizes = spec.variants.some((variant) => variant.stages.some((stage) => stage.type === 'quantize' && 'calibration' in stage));
-  const tasks = quantizes ? ['evaluate', 'quantize-gptq'] : ['evaluate'];
-  const needs = [...inputs.models.values()].flatMap((model) =>
-    model.memory.filter((entry) => tasks.includes(entry.task)).map((entry) => entry.bytes),
-  );
-  return Math.max(0, ...needs);
+/** The most that evaluating a model or quantizing it by one of the variants' methods takes. */
+export function memoryBytes(spec: StudySpec, inputs: StudyInputs): number {
+  const evaluating = [...inputs.models.values()].flatMap((model) => model.memory.filter((entry) => entry.task === 'evaluate'));
+  const stages = spec.variants.flatMap((variant) => variant.stages.filter((stage) => stage.type === 'quantize'));
+  const quantizing = [...inputs.configs.values()].flatMap((config) => stages.map((stage) => estimateQuantizationMemory(config, stage)));
+  return Math.max(0, ...evaluating.map((entry) => entry.bytes), ...quantizing);
 }

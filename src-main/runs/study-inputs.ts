@@ -8,7 +8,7 @@ import { exportProblems, exportWarnings } from '#contract/loadability.ts';
 import type { CalibrationSettings, QuantizeStage, StudySpec } from '#contract/recipe.ts';
 import type { DatasetInspection, InspectionProblem, ModelInspection } from '#contract/records.ts';
 import { formatScheme, type QuantizationScheme } from '#contract/scheme.ts';
-import { readModelConfig } from '../engine/model/config.ts';
+import { type ModelConfig, readModelConfig } from '../engine/model/config.ts';
 import { inspectModel } from '../engine/model/inspect.ts';
 import { groupSizeProblems, requireFittingStage } from '../engine/quantizers/validation.ts';
 import { getVerifier } from '../engine/verifiers/index.ts';
@@ -18,6 +18,8 @@ import { resolvePath } from './resources.ts';
 export interface StudyInputs {
   /** By the path written in the study. */
   models: Map<string, ModelInspection>;
+  /** Of the models without errors. */
+  configs: Map<string, ModelConfig>;
   benchmarks: Map<string, DatasetInspection>;
   calibrations: Map<string, DatasetInspection>;
   problems: InspectionProblem[];
@@ -25,7 +27,7 @@ export interface StudyInputs {
 
 /** Inspects all files of a study. Never throws for a bad one. */
 export async function inspectStudyInputs(spec: StudySpec, resourcesDir: string): Promise<StudyInputs> {
-  const inputs: StudyInputs = { models: new Map(), benchmarks: new Map(), calibrations: new Map(), problems: [] };
+  const inputs: StudyInputs = { models: new Map(), configs: new Map(), benchmarks: new Map(), calibrations: new Map(), problems: [] };
   await collect(inputs, 'protocol', async () => void getVerifier(spec.protocol.verifier));
   inputs.problems.push(...exportFindings(spec));
   for (const model of spec.models) await collect(inputs, model, () => addModel(inputs, model, spec, resourcesDir));
@@ -61,6 +63,7 @@ async function addModel(inputs: StudyInputs, model: string, spec: StudySpec, res
   inputs.problems.push(...inspection.problems.map((problem) => ({ ...problem, where: placeInModel(dir, problem.where) })));
   if (inspection.problems.some((problem) => problem.severity === 'error')) return;
   const config = await readModelConfig(dir);
+  inputs.configs.set(model, config);
   for (const scheme of schemesOf(spec)) {
     const [first, ...others] = groupSizeProblems(config, scheme);
     if (first === undefined) continue;

@@ -2,8 +2,9 @@
  * The comparison of a study's runs, as the table, the charts, the command line and every report format show it.
  */
 import type { EvaluationProtocol } from './protocol.ts';
+import { methodTitle, type SchemeOverride } from './recipe.ts';
 import type { RunStatus } from './records.ts';
-import type { Verdict } from './worker.ts';
+import type { CalibrationRecord, Verdict } from './worker.ts';
 
 /** An estimate with its 95 % interval. All accuracies are shares in [0, 1]. */
 export interface Interval {
@@ -44,6 +45,12 @@ export interface ComparisonRow {
   /** `none` for the baseline. */
   method: string;
   scheme: string;
+  /** Mixed precision: modules with a scheme of their own. */
+  overrides: SchemeOverride[];
+  /** What the last quantization was calibrated on; null without calibration. */
+  calibration: CalibrationRecord | null;
+  /** Null for the baseline. */
+  loadsIn: LoadsIn | null;
   sizeBytes: number | null;
   bitsPerWeight: number | null;
   benchmarks: BenchmarkResult[];
@@ -57,6 +64,13 @@ export interface ComparisonRow {
   backend: string | null;
   device: string | null;
   notes: string[];
+}
+
+/** Other runtimes that compute the variant as it was measured. Empty when only Roundoff does. */
+export interface LoadsIn {
+  runtimes: string[];
+  /** True when the run wrote files for them; else its scheme could be exported to them. */
+  exported: boolean;
 }
 
 export interface LineageNode {
@@ -85,19 +99,32 @@ export interface StudyComparison {
 
 type NamedVariant = { name: string; method: string; scheme: string };
 
+/** `gptq` → `GPTQ`, `quarot + gptq` → `QuaRot + GPTQ`; the baseline, which has no method, is `Baseline`. */
+export function methodsTitle(method: string): string {
+  return method === 'none' ? 'Baseline' : method.split(' + ').map(methodTitle).join(' + ');
+}
+
+/** Method and scheme as one writes them: `GPTQ W3G128`; NF4 and INT8 are both in one word. */
+export function plainTitle({ method, scheme }: { method: string; scheme: string }): string {
+  const title = methodsTitle(method);
+  if (scheme === 'none') return title;
+  return scheme.startsWith(title) ? scheme : `${title} ${scheme}`;
+}
+
 /**
  * What a run's name says beyond its method and scheme: `general text` of `GPTQ W3G128, general text`, '' for a plain name, and the
  * whole name when it begins with something else.
  */
 export function nameAddition({ name, method, scheme }: NamedVariant): string {
-  const plain = `${method} ${scheme}`;
-  if (!name.toLowerCase().startsWith(plain.toLowerCase())) return name;
-  return name.slice(plain.length).replace(/^[\s,;:–-]+/, '');
+  const plain = plainTitle({ method, scheme });
+  const rest = name.slice(plain.length);
+  if (!name.toLowerCase().startsWith(plain.toLowerCase()) || /^[\p{L}\p{N}]/u.test(rest)) return name;
+  return rest.replace(/^[\s,;:–·-]+/, '');
 }
 
 /** The series of a run in charts: runs of one method, apart from those whose names add the same to it. */
 export function seriesName(variant: NamedVariant): string {
   const addition = nameAddition(variant);
-  const label = variant.method.toUpperCase();
+  const label = methodsTitle(variant.method);
   return addition === '' || addition === variant.name ? label : `${label}, ${addition}`;
 }

@@ -174,7 +174,8 @@ export interface StudyRecord {
 }
 
 export interface StudyPlan {
-  runs: { name: string; model: string; seed: number; stages: string[] }[];
+  /** `variant` is the name of the study's variant; null for the baseline. */
+  runs: { name: string; variant: string | null; model: string; seed: number; stages: string[] }[];
   /** Completions to generate in all. */
   completions: number;
   estimate: { elapsedMs: number; memoryBytes: number; diskBytes: number };

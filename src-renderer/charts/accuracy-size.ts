@@ -4,7 +4,7 @@
 import type { EChartsOption, SeriesOption } from 'echarts';
 import { type ComparisonRow, type Interval, seriesName } from '#contract/comparison.ts';
 import { formatBits, formatBytes, formatPercent, formatRange } from '../format/numbers.ts';
-import { axisStyle, baseOption, type ChartTheme, methodColor, methodSymbol } from './chart-theme.ts';
+import { axisStyle, baseOption, type ChartTheme, type SeriesStyle, seriesStyles } from './chart-theme.ts';
 import { errorBars } from './error-bars.ts';
 
 export interface AccuracySizeOptions {
@@ -13,10 +13,14 @@ export interface AccuracySizeOptions {
   benchmark: string | null;
 }
 
+/** With more variants, names are left to the tooltip. */
+const maxLabelled = 16;
+/** Widest spread of the series that share one size. */
+const maxSpreadPx = 36;
 /** A dashed line, as the baseline is drawn. */
 const dashIcon = 'path://M0,9h7v2h-7z M10,9h7v2h-7z M20,9h7v2h-7z';
 
-interface Point {
+export interface Point {
   x: number;
   accuracy: Interval;
   row: ComparisonRow;
@@ -28,13 +32,14 @@ export function accuracySizeOption(rows: readonly ComparisonRow[], theme: ChartT
   const variants = points.filter((point) => !point.row.isBaseline);
   if (variants.length === 0) return null;
   const baseline = points.find((point) => point.row.isBaseline)?.accuracy ?? null;
-  const names = [...new Set(variants.map((point) => seriesName(point.row)))];
+  const styles = pointStyles(variants, theme);
+  const names = [...styles.keys()];
   const lows = [...variants.map((point) => point.accuracy.low), baseline?.low ?? 1];
   const series = names.flatMap((name, index) =>
     variantSeries(
       name,
       variants.filter((point) => seriesName(point.row) === name),
-      { theme, index, count: names.length },
+      { theme, index, count: names.length, style: styles.get(name)!, labelled: variants.length <= maxLabelled },
     ),
   );
   const sizes = variants.map((point) => point.x);
@@ -87,7 +92,16 @@ export function accuracySizeOption(rows: readonly ComparisonRow[], theme: ChartT
   };
 }
 
-function toPoint(row: ComparisonRow, options: AccuracySizeOptions): Point[] {
+/** Colour and symbol of every series, in order of first appearance. */
+export function pointStyles(points: readonly Point[], theme: ChartTheme): Map<string, SeriesStyle> {
+  const series = new Map(points.map(({ row }) => [seriesName(row), row.method]));
+  return seriesStyles(
+    [...series].map(([name, method]) => ({ name, method })),
+    theme,
+  );
+}
+
+export function toPoint(row: ComparisonRow, options: AccuracySizeOptions): Point[] {
   const x = options.x === 'bits' ? row.bitsPerWeight : row.sizeBytes;
   const accuracy =
     options.benchmark === null ? row.average : row.benchmarks.find((result) => result.benchmark === options.benchmark)?.accuracy;
@@ -95,27 +109,33 @@ function toPoint(row: ComparisonRow, options: AccuracySizeOptions): Point[] {
   return [{ x: x ?? 0, accuracy, row }];
 }
 
-function variantSeries(name: string, points: Point[], place: { theme: ChartTheme; index: number; count: number }): SeriesOption[] {
-  const { theme, index, count } = place;
-  // A method's own colour and symbol belong to its plain variants; those with an addition to their name get spare ones.
-  const own = points[0]?.row.method ?? name;
-  const method = name === own.toUpperCase() ? own : name;
-  const color = methodColor(theme, method, index);
+interface Place {
+  theme: ChartTheme;
+  index: number;
+  count: number;
+  style: SeriesStyle;
+  labelled: boolean;
+}
+
+function variantSeries(name: string, points: Point[], { theme, index, count, style, labelled }: Place): SeriesOption[] {
+  const { color } = style;
   const sorted = [...points].sort((a, b) => a.x - b.x);
-  const shift = (index - (count - 1) / 2) * 8;
+  const shift = (index - (count - 1) / 2) * Math.min(8, maxSpreadPx / Math.max(1, count - 1));
   return [
     {
       type: 'line',
       name,
       data: sorted.map((point) => ({ value: [point.x, point.accuracy.value], name: point.row.name })),
-      symbol: methodSymbol(method, index),
+      symbol: style.symbol,
       symbolSize: 10,
       symbolOffset: [shift, 0],
       color,
-      lineStyle: { width: 1.5, opacity: 0.6, type: 'solid' },
+      itemStyle: style.isAddition ? { color: theme.surface, borderColor: color, borderWidth: 2 } : { color },
+      lineStyle: { width: 1.5, opacity: 0.6, type: style.isAddition ? 'dashed' : 'solid', color },
+      emphasis: { focus: 'series' },
       z: 6,
       label: {
-        show: sorted.length <= 16,
+        show: labelled,
         position: index % 2 === 0 ? 'bottom' : 'top',
         distance: 8,
         offset: [shift * 3, 0],
@@ -155,7 +175,7 @@ function baselineLevel(baseline: Interval, theme: ChartTheme): SeriesOption {
   };
 }
 
-function describe(point: Point | undefined): string {
+export function describe(point: Point | undefined): string {
   if (!point) return '';
   const { row, accuracy } = point;
   const size = row.sizeBytes === null ? '' : `\n${formatBytes(row.sizeBytes)}`;

@@ -18,9 +18,8 @@ export function benchmarkBarsOption(
   const shown = rows.filter((row) => row.benchmarks.length > 0);
   if (shown.length === 0) return null;
   const short = shortBenchmarkNames(benchmarks);
-  const methods = [...new Set(shown.map((row) => row.method))];
   const bars = shown.map((row): BarSeriesOption => {
-    const color = methodColor(theme, row.method, methods.indexOf(row.method));
+    const color = methodColor(theme, row.method);
     return {
       type: 'bar',
       name: row.name,

@@ -1,5 +1,7 @@
 /** Colours that charts are drawn in, and the parts all of them share. */
 import type { EChartsOption } from 'echarts';
+import { methodsTitle } from '#contract/comparison.ts';
+import type { ResultTone } from '#contract/sweep.ts';
 
 export interface ChartTheme {
   dark: boolean;
@@ -12,19 +14,58 @@ export interface ChartTheme {
   /** By quantization method. */
   methods: Record<string, string>;
   palette: string[];
+  /** Grounds of results by how much of the baseline's accuracy is left. */
+  tones: Record<ResultTone, string>;
   font: string;
 }
 
 /** Symbols differ with the method too, so that colour is never the only sign. */
-const methodSymbols: Record<string, string> = { none: 'diamond', rtn: 'triangle', gptq: 'circle' };
-const spareSymbols = ['rect', 'diamond', 'roundRect'];
+const methodSymbols: Record<string, string> = {
+  none: 'diamond',
+  rtn: 'triangle',
+  gptq: 'circle',
+  awq: 'rect',
+  nf4: 'path://M0,0h20l-10,18z',
+  int8: 'path://M7,0h6v7h7v6h-7v7h-6v-7h-7v-6h7z',
+  quarot: 'path://M5,1h10l5,9l-5,9h-10l-5,-9z',
+  flatquant: 'path://M10,0l6,10l-6,10l-6,-10z',
+};
 
-export function methodSymbol(method: string, index: number): string {
-  return methodSymbols[method] ?? spareSymbols[index % spareSymbols.length] ?? 'rect';
+export interface SeriesStyle {
+  color: string;
+  symbol: string;
+  /** Series whose names add something to their method: drawn with a light ground and dashed. */
+  isAddition: boolean;
 }
 
-export function methodColor(theme: ChartTheme, method: string, index: number): string {
-  return theme.methods[method] ?? theme.palette[(index + 2) % theme.palette.length] ?? theme.accent;
+/**
+ * A method's own colour and symbol belong to its plain series; series with an addition keep the symbol, and take a colour that no method of
+ * the chart has while there are any.
+ */
+export function seriesStyles(series: readonly { name: string; method: string }[], theme: ChartTheme): Map<string, SeriesStyle> {
+  const isAddition = ({ name, method }: { name: string; method: string }) => name !== methodsTitle(method);
+  const used = new Set(series.filter((item) => !isAddition(item)).map(({ method }) => methodColor(theme, method)));
+  const spare = theme.palette.filter((color) => !used.has(color));
+  const take = (color: string) => {
+    const index = spare.indexOf(color);
+    return spare.splice(Math.max(0, index), 1)[0] ?? color;
+  };
+  return new Map(
+    series.map((item) => {
+      const own = methodColor(theme, item.method);
+      const color = isAddition(item) ? take(own) : own;
+      return [item.name, { color, symbol: methodSymbols[lastMethod(item.method)] ?? 'circle', isAddition: isAddition(item) }];
+    }),
+  );
+}
+
+export function methodColor(theme: ChartTheme, method: string): string {
+  return theme.methods[lastMethod(method)] ?? theme.accent;
+}
+
+/** Of several methods one after the other, the last. */
+function lastMethod(method: string): string {
+  return method.split(' + ').at(-1) ?? method;
 }
 
 export function baseOption(theme: ChartTheme): EChartsOption {

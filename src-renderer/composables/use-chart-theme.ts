@@ -1,5 +1,7 @@
 /** The chart colours of the current theme, read from the style sheet's tokens. */
 import { computed } from 'vue';
+import { quantizationMethods } from '#contract/recipe.ts';
+import { resultTones } from '#contract/sweep.ts';
 import type { ChartTheme } from '../charts/chart-theme.ts';
 import { useTheme } from './use-theme.ts';
 
@@ -16,8 +18,12 @@ export function useChartTheme() {
       lineStrong: token('--line-strong'),
       surface: token('--surface'),
       accent: token('--accent'),
-      methods: { none: token('--series-baseline'), rtn: token('--series-rtn'), gptq: token('--series-gptq') },
-      palette: ['--series-gptq', '--series-rtn', '--series-3', '--series-4', '--series-5', '--series-6'].map(token),
+      methods: {
+        none: token('--series-baseline'),
+        ...Object.fromEntries(quantizationMethods.map((method) => [method, token(`--series-${method}`)])),
+      },
+      palette: ['gptq', 'rtn', 'awq', 'flatquant', 'nf4', 'quarot', 'int8'].map((method) => token(`--series-${method}`)),
+      tones: Object.fromEntries(resultTones.map((tone) => [tone, token(`--tone-${tone}`)])) as ChartTheme['tones'],
       font: token('--font-text'),
     };
   });

@@ -5,11 +5,6 @@ import type { BackendName, Verdict } from '#contract/worker.ts';
 
 export type Tone = 'neutral' | 'info' | 'good' | 'warn' | 'bad';
 
-const methodNames: Record<string, string> = { none: 'Baseline', rtn: 'RTN', gptq: 'GPTQ' };
-export function methodName(method: string): string {
-  return methodNames[method] ?? method.toUpperCase();
-}
-
 export const statusLabels: Record<RunStatus, { label: string; tone: Tone }> = {
   queued: { label: 'Queued', tone: 'neutral' },
   running: { label: 'Running', tone: 'info' },

@@ -1,16 +1,30 @@
 /**
- * The wizard's draft and the study it stands for. Variants that are one quantize stage with the shared settings are cells of the
- * methods grid; anything else in a preset (other settings, several stages) is kept as it is, beside the grid. Pure.
+ * The wizard's draft and the study it stands for. Variants that are one quantize stage with the settings their method shares are cells,
+ * which the wizard edits; anything else in a preset (other settings, several stages) is kept as it is, beside them. Pure.
  */
 import { type BenchmarkReference, canonicalJson, type EvaluationProtocol } from '#contract/protocol.ts';
-import type { CalibrationSettings, ExportStage, GptqOptions, QuantizationMethod, StudySpec, StudyVariant } from '#contract/recipe.ts';
-import { formatScheme, type QuantizationScheme } from '#contract/scheme.ts';
+import {
+  type CalibrationSettings,
+  type ExportFormat,
+  methodTitle,
+  type QuantizationMethod,
+  type QuantizeStage,
+  quantizationMethods,
+  type SchemeOverride,
+  type StudySpec,
+  type StudyVariant,
+} from '#contract/recipe.ts';
+import type { QuantizationScheme } from '#contract/scheme.ts';
+import { cellTitle, freeTitle } from './cell-names.ts';
+import { defaultSettings, needsCalibration, type SettingsByMethod } from './method-settings.ts';
 
 export interface DraftCell {
   name: string;
   method: QuantizationMethod;
   scheme: QuantizationScheme;
-  exports: ExportStage[];
+  /** Mixed precision; empty without. */
+  overrides: SchemeOverride[];
+  exports: ExportFormat[];
 }
 
 export interface StudyDraft {
@@ -19,23 +33,13 @@ export interface StudyDraft {
   models: string[];
   cells: DraftCell[];
   custom: StudyVariant[];
-  gptq: GptqOptions;
-  rtnMseSearch: boolean;
+  settings: SettingsByMethod;
   calibration: CalibrationSettings | null;
   seeds: number[];
   benchmarks: BenchmarkReference[];
   protocol: EvaluationProtocol;
   backend: StudySpec['backend'];
 }
-
-export const defaultGptq: GptqOptions = {
-  blockSize: 128,
-  dampPercent: 0.01,
-  actOrder: false,
-  staticGroups: false,
-  trueSequential: true,
-  mseSearch: true,
-};
 
 export const defaultProtocol: EvaluationProtocol = {
   temperature: 0.6,
@@ -49,6 +53,8 @@ export const defaultProtocol: EvaluationProtocol = {
   problemsPerBenchmark: null,
 };
 
+export const defaultCalibration: CalibrationSettings = { path: '', samples: 128, sequenceLength: 256, seed: 42 };
+
 export function emptyDraft(): StudyDraft {
   return {
     name: 'New study',
@@ -56,8 +62,7 @@ export function emptyDraft(): StudyDraft {
     models: [],
     cells: [],
     custom: [],
-    gptq: { ...defaultGptq },
-    rtnMseSearch: false,
+    settings: defaultSettings(),
     calibration: null,
     seeds: [42],
     benchmarks: [],
@@ -68,17 +73,16 @@ export function emptyDraft(): StudyDraft {
 
 export function draftFromSpec(spec: StudySpec): StudyDraft {
   const quantize = spec.variants.flatMap((variant) => variant.stages).filter((stage) => stage.type === 'quantize');
-  const firstGptq = quantize.find((stage) => stage.method === 'gptq');
-  const firstRtn = quantize.find((stage) => stage.method === 'rtn');
+  // Also of a stage that names a set without reading it, as QuaRot does when it rounds to nearest.
+  const calibration = quantize.flatMap((stage) => ('calibration' in stage ? [stage.calibration] : []))[0] ?? null;
   const draft: StudyDraft = {
     name: spec.name,
     description: spec.description,
     models: [...spec.models],
     cells: [],
     custom: [],
-    gptq: { ...(firstGptq?.options ?? defaultGptq) },
-    rtnMseSearch: firstRtn?.options.mseSearch ?? false,
-    calibration: firstGptq ? { ...firstGptq.calibration } : null,
+    settings: sharedSettings(quantize),
+    calibration: calibration && plainCalibration(calibration),
     seeds: [...spec.seeds],
     benchmarks: spec.benchmarks.map((benchmark) => ({ ...benchmark })),
     protocol: { ...spec.protocol, seeds: [...spec.protocol.seeds] },
@@ -93,7 +97,7 @@ export function draftFromSpec(spec: StudySpec): StudyDraft {
   return draft;
 }
 
-/** The study a draft stands for. Cells need a calibration set as soon as one is GPTQ; `draftProblems` says so before. */
+/** The study a draft stands for. Some methods need a calibration set; `draftProblems` says so before. */
 export function specFromDraft(draft: StudyDraft): StudySpec {
   return {
     name: draft.name.trim(),
@@ -107,11 +111,21 @@ export function specFromDraft(draft: StudyDraft): StudySpec {
   };
 }
 
+/** Titles of the draft's methods that read calibration text, in the contract's order. */
+export function calibratedTitles(draft: StudyDraft): string[] {
+  const used = new Set(draft.cells.map((cell) => cell.method));
+  return quantizationMethods.filter((method) => used.has(method) && needsCalibration(method)).map(methodTitle);
+}
+
 /** What each wizard step still lacks, as sentences. Empty when the step is complete. */
 export function draftProblems(draft: StudyDraft): { model: string[]; methods: string[]; data: string[]; review: string[] } {
-  const usesGptq = draft.cells.some((cell) => cell.method === 'gptq');
+  const calibrated = calibratedTitles(draft);
   const data: string[] = [];
-  if (usesGptq && draft.calibration === null) data.push('Choose a calibration set: GPTQ needs one.');
+  if (calibrated.length > 0 && !draft.calibration?.path)
+    data.push(`Choose a calibration set: ${calibrated.join(', ')} ${calibrated.length === 1 ? 'needs' : 'need'} one.`);
+  const template = draft.calibration?.solutions?.promptTemplate;
+  if (template !== undefined && !template.includes('{question}'))
+    data.push('The prompt template of the solutions must contain {question}.');
   if (draft.benchmarks.length === 0) data.push('Choose at least one benchmark.');
   if (new Set(draft.benchmarks.map(({ name }) => name)).size < draft.benchmarks.length) data.push('Two benchmarks have the same name.');
   if (draft.protocol.seeds.length === 0) data.push('Enter at least one evaluation seed.');
@@ -124,30 +138,65 @@ export function draftProblems(draft: StudyDraft): { model: string[]; methods: st
   };
 }
 
-export const cellKey = (method: QuantizationMethod, scheme: QuantizationScheme): string => `${method} ${formatScheme(scheme)}`;
-
-/** A name for a new cell that no other variant of the draft has. */
-export function newCell(draft: StudyDraft, method: QuantizationMethod, scheme: QuantizationScheme): DraftCell {
-  const taken = new Set([...draft.cells, ...draft.custom].map((variant) => variant.name));
-  const stem = `${method.toUpperCase()} ${formatScheme(scheme)}`;
-  let name = stem;
-  for (let number = 2; taken.has(name); number += 1) name = `${stem} (${number})`;
-  return { name, method, scheme, exports: [] };
+/** A new cell under a name that no other variant of the draft has. */
+export function newCell(
+  draft: StudyDraft,
+  method: QuantizationMethod,
+  scheme: QuantizationScheme,
+  overrides: readonly SchemeOverride[] = [],
+): DraftCell {
+  const cell = { method, scheme, overrides: overrides.map((override) => ({ ...override })) };
+  return { name: freeTitle(draft, cellTitle(cell)), ...cell, exports: [] };
 }
 
 function cellStages(cell: DraftCell, draft: StudyDraft): StudyVariant['stages'] {
-  const { scheme } = cell;
-  if (cell.method === 'rtn') {
-    return [{ type: 'quantize', method: 'rtn', scheme, options: { mseSearch: draft.rtnMseSearch } }, ...cell.exports];
-  }
-  const calibration = draft.calibration ?? { path: '', samples: 128, sequenceLength: 256, seed: 42 };
-  return [{ type: 'quantize', method: 'gptq', scheme, calibration: { ...calibration }, options: { ...draft.gptq } }, ...cell.exports];
+  return [stageOfCell(cell, draft), ...cell.exports.map((format) => ({ type: 'export' as const, format }))];
+}
+
+/** The quantize stage that a cell stands for, with the settings its method shares. */
+export function stageOfCell(cell: DraftCell, draft: StudyDraft): QuantizeStage {
+  const { method, scheme, overrides } = cell;
+  const { options, ...shared } = draft.settings[method];
+  return {
+    type: 'quantize',
+    method,
+    scheme: { ...scheme },
+    ...(overrides.length > 0 ? { overrides: overrides.map(plainOverride) } : {}),
+    ...Object.fromEntries(Object.entries(shared).filter(([, value]) => value !== undefined)),
+    ...(needsCalibration(method) ? { calibration: plainCalibration(draft.calibration ?? defaultCalibration) } : {}),
+    options: { ...options },
+  } as QuantizeStage;
+}
+
+/** Copies without the proxies that a store puts around its parts. */
+function plainOverride({ pattern, scheme }: SchemeOverride): SchemeOverride {
+  return { pattern, scheme: scheme && { ...scheme } };
+}
+function plainCalibration(calibration: CalibrationSettings): CalibrationSettings {
+  const { solutions, ...rest } = calibration;
+  return solutions ? { ...rest, solutions: { ...solutions } } : { ...rest };
 }
 
 function asCell(variant: StudyVariant): DraftCell | null {
   const [first, ...rest] = variant.stages;
   if (first?.type !== 'quantize') return null;
-  const exports = rest.filter((stage) => stage.type === 'export');
+  const exports = rest.filter((stage) => stage.type === 'export').map((stage) => stage.format);
   if (exports.length < rest.length) return null;
-  return { name: variant.name, method: first.method, scheme: first.scheme, exports };
+  return {
+    name: variant.name,
+    method: first.method,
+    scheme: { ...first.scheme },
+    overrides: (first.overrides ?? []).map(plainOverride),
+    exports,
+  };
+}
+
+/** Each method's settings are those of its first stage; variants that differ stay apart. */
+function sharedSettings(stages: readonly QuantizeStage[]): SettingsByMethod {
+  const settings = defaultSettings();
+  for (const stage of stages.toReversed()) {
+    const { options, activationClip, kvClip, spillActivations } = stage;
+    Object.assign(settings, { [stage.method]: { options: { ...options }, activationClip, kvClip, spillActivations } });
+  }
+  return settings;
 }

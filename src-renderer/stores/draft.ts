@@ -1,10 +1,11 @@
 /** The study being put together in the wizard. Survives leaving the wizard, until it is started or discarded. */
 import { defineStore } from 'pinia';
 import { computed, ref } from 'vue';
-import type { QuantizationMethod } from '#contract/recipe.ts';
+import type { ExportFormat, QuantizationMethod, SchemeOverride } from '#contract/recipe.ts';
 import type { Preset } from '#contract/records.ts';
 import type { QuantizationScheme } from '#contract/scheme.ts';
-import { cellKey, draftFromSpec, draftProblems, emptyDraft, newCell, type StudyDraft, specFromDraft } from './draft-spec.ts';
+import { cellKey, cellTitle, freeTitle, isOwnTitle } from './cell-names.ts';
+import { type DraftCell, draftFromSpec, draftProblems, emptyDraft, newCell, type StudyDraft, specFromDraft } from './draft-spec.ts';
 
 export const wizardSteps = ['model', 'methods', 'data', 'review'] as const;
 export type WizardStep = (typeof wizardSteps)[number];
@@ -17,7 +18,7 @@ export const useDraftStore = defineStore('draft', () => {
   const planBlocks = ref(false);
   const problems = computed(() => draftProblems(draft.value));
   const spec = computed(() => specFromDraft(draft.value));
-  const selected = computed(() => new Set(draft.value.cells.map((cell) => cellKey(cell.method, cell.scheme))));
+  const selected = computed(() => new Set(draft.value.cells.map(cellKey)));
 
   /** Takes a preset's whole study. With `keepModels`, only its methods, data and protocol. */
   function usePreset(preset: Preset, keepModels = false): void {
@@ -32,13 +33,33 @@ export const useDraftStore = defineStore('draft', () => {
     presetId.value = null;
     started.value = false;
   }
+  /** Adds the plain variant of a method and scheme, or removes it; mixed ones beside it stay. */
   function toggle(method: QuantizationMethod, scheme: QuantizationScheme): void {
-    const key = cellKey(method, scheme);
-    const { cells } = draft.value;
-    const index = cells.findIndex((cell) => cellKey(cell.method, cell.scheme) === key);
-    if (index >= 0) cells.splice(index, 1);
-    else cells.push(newCell(draft.value, method, scheme));
+    const key = cellKey({ method, scheme, overrides: [] });
+    const known = draft.value.cells.find((cell) => cellKey(cell) === key);
+    if (known) remove(known);
+    else draft.value.cells.push(newCell(draft.value, method, scheme));
+  }
+  function remove(cell: DraftCell): void {
+    draft.value.cells = draft.value.cells.filter((other) => other.name !== cell.name);
+  }
+  /** Gives variants these rules; or adds variants with them, leaving the given ones alone. */
+  function mix(cells: readonly DraftCell[], overrides: readonly SchemeOverride[], options: { beside: boolean }): void {
+    for (const cell of cells) {
+      const mixed = newCell(draft.value, cell.method, cell.scheme, overrides);
+      if (options.beside) {
+        mixed.exports = [...cell.exports];
+        if (!selected.value.has(cellKey(mixed))) draft.value.cells.push(mixed);
+        continue;
+      }
+      const follows = isOwnTitle(cell.name, cell);
+      cell.overrides = mixed.overrides;
+      if (follows) cell.name = freeTitle({ ...draft.value, cells: draft.value.cells.filter((other) => other !== cell) }, cellTitle(cell));
+    }
+  }
+  function setExports(cell: DraftCell, formats: readonly ExportFormat[]): void {
+    cell.exports = [...formats];
   }
 
-  return { draft, presetId, started, planBlocks, problems, spec, selected, usePreset, reset, toggle };
+  return { draft, presetId, started, planBlocks, problems, spec, selected, usePreset, reset, toggle, remove, mix, setExports };
 });

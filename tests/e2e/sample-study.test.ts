@@ -53,6 +53,32 @@ describe.skipIf(missingChromium !== null)('the workbench in Chromium', () => {
     await expect.poll(() => at('plan-runs').locator('tbody tr').count()).toBe(9);
   });
 
+  it('offers every method with its schemes, mixed precision and exports, and says where variants load', async () => {
+    await at('wizard-step-methods').click();
+    const variants = at('variant-table').locator('tbody tr');
+    await at('method-quarot').click();
+    await at('chip-quarot-W4A4KV4').click();
+    await at('method-nf4').click();
+    await at('cell-nf4-NF4:double').click({ force: true });
+    expect(await variants.filter({ hasText: 'QuaRot W4A4KV4' }).textContent()).toContain('Roundoff only');
+    expect(await variants.filter({ hasText: 'NF4:double' }).textContent()).toContain('Loads in transformers');
+    await variants.filter({ hasText: 'GPTQ W2G32' }).getByTestId('variant-menu').click();
+    await page.getByRole('menuitem', { name: 'Mixed precision…' }).click();
+    await at('mixed-apply').click();
+    await expect.poll(() => variants.filter({ hasText: 'down_proj W4G32' }).count()).toBe(1);
+    await variants.filter({ hasText: 'GPTQ W4G128' }).getByTestId('variant-menu').click();
+    await page.getByRole('menuitem', { name: 'Export formats…' }).click();
+    await at('format-gptq').click({ force: true });
+    await at('formats-apply').click();
+    await expect.poll(() => variants.filter({ hasText: 'Exports: GPTQ' }).count()).toBe(1);
+    await at('wizard-step-review').click();
+    await expect.poll(() => at('plan-runs').locator('tbody tr').count()).toBe(12);
+    expect(await at('plan-runs').textContent()).toContain('GPTQ W4G128 → Export gptq');
+    await page.getByRole('button', { name: /use a preset/i }).click();
+    await page.getByRole('menuitem', { name: /first study/i }).click();
+    await expect.poll(() => at('plan-runs').locator('tbody tr').count()).toBe(9);
+  });
+
   it('runs the study, which survives the page being closed', async () => {
     await at('wizard-start').click();
     await expect.poll(() => at('run-row').count(), { timeout: 20_000 }).toBe(9);
@@ -77,6 +103,10 @@ describe.skipIf(missingChromium !== null)('the workbench in Chromium', () => {
     await at('comparison-table').waitFor();
     await expect.poll(() => at('comparison-table').textContent()).toMatch(/baseline[\s\S]*GPTQ W2G32/i);
     expect(await at('chart-accuracy-size').locator('canvas, svg').count()).toBeGreaterThan(0);
+    await page.getByText('Methods × schemes').click();
+    await expect.poll(() => at('matrix-cell').count()).toBe(8);
+    await at('nav-comparison').click();
+    await at('scheme-matrix').waitFor();
   });
 
   it('browses samples with their completions, answers and verdicts', async () => {

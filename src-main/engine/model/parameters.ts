@@ -1,27 +1,18 @@
 /**
  * Names and shapes of a model's parameters, in Hugging Face's naming, derived from its configuration alone.
  */
+import { decoderModules, type LayerLinear, layerLinears } from '#contract/overrides.ts';
 import type { ModelConfig } from './config.ts';
 
 export const embeddingName = 'model.embed_tokens.weight';
 export const finalNormName = 'model.norm.weight';
 export const headName = 'lm_head.weight';
 
-/** The seven linears of a decoder layer, in execution order, relative to `model.layers.N.`. */
-export const layerLinears = [
-  'self_attn.q_proj',
-  'self_attn.k_proj',
-  'self_attn.v_proj',
-  'self_attn.o_proj',
-  'mlp.gate_proj',
-  'mlp.up_proj',
-  'mlp.down_proj',
-] as const;
-export type LayerLinear = (typeof layerLinears)[number];
+export { type LayerLinear, layerLinears };
 
 /** Module names of all decoder linears in execution order: q, k, v, o, gate, up, down of each layer. */
 export function decoderLinears(config: ModelConfig): string[] {
-  return Array.from({ length: config.layers }, (_, layer) => layerLinears.map((name) => `model.layers.${layer}.${name}`)).flat();
+  return decoderModules(config.layers);
 }
 
 /** [out, in] of a decoder linear. */

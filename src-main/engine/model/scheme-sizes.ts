@@ -3,6 +3,7 @@
  */
 import type { ModelInspection } from '#contract/records.ts';
 import { bitsPerWeight, parseScheme, type QuantizationScheme } from '#contract/scheme.ts';
+import { nf4Bytes } from '../formats/nf4.ts';
 import { packedLinearBytes } from '../formats/packed-linear.ts';
 import type { ModelConfig } from './config.ts';
 import { decoderLinears, linearShape, parameterCount } from './parameters.ts';
@@ -10,7 +11,7 @@ import { decoderLinears, linearShape, parameterCount } from './parameters.ts';
 export type SchemeSize = ModelInspection['schemeSizes'][number];
 export type MemoryEstimate = ModelInspection['memory'][number];
 
-const shownSchemes = ['W8', 'W4G128', 'W3G128', 'W2G128', 'W2G32'];
+const shownSchemes = ['W8', 'INT8', 'W4G128', 'NF4', 'NF4:double', 'W3G128', 'W2G128', 'W2G32'];
 
 /** Sizes of the shown schemes. `otherBytes`: embeddings, norms, biases and head, which keep their stored type. */
 export function schemeSizes(config: ModelConfig, otherBytes: number): SchemeSize[] {
@@ -19,7 +20,7 @@ export function schemeSizes(config: ModelConfig, otherBytes: number): SchemeSize
     let [linearBytes, bits, weights] = [0, 0, 0];
     for (const module of decoderLinears(config)) {
       const [outFeatures, inFeatures] = linearShape(config, module);
-      linearBytes += packedLinearBytes({ ...scheme, outFeatures, inFeatures, groupSize: scheme.groupSize ?? inFeatures });
+      linearBytes += linearBytesUnder(scheme, outFeatures, inFeatures);
       bits += bitsPerWeight(scheme, inFeatures) * outFeatures * inFeatures;
       weights += outFeatures * inFeatures;
     }
@@ -27,10 +28,18 @@ export function schemeSizes(config: ModelConfig, otherBytes: number): SchemeSize
   });
 }
 
+/** Bytes of the stored tensors of one linear. */
+export function linearBytesUnder(scheme: QuantizationScheme, outFeatures: number, inFeatures: number): number {
+  if (scheme.coding === 'nf4') return nf4Bytes({ outFeatures, inFeatures, isNested: scheme.doubleQuantization ?? false });
+  const scaleType = scheme.coding === 'int8' ? ({ scaleType: 'float32' } as const) : {};
+  return packedLinearBytes({ ...scheme, ...scaleType, outFeatures, inFeatures, groupSize: scheme.groupSize ?? inFeatures });
+}
+
 /** Why a scheme cannot be used on this model, remedy included; null when it can. */
 export function indivisible(config: ModelConfig, scheme: QuantizationScheme): string | null {
   const { groupSize } = scheme;
-  if (groupSize === null) return null;
+  // Blocks of NF4 may cross rows.
+  if (groupSize === null || scheme.coding) return null;
   const modules = decoderLinears(config).filter((module) => linearShape(config, module)[1] % groupSize !== 0);
   if (modules.length === 0) return null;
   const inputs = [...new Set(modules.map((module) => linearShape(config, module)[1]))].sort((a, b) => a - b);

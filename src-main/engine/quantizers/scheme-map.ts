@@ -1,28 +1,10 @@
 /** Mixed precision: which scheme each module gets, and what that means for the activations of a layer. */
-import { clipsOf, type QuantizeStage, type SchemeOverride } from '#contract/recipe.ts';
+import { matchesModule as matches, type SchemeMap, schemeOfModule as schemeOf } from '#contract/overrides.ts';
+import { clipsOf, type QuantizeStage } from '#contract/recipe.ts';
 import type { QuantizationScheme } from '#contract/scheme.ts';
 import { inputSites, type LayerActivations, plainActivations, siteModules, type TokenQuantizer } from '../model/layer-activations.ts';
 
-/** What decides the scheme of a module. */
-export interface SchemeMap {
-  scheme: QuantizationScheme;
-  overrides?: readonly SchemeOverride[] | undefined;
-}
-
-/** The scheme of `module`: the first override whose pattern matches, else the stage's. Null leaves it unquantized. */
-export function schemeOf({ scheme, overrides = [] }: SchemeMap, module: string): QuantizationScheme | null {
-  const override = overrides.find(({ pattern }) => matches(pattern, module));
-  return override ? override.scheme : scheme;
-}
-
-/** `*` stands for any text; a pattern matches the whole name or, without a leading `model.`, its end. */
-export function matches(pattern: string, module: string): boolean {
-  const source = pattern
-    .split(/\*+/)
-    .map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))
-    .join('.*');
-  return new RegExp(`^(?:.*\\.)?${source}$`).test(module);
-}
+export { matches, type SchemeMap, schemeOf };
 
 /** Activation, key and value quantizers that the schemes of layer `index` ask for, without transforms. */
 export function activationsFor(stage: QuantizeStage, index: number): LayerActivations {

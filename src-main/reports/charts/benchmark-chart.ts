@@ -8,7 +8,6 @@ import { percentScale, px, type Scale } from './scale.ts';
 import { marker, seriesClasses, seriesOf } from './series.ts';
 
 const width = 470;
-const rowHeight = 23;
 const plot = { left: 148, right: width - 16, top: 12 };
 const labelLength = 21;
 
@@ -19,6 +18,7 @@ export function benchmarkChart(rows: readonly ComparisonRow[], benchmark: string
     return result ? [{ row, result }] : [];
   });
   if (results.length === 0) return null;
+  const rowHeight = results.length > 24 ? 17 : 23;
   const bottom = plot.top + results.length * rowHeight + 4;
   const classes = seriesClasses(rows);
   const x = percentScale([0, 1], { from: plot.left, to: plot.right });

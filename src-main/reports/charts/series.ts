@@ -1,38 +1,76 @@
 /**
- * How a run is drawn in every chart: one colour and one marker shape per series, so that colour is never the only difference.
+ * How a run is drawn in every chart: one colour and one marker shape per method, so that colour is never the only difference. Series whose
+ * names add something to their method are drawn hollow, in a colour that no method of the chart has while there are any left.
  */
-import { type ComparisonRow, seriesName } from '#contract/comparison.ts';
+import { type ComparisonRow, methodsTitle, seriesName } from '#contract/comparison.ts';
+import { quantizationMethods } from '#contract/recipe.ts';
 import { type Markup, markup } from '../markup.ts';
 import { px } from './scale.ts';
 
-/** Number of colours in the style sheet (`series-1` …); further series repeat them. */
-const colours = 6;
+export const baselineSeries = 'baseline';
 
-/** Class of each series in order of appearance; the baseline has its own. */
+/** CSS classes of each series in order of appearance, the baseline first: `series-<n>`, and `hollow` for additions. */
 export function seriesClasses(rows: readonly ComparisonRow[]): Map<string, string> {
-  const series = [...new Set(rows.filter((row) => !row.isBaseline).map(seriesName))];
-  return new Map([
-    [baselineSeries, 'series-0'],
-    ...series.map((name, index): [string, string] => [name, `series-${(index % colours) + 1}`]),
-  ]);
+  const variants = rows.filter((row) => !row.isBaseline);
+  const methods = new Map(variants.map((row) => [seriesName(row), row.method]));
+  const used = new Set([...methods].filter(([name, method]) => name === methodsTitle(method)).map(([, method]) => colourOf(method)));
+  const spare = quantizationMethods.map((_, index) => index + 1).filter((colour) => !used.has(colour));
+  const classes = new Map([[baselineSeries, 'series-0']]);
+  for (const [name, method] of methods) {
+    const isPlain = name === methodsTitle(method);
+    const colour =
+      isPlain || (!used.has(colourOf(method)) && spare.includes(colourOf(method))) ? colourOf(method) : (spare[0] ?? colourOf(method));
+    if (!isPlain && spare.includes(colour)) spare.splice(spare.indexOf(colour), 1);
+    classes.set(name, isPlain ? `series-${colour}` : `series-${colour} hollow`);
+  }
+  return classes;
 }
 
-export const baselineSeries = 'baseline';
+/** 1 … 7; several methods in a row (`gptq + rtn`) count as the last. */
+function colourOf(method: string): number {
+  return 1 + Math.max(0, quantizationMethods.indexOf(method.split(' + ').at(-1) as (typeof quantizationMethods)[number]));
+}
 
 export function seriesOf(row: ComparisonRow): string {
   return row.isBaseline ? baselineSeries : seriesName(row);
 }
 
-/** A marker centred at (x, y): diamond for the baseline, then circle, square, triangle, … */
+type Point = readonly [x: number, y: number];
+const polygon = (corners: number, turn: number, stretch = 1): Point[] =>
+  Array.from({ length: corners }, (_, corner) => {
+    const angle = turn + (2 * Math.PI * corner) / corners;
+    return [stretch * Math.sin(angle), -stretch * Math.cos(angle)];
+  });
+const cross: Point[] = [
+  [-0.35, -1],
+  [0.35, -1],
+  [0.35, -0.35],
+  [1, -0.35],
+  [1, 0.35],
+  [0.35, 0.35],
+  [0.35, 1],
+  [-0.35, 1],
+  [-0.35, 0.35],
+  [-1, 0.35],
+  [-1, -0.35],
+  [-0.35, -0.35],
+];
+/** Corners at unit size: diamond for the baseline, then (after the circle) square, triangle, upturned triangle, hexagon, cross, slim diamond. */
+const shapes: Record<number, Point[]> = {
+  0: polygon(4, 0, 1.1),
+  2: polygon(4, Math.PI / 4, 1.2),
+  3: polygon(3, 0, 1.15),
+  4: polygon(3, Math.PI, 1.15),
+  5: cross,
+  6: polygon(6, 0, 1.05),
+  7: polygon(4, 0, 1.15).map(([x, y]): Point => [0.62 * x, 1.2 * y]),
+};
+
+/** A marker centred at (x, y). */
 export function marker(seriesClass: string, x: number, y: number, size = 5): Markup {
-  const shape = Number(seriesClass.slice('series-'.length)) % 4;
-  if (shape === 1) return markup`<circle class="marker ${seriesClass}" cx="${px(x)}" cy="${px(y)}" r="${px(size - 0.5)}"/>`;
-  if (shape === 2) {
-    return markup`<rect class="marker ${seriesClass}" x="${px(x - size + 0.7)}" y="${px(y - size + 0.7)}" width="${px(2 * size - 1.4)}" height="${px(2 * size - 1.4)}"/>`;
-  }
-  const points =
-    shape === 3
-      ? [x, y - size, x + size, y + size - 1, x - size, y + size - 1]
-      : [x, y - size - 0.5, x + size + 0.5, y, x, y + size + 0.5, x - size - 0.5, y];
+  const number = Number(/^series-(\d+)/.exec(seriesClass)?.[1] ?? 0);
+  const shape = shapes[number];
+  if (!shape) return markup`<circle class="marker ${seriesClass}" cx="${px(x)}" cy="${px(y)}" r="${px(size - 0.5)}"/>`;
+  const points = shape.flatMap(([dx, dy]) => [x + size * dx, y + size * dy]);
   return markup`<polygon class="marker ${seriesClass}" points="${points.map(px).join(' ')}"/>`;
 }

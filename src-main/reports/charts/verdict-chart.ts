@@ -10,7 +10,6 @@ import { px } from './scale.ts';
 export const verdictOrder: readonly Verdict[] = ['correct', 'incorrect', 'unparsed', 'truncated'];
 
 const width = 960;
-const rowHeight = 27;
 const plot = { left: 210, right: width - 150, top: 40 };
 const labelLength = 30;
 
@@ -40,6 +39,7 @@ export function verdictTotals(row: ComparisonRow): VerdictTotals {
 export function verdictChart(rows: readonly ComparisonRow[]): Markup | null {
   const measured = rows.filter((row) => row.benchmarks.length > 0);
   if (measured.length === 0) return null;
+  const rowHeight = measured.length > 24 ? 21 : 27;
   const height = plot.top + measured.length * rowHeight + 8;
   const title = 'Verdicts by run, with the mean length of completions';
   return markup`<svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}" xmlns="http://www.w3.org/2000/svg">
@@ -49,11 +49,11 @@ ${verdictOrder.map(
 <text class="legend" x="${plot.left + index * 116 + 18}" y="18">${verdict}</text>`,
 )}
 <text class="legend" x="${width - 6}" y="18" text-anchor="end">mean tokens</text>
-${measured.map((row, index) => drawRow(row, plot.top + index * rowHeight))}
+${measured.map((row, index) => drawRow(row, plot.top + index * rowHeight, rowHeight))}
 </svg>`;
 }
 
-function drawRow(row: ComparisonRow, top: number): Markup {
+function drawRow(row: ComparisonRow, top: number, rowHeight: number): Markup {
   const { verdicts, samples, meanTokens } = verdictTotals(row);
   const span = plot.right - plot.left;
   let x = plot.left;
@@ -65,11 +65,11 @@ function drawRow(row: ComparisonRow, top: number): Markup {
     const text = `${row.name}: ${verdicts[verdict]} of ${samples} ${verdict} (${percent(share)} %)`;
     const label =
       share > 0.06 &&
-      markup`<text class="bar-label" x="${px(left + (share * span) / 2)}" y="${top + 15}" text-anchor="middle">${percent(share)}</text>`;
+      markup`<text class="bar-label" x="${px(left + (share * span) / 2)}" y="${top + rowHeight / 2 + 1.5}" text-anchor="middle">${percent(share)}</text>`;
     return markup`<g><title>${text}</title><rect class="verdict-${verdict}" x="${px(left)}" y="${top}" width="${px(share * span)}" height="${rowHeight - 6}"/>${label}</g>`;
   });
   const characters = [...row.name];
   const name = characters.length > labelLength ? `${characters.slice(0, labelLength - 1).join('')}…` : row.name;
-  return markup`<text class="row-label" x="${plot.left - 12}" y="${top + 15}" text-anchor="end">${name}</text>${bars}
-<text class="row-label" x="${width - 6}" y="${top + 15}" text-anchor="end">${meanTokens.toFixed(1)}</text>`;
+  return markup`<text class="row-label" x="${plot.left - 12}" y="${top + rowHeight / 2 + 1.5}" text-anchor="end">${name}</text>${bars}
+<text class="row-label" x="${width - 6}" y="${top + rowHeight / 2 + 1.5}" text-anchor="end">${meanTokens.toFixed(1)}</text>`;
 }

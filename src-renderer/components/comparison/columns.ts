@@ -20,7 +20,7 @@ export interface SortOrder {
   descending: boolean;
 }
 
-export const defaultHidden = ['time', 'backend', 'notes'];
+export const defaultHidden = ['calibration', 'time', 'backend', 'notes'];
 
 export function comparisonColumns(benchmarks: readonly string[]): ComparisonColumn[] {
   const short = shortBenchmarkNames(benchmarks);
@@ -48,6 +48,20 @@ export function comparisonColumns(benchmarks: readonly string[]): ComparisonColu
     },
     number('size', 'Size', 'Size of the checkpoint', (row) => row.sizeBytes),
     number('bits', 'Bits', 'Bits per quantized weight, scales and zero points included', (row) => row.bitsPerWeight),
+    {
+      key: 'loads',
+      label: 'Loads in',
+      title: 'Runtimes that load it: from its exports; in brackets, what its scheme could be exported to',
+      isNumber: false,
+      sortBy: loadsInText,
+    },
+    {
+      key: 'calibration',
+      label: 'Calibration',
+      title: 'What it was calibrated on',
+      isNumber: false,
+      sortBy: (row) => row.calibration?.domain ?? null,
+    },
     number('time', 'Time', 'Computing time', (row) => row.elapsedMs),
     { key: 'backend', label: 'Backend', title: 'Backend', isNumber: false, sortBy: (row) => row.backend },
     { key: 'notes', label: 'Notes', title: 'Notes', isNumber: false, sortBy: (row) => row.notes.join(' ') || null },
@@ -73,6 +87,14 @@ export function resultOf(row: ComparisonRow, benchmark: string) {
 /** This average minus the baseline's; the recorded drop has the other sign. */
 export function change(row: ComparisonRow): Interval | null {
   return row.drop && { value: -row.drop.value, low: -row.drop.high, high: -row.drop.low };
+}
+
+/** `transformers, vLLM`; in brackets where nothing has been exported; null for the baseline. */
+export function loadsInText({ loadsIn }: ComparisonRow): string | null {
+  if (!loadsIn) return null;
+  if (loadsIn.runtimes.length === 0) return 'Roundoff only';
+  const names = loadsIn.runtimes.join(', ');
+  return loadsIn.exported ? names : `(${names})`;
 }
 
 export function isStringList(value: unknown): value is string[] {

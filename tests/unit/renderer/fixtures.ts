@@ -1,5 +1,6 @@
 /** Plain records for tests of the renderer's pure parts. */
 import type { ComparisonRow, Interval, PairedVerdict } from '#contract/comparison.ts';
+import { quantizationMethods } from '#contract/recipe.ts';
 import type { RunRecord, RunSnapshot } from '#contract/records.ts';
 import type { RunEvent, RunEventBody } from '#contract/worker.ts';
 import type { ChartTheme } from '../../../src-renderer/charts/chart-theme.ts';
@@ -12,8 +13,18 @@ export const theme: ChartTheme = {
   lineStrong: '#bbbbbb',
   surface: '#ffffff',
   accent: '#1d4ed8',
-  methods: { none: '#475569', rtn: '#b45309', gptq: '#1d4ed8' },
-  palette: ['#1d4ed8', '#b45309', '#0f766e', '#a21caf'],
+  methods: {
+    none: '#475569',
+    rtn: '#9a3412',
+    gptq: '#2f62f0',
+    awq: '#0a8a4a',
+    nf4: '#b08b08',
+    int8: '#0599c6',
+    quarot: '#d4568f',
+    flatquant: '#5b21b6',
+  },
+  palette: ['#2f62f0', '#9a3412', '#0a8a4a', '#5b21b6', '#b08b08', '#d4568f', '#0599c6'],
+  tones: { better: '#c9ead8', even: '#eef1f4', 'loss-1': '#fdf0dc', 'loss-2': '#fbd9b0', 'loss-3': '#f5b09b', 'loss-4': '#e8847a' },
   font: 'sans-serif',
 };
 
@@ -64,7 +75,7 @@ export const interval = (value: number, half = 0.05): Interval => ({ value, low:
 
 export function row(
   name: string,
-  change: Partial<ComparisonRow> & { accuracy?: Record<string, number>; drop?: ComparisonRow['drop'] } = {},
+  change: Omit<Partial<ComparisonRow>, 'overrides'> & { accuracy?: Record<string, number>; drop?: ComparisonRow['drop'] } = {},
 ) {
   const { accuracy = {}, ...rest } = change;
   const results = Object.entries(accuracy);
@@ -78,8 +89,11 @@ export function row(
     model: 'Abacus',
     modelId: 1,
     seed: 42,
-    method: name.toLowerCase().startsWith('rtn') ? 'rtn' : 'gptq',
-    scheme: name.split(' ')[1] ?? 'none',
+    method: quantizationMethods.find((method) => name.toLowerCase().startsWith(method)) ?? 'gptq',
+    scheme: name.split(' ')[1] ?? (/^(NF4|INT8)/.test(name) ? name : 'none'),
+    overrides: [],
+    calibration: null,
+    loadsIn: null,
     sizeBytes: 400_000,
     bitsPerWeight: 2.5,
     benchmarks: results.map(([benchmark, value]) => ({

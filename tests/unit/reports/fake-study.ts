@@ -5,16 +5,17 @@
 
 import { RandomStream } from '../../../src-main/engine/data/random-stream.ts';
 import type { CompactSample, ComparisonInput, ComparisonRun } from '../../../src-main/reports/index.ts';
-import { quantizeStageSchema } from '../../../src-preload/contract/recipe.ts';
+import { type QuantizationMethod, quantizeStageSchema, variantTitle } from '../../../src-preload/contract/recipe.ts';
 import type { SampleRow } from '../../../src-preload/contract/records.ts';
-import { parseScheme } from '../../../src-preload/contract/scheme.ts';
+import { bitsPerWeight, parseScheme } from '../../../src-preload/contract/scheme.ts';
 import type { Verdict } from '../../../src-preload/contract/worker.ts';
 
 export const seeds = [42, 43, 44];
 export const benchmarkNames = ['abacus-sums', 'abacus-divisors', 'abacus-products', 'abacus-binary', 'abacus-chains'];
 
-/** Share of the baseline's ability that each run keeps. */
-const variants: [name: string, method: 'rtn' | 'gptq', scheme: string, ability: number, sizeBytes: number, bits: number][] = [
+/** `ability`: the share of the baseline's that the run keeps. */
+type Variant = [name: string, method: QuantizationMethod, scheme: string, ability: number, sizeBytes: number, bits: number];
+const firstVariants: Variant[] = [
   ['RTN W4G128', 'rtn', 'W4G128', 0.995, 618_432, 4.16],
   ['GPTQ W4G128', 'gptq', 'W4G128', 1, 618_432, 4.16],
   ['RTN W3G128', 'rtn', 'W3G128', 0.94, 507_120, 3.15],
@@ -24,8 +25,33 @@ const variants: [name: string, method: 'rtn' | 'gptq', scheme: string, ability: 
   ['RTN W2G32', 'rtn', 'W2G32', 0.11, 443_520, 2.56],
   ['GPTQ W2G32', 'gptq', 'W2G32', 0.96, 443_520, 2.56],
 ];
+/** Every method over the schemes it is used with, as a broad sweep has them. */
+export const sweepVariants: Variant[] = [
+  ...sweep('rtn', ['W8', 'W4', 'W4G128', 'W4G32', 'W3', 'W3G128', 'W3G32', 'W2G128', 'W2G32', 'W4A8KV8', 'W4A4KV4'], [0.02, 1]),
+  ...sweep('gptq', ['W8', 'W4', 'W4G128', 'W4G32', 'W3', 'W3G128', 'W3G32', 'W2G128', 'W2G32', 'W4A8KV8', 'W4A4KV4'], [0.7, 1]),
+  ...sweep('awq', ['W8', 'W4', 'W4G128', 'W4G32', 'W3', 'W3G128', 'W3G32', 'W2G128', 'W2G32'], [0.4, 1]),
+  ...sweep('nf4', ['NF4', 'NF4:double'], [0.99, 1]),
+  ...sweep('int8', ['INT8'], [1, 1]),
+  ...sweep('quarot', ['W8A8KV8', 'W4A8KV8', 'W4A4KV4', 'W3A4KV4', 'W4', 'W3'], [0.8, 1]),
+  ...sweep('flatquant', ['W8A8KV8', 'W4A8KV8', 'W4A4KV4', 'W3A4KV4', 'W4', 'W3'], [0.9, 1]),
+];
+
+/** Ability falls with the bits from the second of `range` to the first. */
+function sweep(method: QuantizationMethod, schemes: string[], [low, high]: [number, number]): Variant[] {
+  return schemes.map((text) => {
+    const scheme = parseScheme(text);
+    const bits = bitsPerWeight(scheme, 128);
+    const width = Math.min(bits, scheme.activationBits ?? 16, (scheme.kvBits ?? 16) + 0.5);
+    const ability = low + (high - low) * Math.min(1, Math.max(0, (width - 2) / 1.8)) ** 0.5;
+    const sizeBytes = Math.round(214_000 + (786_432 * bits) / 8) + (method === 'quarot' ? 24_000 : method === 'flatquant' ? 31_000 : 0);
+    return [variantTitle(method, scheme), method, text, ability, sizeBytes, bits];
+  });
+}
+
 const difficulty = [0.985, 0.86, 0.74, 0.66, 0.48];
 const calibration = { path: 'sample:calibration/maths.jsonl', samples: 128, sequenceLength: 256, seed: 42 };
+
+const calibrated: QuantizationMethod[] = ['gptq', 'awq', 'quarot', 'flatquant'];
 
 const hash = (digit: string) => digit.repeat(64);
 
@@ -35,13 +61,16 @@ export interface FakeStudyOptions {
   pending?: string[];
   /** Prefix for every name, to try hostile text. */
   prefix?: string;
+  /** `sweepVariants` instead of RTN and GPTQ at four schemes. */
+  wide?: boolean;
 }
 
-export function fakeStudy({ problems = 100, pending = [], prefix = '' }: FakeStudyOptions = {}): ComparisonInput {
+export function fakeStudy({ problems = 100, pending = [], prefix = '', wide = false }: FakeStudyOptions = {}): ComparisonInput {
+  const variants = wide ? sweepVariants : firstVariants;
   const names = ['baseline', ...variants.map(([name]) => name)];
   const abilities = [1, ...variants.map(([, , , ability]) => ability)];
   const samples = names.flatMap((name, run) => (pending.includes(name) ? [] : runSamples(`run-${run}`, abilities[run]!, problems, prefix)));
-  const runs = names.map((name, index) => fakeRun(name, index, pending.includes(name), prefix));
+  const runs = names.map((name, index) => fakeRun(name, index, { variant: variants[index - 1], pending: pending.includes(name), prefix }));
   return {
     study: {
       id: 1,
@@ -74,15 +103,18 @@ export function fakeStudy({ problems = 100, pending = [], prefix = '' }: FakeStu
   };
 }
 
-function fakeRun(name: string, index: number, pending: boolean, prefix: string): ComparisonRun {
-  const variant = variants[index - 1];
+function fakeRun(
+  name: string,
+  index: number,
+  { variant, pending, prefix }: { variant: Variant | undefined; pending: boolean; prefix: string },
+): ComparisonRun {
   const stage =
     variant &&
     quantizeStageSchema.parse({
       type: 'quantize',
       method: variant[1],
       scheme: parseScheme(variant[2]),
-      ...(variant[1] === 'gptq' ? { calibration } : {}),
+      ...(calibrated.includes(variant[1]) ? { calibration } : {}),
     });
   const status = pending ? ('queued' as const) : ('finished' as const);
   return {
@@ -105,14 +137,14 @@ function fakeRun(name: string, index: number, pending: boolean, prefix: string):
   };
 }
 
-function quantizeRecord([, method, scheme, , totalBytes, bitsPerWeight]: (typeof variants)[number]): ComparisonRun['stages'][number] {
+function quantizeRecord([, method, scheme, , totalBytes, bitsPerWeight]: Variant): ComparisonRun['stages'][number] {
   return {
     index: 0,
     type: 'quantize',
     title: `Quantize with ${method}`,
     status: 'finished',
     startedAt: 0,
-    elapsedMs: method === 'gptq' ? 18_400 : 310,
+    elapsedMs: calibrated.includes(method) ? 18_400 : 310,
     summary: {
       type: 'quantize',
       method,
@@ -179,7 +211,7 @@ export function fakeSamples(prefix = ''): SampleRow[] {
   return groups.flatMap(([problemId, prompt, gold, completions]) =>
     completions.map(([runName, completion, verdict]) => ({
       id: ++id,
-      runId: `run-${['baseline', ...variants.map(([name]) => name)].indexOf(runName)}`,
+      runId: `run-${['baseline', ...firstVariants.map(([name]) => name)].indexOf(runName)}`,
       runName: prefix + runName,
       benchmark: problemId.replace(/-\d+$/, ''),
       seed: 42,

@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { percent, points } from '../../../src-main/reports/format.ts';
+import { methodsTitle } from '#contract/comparison.ts';
+import { resultTone, schemeMatrix } from '#contract/sweep.ts';
+import { seriesClasses } from '../../../src-main/reports/charts/series.ts';
+import { margin, percent, points } from '../../../src-main/reports/format.ts';
 import { buildComparison, findings, renderReport } from '../../../src-main/reports/index.ts';
 import { escapeMarkup, markup } from '../../../src-main/reports/markup.ts';
 import { benchmarkNames, fakeSamples, fakeStudy } from './fake-study.ts';
@@ -15,6 +18,7 @@ describe('HTML report', () => {
     const headings = elementsNamed(page, 'h2').map(textOf);
     expect(headings).toEqual([
       'Results',
+      'Methods and schemes',
       'Accuracy against size',
       'Benchmark by benchmark',
       'How completions ended',
@@ -126,8 +130,58 @@ describe('HTML report', () => {
       elementsNamed(parsed, 'h3')
         .map(textOf)
         .filter((text) => text === 'Other model'),
-    ).toHaveLength(2);
+    ).toHaveLength(3);
     expect(elementsNamed(parsed, 'svg')).toHaveLength(2 * 6 + 1);
+  });
+});
+
+describe('HTML report of a sweep over all methods', () => {
+  const sweep = buildComparison(fakeStudy({ wide: true, problems: 40 }));
+  const report = renderReport(sweep, 'html');
+  const parsed = parseMarkup(report);
+  const variants = sweep.rows.filter((row) => !row.isBaseline);
+
+  it('shows every run once in the matrix, under its scheme and beside its method', () => {
+    const matrix = elementsNamed(parsed, 'table').find((table) => table.attributes.class === 'matrix')!;
+    const [, schemes, ...lines] = elementsNamed(matrix, 'tr').map((line) =>
+      [...line.children].filter((child) => typeof child !== 'string'),
+    );
+    const columns = schemes!.map((head) => head.attributes.title!);
+    expect(columns).toEqual(schemeMatrix(sweep.rows).columns);
+    expect(lines.map((line) => textOf(line[0]!))).toEqual(['RTN', 'GPTQ', 'AWQ', 'NF4', 'INT8', 'QuaRot', 'FlatQuant']);
+    let shown = 0;
+    for (const [title, ...cells] of lines) {
+      for (const [index, cell] of cells.entries()) {
+        if (textOf(cell) === '') continue;
+        const row = variants.find((item) => methodsTitle(item.method) === textOf(title!) && item.scheme === columns[index])!;
+        expect(textOf(cell)).toBe(`${percent(row.average!.value)}±${margin(row.average!)}`);
+        expect(cell.attributes.class).toBe(resultTone(row));
+        shown += 1;
+      }
+    }
+    expect(shown).toBe(variants.length);
+  });
+
+  it('draws a panel per method, each with its own runs and the others faint', () => {
+    const panels = elementsNamed(parsed, 'svg').filter((chart) => chart.attributes['aria-label']!.includes('checkpoint size'));
+    expect(panels).toHaveLength(7);
+    for (const chart of panels) {
+      const method = /: (.+)$/.exec(chart.attributes['aria-label']!)![1];
+      const own = variants.filter((row) => methodsTitle(row.method) === method);
+      expect(elementsNamed(chart, 'g')).toHaveLength(own.length);
+      const faint = elementsNamed(chart, 'circle').filter((circle) => circle.attributes.class === 'faint');
+      expect(faint).toHaveLength(variants.length - own.length);
+    }
+  });
+
+  it('gives each method a colour of its own and says where variants load', () => {
+    const classes = seriesClasses(sweep.rows);
+    expect(new Set(classes.values()).size).toBe(8);
+    const text = textOf(parsed);
+    expect(text).toContain('QuaRot W4A4KV4');
+    expect(text).toContain('Roundoff only');
+    expect(text).toMatch(/Calibration of GPTQ, AWQ, QuaRot, FlatQuant: 128 samples of 256 tokens from text of the domain “maths”/);
+    expect(report).not.toMatch(/NaN|Infinity|undefined|\[object/);
   });
 });
 

@@ -1,9 +1,15 @@
 import { describe, expect, it } from 'vitest';
+import { methodsTitle } from '#contract/comparison.ts';
+import { quantizationMethods } from '#contract/recipe.ts';
+import { resultTones } from '#contract/sweep.ts';
+import { accuracyPanelsOption } from '../../../../src-renderer/charts/accuracy-panels.ts';
 import { accuracySizeOption } from '../../../../src-renderer/charts/accuracy-size.ts';
 import { benchmarkBarsOption } from '../../../../src-renderer/charts/benchmark-bars.ts';
+import { benchmarkHeatOption } from '../../../../src-renderer/charts/benchmark-heat.ts';
+import { seriesStyles } from '../../../../src-renderer/charts/chart-theme.ts';
 import { layerErrorsOption, splitLayerName } from '../../../../src-renderer/charts/layer-errors.ts';
 import { groupMetrics, isShare, metricCurveOption, metricTitle } from '../../../../src-renderer/charts/metric-curve.ts';
-import { row, theme } from '../fixtures.ts';
+import { drop, row, theme } from '../fixtures.ts';
 
 const accuracy = { sums: 0.9, chains: 0.5 };
 const rows = [
@@ -57,6 +63,70 @@ describe('accuracy by benchmark', () => {
     ]);
     expect(series.filter((item) => item.type === 'custom').map((item) => item.data.length)).toEqual([2, 2, 2, 2, 1]);
     expect(benchmarkBarsOption([row('GPTQ W4')], ['sums'], theme)).toBeNull();
+  });
+});
+
+describe('charts of many variants', () => {
+  const schemes = ['W8', 'W4', 'W3', 'W2'];
+  const methods = ['RTN', 'GPTQ', 'AWQ', 'QuaRot', 'FlatQuant'];
+  const wide = [
+    row('baseline', { isBaseline: true, method: 'none', scheme: 'none', bitsPerWeight: 16, accuracy }),
+    ...methods.flatMap((method, index) =>
+      schemes.map((scheme, step) =>
+        row(`${method} ${scheme}`, { bitsPerWeight: 8 - 2 * step, accuracy: { sums: 0.9 - index * 0.05, chains: 0.5 } }),
+      ),
+    ),
+    row('NF4', { bitsPerWeight: 4.5, accuracy }),
+    row('INT8', { bitsPerWeight: 8.1, accuracy }),
+  ];
+
+  it('gives every method a colour and a symbol of its own', () => {
+    const styles = seriesStyles(
+      quantizationMethods.map((method) => ({ name: methodsTitle(method), method })),
+      theme,
+    );
+    expect(new Set([...styles.values()].map(({ color }) => color)).size).toBe(7);
+    expect(new Set([...styles.values()].map(({ symbol }) => symbol)).size).toBe(7);
+  });
+
+  it('draws additions to a method hollow, in colours that no method of the chart has', () => {
+    const series = [
+      { name: 'GPTQ', method: 'gptq' },
+      { name: 'GPTQ, general text', method: 'gptq' },
+      { name: 'RTN', method: 'rtn' },
+    ];
+    const styles = seriesStyles(series, theme);
+    const colors = [...styles.values()].map(({ color }) => color);
+    expect(new Set(colors).size).toBe(3);
+    expect([...styles.values()].map(({ isAddition }) => isAddition)).toEqual([false, true, false]);
+  });
+
+  it('has a panel per series with its own points, and the others behind', () => {
+    const { option, height } = accuracyPanelsOption(wide, theme, { x: 'bits', benchmark: null, columns: 3 })!;
+    expect((option.grid as unknown[]).length).toBe(7);
+    expect(height).toBe(3 * 214);
+    const series = seriesOf(option) as (Series & { xAxisIndex: number })[];
+    for (const [index, name] of [...methods, 'NF4', 'INT8'].entries()) {
+      const own = series.filter((item) => item.xAxisIndex === index);
+      const count = methods.includes(name) ? 4 : 1;
+      expect(own.map((item) => [item.type, item.name, item.data.length])).toEqual([
+        ['line', 'others', 22 - count],
+        ['line', name, count],
+        ['custom', name, count],
+      ]);
+    }
+    expect(accuracyPanelsOption(wide.slice(0, 1), theme, { x: 'bits', benchmark: null, columns: 3 })).toBeNull();
+  });
+
+  it('has a cell per run and benchmark, coloured by its verdict', () => {
+    const worse = row('GPTQ W2', { accuracy: { sums: 0.3 } });
+    worse.benchmarks[0]!.versusBaseline = drop(-0.6, 'worse');
+    const { option } = benchmarkHeatOption([...wide, worse], ['sums', 'chains'], theme)!;
+    const cells = seriesOf(option)[0]!.data as { value: number[]; label: { formatter: string } }[];
+    expect(cells).toHaveLength(2 * wide.length + 1);
+    expect(cells.at(-1)).toEqual({ value: [0, wide.length, resultTones.indexOf('loss-4')], label: { formatter: '30.0' } });
+    expect(cells[0]!.value[2]).toBe(resultTones.indexOf('even'));
+    expect(benchmarkHeatOption([row('GPTQ W4')], ['sums'], theme)).toBeNull();
   });
 });
 
