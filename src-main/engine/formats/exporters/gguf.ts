@@ -27,7 +27,7 @@ export interface GgufSource {
   /** Folder with the tokenizer's files. */
   dir: string;
   /** Float values of a parameter by Hugging Face name; dequantized where it is quantized. */
-  read(name: string): Promise<Float32Array>;
+  readFloats(name: string): Promise<Float32Array>;
 }
 
 export interface GgufWriteOptions {
@@ -77,7 +77,7 @@ function listTensors(source: GgufSource, type: GgufTensorType): GgufTensor[] {
 }
 
 async function readParameter(source: GgufSource, { source: name, shape, permutedHeads }: GgufParameter): Promise<Float32Array> {
-  const values = await source.read(name);
+  const values = await source.readFloats(name);
   return permutedHeads > 0 ? permuteHeads(values, shape[0]!, permutedHeads) : values;
 }
 
