@@ -2,7 +2,8 @@
  * Exports a model as one GGUF file for llama.cpp and what is built on it: matrices as F16, Q8_0 or Q4_0, everything else as F32. These
  * types have grids of their own, so weights that were quantized here are rounded once more.
  */
-import { join } from 'node:path';
+import { readdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { RoundoffError } from '#contract/errors.ts';
 import { readJsonObject, readOptionalJsonObject } from '../../data/json-file.ts';
 import { readChatTemplate } from '../../model/chat-template.ts';
@@ -10,10 +11,13 @@ import type { ModelConfig } from '../../model/config.ts';
 import { tokenizerConfigFile, tokenizerFile } from '../../model/tokenizer.ts';
 import type { WrittenFile } from '../atomic-file.ts';
 import { modelMetadata } from '../gguf/metadata.ts';
+import { loadGgufModel, roundAsGguf } from '../gguf/model.ts';
 import { type GgufParameter, ggufParameters, permuteHeads, ropeFactors, ropeFactorsName } from '../gguf/tensors.ts';
 import { type GgufTensorType, ggufTensorTypes } from '../gguf/types.ts';
 import { type TokenizerFiles, vocabularyMetadata, vocabularyProblem } from '../gguf/vocabulary.ts';
 import { type GgufTensor, writeGguf } from '../gguf/write.ts';
+import type { Exporter } from './exporter.ts';
+import { schemeProblems } from './limits.ts';
 
 export const ggufFormats = { 'gguf-f16': 'F16', 'gguf-q8_0': 'Q8_0', 'gguf-q4_0': 'Q4_0' } as const satisfies Record<
   string,
@@ -34,9 +38,28 @@ export interface GgufWriteOptions {
   /** Name of the model, in the file and of the file. */
   name: string;
   /** Stored in the file as `roundoff.*`. */
-  notes?: Record<string, string>;
-  signal?: AbortSignal;
-  onLog?: (message: string) => void;
+  notes?: Record<string, string> | undefined;
+  signal?: AbortSignal | undefined;
+  onLog?: ((message: string) => void) | undefined;
+}
+
+/** The folder of the export holds one file, `<model>-<type>.gguf`. */
+export function ggufExporter(format: GgufFormat): Exporter {
+  return {
+    problems: async (source) => [...schemeProblems(source, format), ...(await ggufProblems(source, format))],
+    round: (model) => roundAsGguf(model, ggufFormats[format]),
+    async load(dir, { source, signal }) {
+      const name = (await readdir(dir)).find((file) => file.endsWith('.gguf'))!;
+      return loadGgufModel(join(dir, name), source.config, { signal });
+    },
+    async write(source, dir, { modelName = basename(source.dir), metadata, signal, onLog }) {
+      if (source.modules.length > 0)
+        onLog?.(
+          `The quantized weights of ${source.modules.length} linears are rounded again, to ${ggufFormats[format]}: results may change.`,
+        );
+      return [await writeGgufModel(source, dir, format, { name: modelName, notes: metadata, signal, onLog })];
+    },
+  };
 }
 
 /** Why a model of this configuration and tokenizer cannot be written in this format; empty when it can. */

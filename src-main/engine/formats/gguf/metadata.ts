@@ -15,7 +15,7 @@ const string = (value: string): GgufValue => ({ type: 'string', value });
 export function modelMetadata(
   config: ModelConfig,
   type: GgufTensorType,
-  { name, notes = {} }: { name: string; notes?: Record<string, string> },
+  { name, notes = {} }: { name: string; notes?: Record<string, string> | undefined },
 ): GgufMetadata {
   const metadata: GgufMetadata = new Map([
     ['general.architecture', string(config.architecture)],

@@ -7,13 +7,19 @@ import { RoundoffError } from '#contract/errors.ts';
 import { throwIfCancelled } from '../../data/cancellation.ts';
 import type { ModelConfig } from '../../model/config.ts';
 import { LanguageModel } from '../../model/language-model.ts';
-import type { ParameterMap } from '../../model/linear-op.ts';
+import { DenseLinear, type ParameterMap } from '../../model/linear-op.ts';
+import { decodeGguf, encodeGguf } from './blocks.ts';
 import { checkMetadata } from './metadata.ts';
 import { type GgufFile, openGguf } from './read.ts';
 import { type GgufParameter, ggufParameters, ropeFactors, ropeFactorsName, unpermuteHeads } from './tensors.ts';
+import type { GgufTensorType } from './types.ts';
 
 /** The model in the file, on the current backend. The caller disposes it. Throws `model-invalid` when it is not the model `config`. */
-export async function loadGgufModel(path: string, config: ModelConfig, options: { signal?: AbortSignal } = {}): Promise<LanguageModel> {
+export async function loadGgufModel(
+  path: string,
+  config: ModelConfig,
+  options: { signal?: AbortSignal | undefined } = {},
+): Promise<LanguageModel> {
   const file = await openGguf(path);
   const parameters: ParameterMap = new Map();
   try {
@@ -38,6 +44,21 @@ export async function readGgufParameter(file: GgufFile, { name, shape, permutedH
   if (found.join() !== shape.join()) throw differs(file.path, `${name} has the shape [${found.join(', ')}], not [${shape.join(', ')}].`);
   const values = await file.readFloats(name);
   return permutedHeads > 0 ? unpermuteHeads(values, shape[0]!, permutedHeads) : values;
+}
+
+/** Rounds a model's parameters in place as a file with matrices of this type does. Packed linears become dense. */
+export async function roundAsGguf(model: LanguageModel, type: GgufTensorType): Promise<void> {
+  for (const { source, shape, type: stored } of ggufParameters(model.config, type)) {
+    const module = source.replace(/\.weight$/, '');
+    const isPacked = !model.parameters.has(source);
+    const tensor = isPacked ? model.linear(module).weight() : model.parameter(source);
+    const values = decodeGguf(stored, encodeGguf(stored, await tensor.data<'float32'>()));
+    if (isPacked) {
+      tensor.dispose();
+      model.setLinear(module, new DenseLinear(model.parameters, module));
+    }
+    model.setParameter(source, values, shape);
+  }
 }
 
 async function checkRopeFactors(file: GgufFile, config: ModelConfig): Promise<void> {

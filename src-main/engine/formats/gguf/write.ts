@@ -36,7 +36,7 @@ export function writeGguf(
   path: string,
   metadata: GgufMetadata,
   tensors: readonly GgufTensor[],
-  options: { signal?: AbortSignal; onTensor?: (name: string) => void } = {},
+  options: { signal?: AbortSignal | undefined; onTensor?: (name: string) => void } = {},
 ): Promise<WrittenFile> {
   return writeFileAtomically(path, async (write) => {
     await write(encodeHead(metadata, tensors));
