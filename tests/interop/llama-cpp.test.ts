@@ -8,7 +8,7 @@ import { readModelConfig } from '../../src-main/engine/model/config.ts';
 import { loadTokenizer } from '../../src-main/engine/model/tokenizer.ts';
 import { compareAnswers, record } from './compare.ts';
 import { abacus, abacusDir, answersOf, newFolder, promptIds, type Quantization } from './ours.ts';
-import { readFloats, runLlama, setup } from './setup.ts';
+import { readAnswer, readFloats, runLlama, setup } from './setup.ts';
 
 /**
  * Allowed differences of a logit. llama.cpp rounds what the matrices are multiplied with, too: to half precision in an F16 file, to 8 bits per
@@ -45,8 +45,9 @@ describe.skipIf(setup.llamaDir === null)('llama.cpp', () => {
     const model = await loadGgufModel(file, await readModelConfig(sourceDir));
     const ours = await answersOf(model, await promptIds());
     model.dispose();
-    const { response, dir: out } = runLlama<LlamaResponse>({ model: file, ...ours, logits: undefined, texts });
-    const comparison = compareAnswers(ours, { ...response, logits: readFloats(out, 'logits.f32') });
+    const finished = runLlama({ model: file, ...ours, logits: undefined, texts });
+    const response = readAnswer<LlamaResponse>(finished, 'response.json');
+    const comparison = compareAnswers(ours, { ...response, logits: readFloats(finished.dir, 'logits.f32') });
     record(format, quantization ? `${quantization.method} ${quantization.scheme}` : 'as it is', 'node-llama-cpp', comparison);
     const tokenizer = await loadTokenizer(abacusDir);
     expect(response.tokenized).toEqual(texts.map((text) => tokenizer.encode(text, { addSpecialTokens: false })));

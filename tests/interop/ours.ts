@@ -1,6 +1,5 @@
 /** Abacus quantized by Roundoff, and what Roundoff itself computes with it: the answers other runtimes must give. */
 import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { type QuantizationMethod, quantizeStageSchema } from '#contract/recipe.ts';
@@ -14,6 +13,7 @@ import { loadModel } from '../../src-main/engine/model/load.ts';
 import { loadTokenizer } from '../../src-main/engine/model/tokenizer.ts';
 import { quantizeModel } from '../../src-main/engine/quantizers/quantize-model.ts';
 import { createGenerator } from '../../src-main/engine/rollouts/generator.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const resources = path.resolve(import.meta.dirname, '../../resources/sample');
 export const abacusDir = path.join(resources, 'abacus');
@@ -34,7 +34,7 @@ export interface Answers {
   logits: Float32Array;
 }
 
-const temporary = mkdtempSync(path.join(tmpdir(), 'roundoff-interop-models-'));
+const temporary = temporaryFolder('interop-models');
 const checkpoints = new Map<string, Promise<string>>();
 
 export function newFolder(name: string): string {

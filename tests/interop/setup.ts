@@ -1,8 +1,10 @@
 /** What scripts/interop/setup.mjs found or installed, and running something in it. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+
+const temporary = temporaryFolder('interop');
 
 interface Setup {
   python: string | null;
@@ -29,25 +31,40 @@ export function withoutPython(modules: readonly string[]): string | null {
   return name === undefined ? null : `no ${name}: ${setup.missing[name] ?? 'not installed'}`;
 }
 
-/** Runs a script of this folder with a request; what it wrote to `response.json` in the folder it was given. Throws with its last words. */
-export function runPython<T>(script: string, request: object): { response: T; dir: string } {
-  return runScript<T>(setup.python!, path.join(import.meta.dirname, script), request);
+/** Where a script's files are, and how it ended. */
+export interface Finished {
+  dir: string;
+  /** Null for a good end; else its last words. */
+  failure: string | null;
 }
 
-/** The same for a script that runs node-llama-cpp, in a process of its own: its native code may abort. */
-export function runLlama<T>(request: object): { response: T; dir: string } {
-  return runScript<T>(process.execPath, path.join(import.meta.dirname, 'llama-child.mjs'), { ...request, llamaDir: setup.llamaDir });
+/** Runs a script of this folder, which reads `request.json` in the folder it is given and writes its answers there. */
+export function runPython(script: string, request: object): Finished {
+  return runScript(setup.python!, path.join(import.meta.dirname, script), request);
 }
 
-function runScript<T>(program: string, script: string, request: object): { response: T; dir: string } {
-  const dir = mkdtempSync(path.join(tmpdir(), 'roundoff-interop-'));
+/** The same for the script that runs node-llama-cpp, in a process of its own because native code may abort. */
+export function runLlama(request: object): Finished {
+  return runScript(process.execPath, path.join(import.meta.dirname, 'llama-child.mjs'), { ...request, llamaDir: setup.llamaDir });
+}
+
+function runScript(program: string, script: string, request: object): Finished {
+  const dir = mkdtempSync(path.join(temporary, 'asked-'));
   writeFileSync(path.join(dir, 'request.json'), JSON.stringify(request));
-  const { status, signal, stderr, stdout } = spawnSync(program, [script, dir], { encoding: 'utf8', timeout: 600_000 });
-  if (status !== 0) {
-    const lines = `${stdout}\n${stderr}`.split('\n').filter((line) => line.trim() !== '');
-    throw new Error(`${path.basename(script)} ended with ${signal ?? status}: ${lines.slice(-25).join('\n')}`);
-  }
-  return { response: JSON.parse(readFileSync(path.join(dir, 'response.json'), 'utf8')) as T, dir };
+  const { status, signal, stderr, stdout } = spawnSync(program, [script, dir], {
+    encoding: 'utf8',
+    timeout: 1_800_000,
+    maxBuffer: 1 << 28,
+  });
+  const lines = `${stdout}\n${stderr}`.split('\n').filter((line) => line.trim() !== '');
+  return { dir, failure: status === 0 ? null : `${path.basename(script)} ended with ${signal ?? status}: ${lines.slice(-25).join('\n')}` };
+}
+
+/** A JSON answer; throws with the script's last words when it is missing. */
+export function readAnswer<T>({ dir, failure }: Finished, name: string): T {
+  const file = path.join(dir, name);
+  if (!existsSync(file)) throw new Error(failure ?? `no ${name} was written`);
+  return JSON.parse(readFileSync(file, 'utf8')) as T;
 }
 
 /** Float32 values a script wrote beside its response. */
