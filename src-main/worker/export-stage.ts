@@ -18,7 +18,7 @@ export async function runExportStage(context: RunContext, index: number, stage: 
     replace: true,
     signal,
     modelName: path.basename(request.modelDir),
-    onLog: (message) => events.emit({ type: 'log', level: 'info', message }),
+    onLog: (message) => events.log('info', message),
   });
   events.log('info', `${describeLoading(exported.loadability, exported.roundoffOnly)}; ${describeSmokeLoad(exported.smokeLoad)}`);
   const { sha256, sizeBytes, smokeLoad } = exported;
