@@ -30,8 +30,7 @@ const pythonGroups = [
   },
   { packages: ['gguf==0.19.0'], imports: ['gguf'] },
   { packages: ['bitsandbytes==0.50.2'], imports: ['bitsandbytes'] },
-  // 0.18 and newer pack 3, 5, 6 and 7 bits in another way, and transformers 5.24 does not load asymmetric weights through 0.20.
-  { packages: ['compressed-tensors==0.17.0'], imports: ['compressed_tensors'] },
+  { packages: ['compressed-tensors==0.20.0'], imports: ['compressed_tensors'] },
   { packages: ['optimum==2.3.0', 'gptqmodel==7.7.0'], imports: ['gptqmodel'], needsTorchToBuild: true },
 ];
 const llamaVersion = '3.22.1';

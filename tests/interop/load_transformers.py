@@ -1,6 +1,7 @@
 """Loads model folders with transformers, through whatever loader each one's quantization_config names, and answers prompts on the CPU.
 
-python load_transformers.py DIR reads DIR/request.json: {rows: [{model, dtype, backend, prompts, completions, modules}]}. For row N it writes
+python load_transformers.py DIR reads DIR/request.json: {rows: [{model, dtype, backend, dequantize, prompts, completions,
+modules}]}. For row N it writes
 DIR/N.logits.f32 (the logits after each given token of each completion), DIR/N.weights.f32 (the float weights [out, in] of `modules`, as the
 loader's own code dequantizes them), and DIR/N.json: {completions, kinds, versions} with the greedy completions and the classes of the
 linears, or {error} with what the loader said. One process for all rows, because importing the packages takes longer than a row.
@@ -13,7 +14,7 @@ import sys
 import traceback
 
 import torch
-from transformers import AutoModelForCausalLM, AwqConfig, GPTQConfig
+from transformers import AutoModelForCausalLM, AwqConfig, CompressedTensorsConfig, GPTQConfig
 
 
 def weight_of(module):
@@ -45,6 +46,8 @@ def load(row, backend):
         options["quantization_config"] = GPTQConfig(bits=section["bits"], backend=backend)
     if backend and section.get("quant_method") == "awq":
         options["quantization_config"] = AwqConfig(bits=section["bits"], backend=f"{backend}_awq")
+    if row.get("dequantize"):
+        options["quantization_config"] = CompressedTensorsConfig(dequantize=True)
     model = AutoModelForCausalLM.from_pretrained(row["model"], dtype=getattr(torch, row["dtype"]), device_map={"": "cpu"}, **options)
     return model.eval()
 

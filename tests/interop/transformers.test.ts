@@ -14,6 +14,8 @@ interface Row {
   needs?: string[];
   /** GPTQModel's kernel; the one it chooses when left out. */
   backend?: 'torch';
+  /** Have compressed-tensors dequantize on loading. */
+  dequantize?: true;
   /** Allowed difference of a logit. */
   allowed: number;
 }
@@ -37,8 +39,12 @@ const rows: Row[] = [
   ...['NF4', 'NF4:double'].map((scheme): Row => {
     return { format: 'bitsandbytes', quantization: { method: 'nf4', scheme }, needs: ['bitsandbytes'], allowed: exact };
   }),
-  ...['W4G128:sym', 'W4G128', 'W3G128', 'W8G128:sym'].map((scheme): Row => {
+  ...['W4G128:sym', 'W3G128:sym', 'W8G128:sym'].map((scheme): Row => {
     return { format: 'compressed-tensors', quantization: gptq(scheme), needs: ['compressed_tensors'], allowed: exact };
+  }),
+  // Without `dequantize` transformers 5.24 expects zero points in another shape than compressed-tensors 0.20 writes them.
+  ...['W4G128', 'W3G128'].map((scheme): Row => {
+    return { format: 'compressed-tensors', quantization: gptq(scheme), needs: ['compressed_tensors'], dequantize: true, allowed: exact };
   }),
 ];
 
@@ -48,7 +54,15 @@ interface Prepared {
   row: Row;
   ours: Answers;
   weights: Float32Array;
-  request: { model: string; dtype: 'float32'; backend?: string; prompts: number[][]; completions: number[][]; modules: string[] };
+  request: {
+    model: string;
+    dtype: 'float32';
+    backend: string | undefined;
+    dequantize: boolean | undefined;
+    prompts: number[][];
+    completions: number[][];
+    modules: string[];
+  };
 }
 
 const missing = (row: Row) => withoutPython(['torch', 'transformers', 'accelerate', ...(row.needs ?? [])]);
