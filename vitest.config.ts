@@ -1,6 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
-/** One project per kind of test: `unit` needs nothing, `integration` starts real workers, `e2e` drives the built app in Chromium. */
+/**
+ * One project per kind of test: `unit` needs nothing, `integration` starts real workers, `e2e` drives the built app in Chromium, `interop`
+ * loads exports in other runtimes.
+ */
 const project = (name: string, include: string[], timeoutMs: number, oneAtATime = false) => ({
   test: {
     name,
@@ -22,6 +25,7 @@ export default defineConfig({
       project('integration', ['tests/integration/**/*.test.ts'], 240_000, true),
       project('e2e', ['tests/e2e/**/*.test.ts'], 900_000, true),
       project('study', ['tests/study/**/*.test.ts'], 1_800_000, true),
+      project('interop', ['tests/interop/**/*.test.ts'], 900_000, true),
     ],
   },
 });

@@ -43,6 +43,10 @@ const tasks = {
     vitest(['e2e']);
   },
   'test-study': () => vitest(['study']),
+  'test-interop': () => {
+    run([path.join(root, 'scripts/interop/setup.mjs')]);
+    vitest(['interop']);
+  },
   bench: () => run([path.join(root, 'src-main/cli/index.ts'), 'bench', ...rest]),
   sample: () => {
     run([path.join(root, 'scripts/make-sample-data.ts')]);
@@ -126,7 +130,7 @@ function check() {
 }
 
 function vitest(projects) {
-  const testEnv = projects.includes('study') ? {} : { ROUNDOFF_CHROMIUM: ensureChromium(say) ?? '' };
+  const testEnv = projects.includes('study') || projects.includes('interop') ? {} : { ROUNDOFF_CHROMIUM: ensureChromium(say) ?? '' };
   run([modules('vitest/vitest.mjs'), 'run', ...projects.flatMap((name) => ['--project', name]), ...rest], { env: testEnv });
 }
 

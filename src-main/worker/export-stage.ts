@@ -17,6 +17,8 @@ export async function runExportStage(context: RunContext, index: number, stage: 
     format: stage.format,
     replace: true,
     signal,
+    modelName: path.basename(request.modelDir),
+    onLog: (message) => events.log('info', message),
   });
   events.log('info', `${describeLoading(exported.loadability, exported.roundoffOnly)}; ${describeSmokeLoad(exported.smokeLoad)}`);
   const { sha256, sizeBytes, smokeLoad } = exported;

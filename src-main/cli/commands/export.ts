@@ -37,7 +37,12 @@ async function exportTo(context: CliContext, sourceDir: string, options: ExportO
   await checkFolderIsFree(dir);
   const backend = await selectBackend(options.backend);
   context.progress.update('Exporting', `${format} to ${dir}`);
-  const exported = await exportCheckpoint(dir, { sourceDir, format, signal: context.signal });
+  const exported = await exportCheckpoint(dir, {
+    sourceDir,
+    format,
+    signal: context.signal,
+    onLog: (message) => context.progress.note(message),
+  });
   context.progress.clear();
   const { loading, loadsIn, smokeLoad } = describeExport(exported);
   const { sizeBytes, weightBytes, sha256, files } = exported;

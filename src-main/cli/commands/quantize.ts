@@ -20,6 +20,7 @@ import { parseScheme } from '#contract/scheme.ts';
 import { selectBackend } from '../../engine/backends/select.ts';
 import { checkFolderIsFree, writeWholeFile } from '../../engine/formats/atomic-file.ts';
 import { exportCheckpoint } from '../../engine/formats/export.ts';
+import type { WriteOptions } from '../../engine/formats/exporters/exporter.ts';
 import { inspectModel } from '../../engine/model/inspect.ts';
 import { loadTokenizer } from '../../engine/model/tokenizer.ts';
 import { type QuantizedCheckpoint, quantizeCheckpoint } from '../../engine/quantizers/streaming/quantize-checkpoint.ts';
@@ -98,7 +99,8 @@ async function quantize(context: CliContext, sourceDir: string, options: Quantiz
       onLog: (message) => progress.note(message),
       onProgress: ({ unit, done, total, detail }) => progress.update('Quantizing', `${done} of ${total} ${unit}, ${detail}`),
     });
-  const result = await keepingOn(dir, options.format, quantizeTo, signal);
+  const exporting = { signal, modelName: path.basename(sourceDir), onLog: (message: string) => progress.note(message) };
+  const result = await keepingOn(dir, options.format, quantizeTo, exporting);
   const { saved } = result;
   progress.clear();
   const report = {
@@ -144,14 +146,14 @@ async function keepingOn(
   dir: string,
   format: ExportFormat,
   quantizeTo: (outDir: string) => Promise<QuantizedCheckpoint>,
-  signal: AbortSignal,
+  options: WriteOptions,
 ): Promise<QuantizedCheckpoint & { exported: ReturnType<typeof describeExport> | null }> {
   if (format === 'roundoff') return { ...(await quantizeTo(dir)), exported: null };
   const packed = `${dir}.packed`;
   await rm(packed, { recursive: true, force: true });
   try {
     const result = await quantizeTo(packed);
-    const exported = await exportCheckpoint(dir, { sourceDir: packed, format, signal });
+    const exported = await exportCheckpoint(dir, { ...options, sourceDir: packed, format });
     return { ...result, saved: exported, exported: describeExport(exported) };
   } finally {
     await rm(packed, { recursive: true, force: true });

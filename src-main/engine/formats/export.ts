@@ -14,21 +14,20 @@ import { awqExporter } from './exporters/awq.ts';
 import { bitsandbytesExporter } from './exporters/bitsandbytes.ts';
 import { compressedTensorsExporter } from './exporters/compressed-tensors.ts';
 import { dequantizedExporter } from './exporters/dequantized.ts';
-import { type Exporter, exactShare } from './exporters/exporter.ts';
+import { type Exporter, exactShare, type WriteOptions } from './exporters/exporter.ts';
+import { ggufExporter } from './exporters/gguf.ts';
 import { gptqExporter } from './exporters/gptq.ts';
 import { sourceFacts } from './exporters/limits.ts';
 import { roundoffExporter } from './exporters/roundoff.ts';
 import { type SavedCheckpoint, summarizeFolder } from './quantized-checkpoint.ts';
 import { smokeLoad } from './smoke-load.ts';
 
-export interface ExportOptions {
+export interface ExportOptions extends WriteOptions {
   /** A `roundoff` checkpoint, a plain model folder, or a checkpoint of another tool that Roundoff reads. */
   sourceDir: string;
   format: ExportFormat;
-  metadata?: Record<string, string>;
   /** Replace an existing folder. */
   replace?: boolean;
-  signal?: AbortSignal;
 }
 
 export interface ExportedModel extends SavedCheckpoint {
@@ -47,9 +46,9 @@ export const exporters: Record<ExportFormat, Exporter> = {
   awq: awqExporter,
   bitsandbytes: bitsandbytesExporter,
   'compressed-tensors': compressedTensorsExporter,
-  'gguf-f16': missing('gguf-f16'),
-  'gguf-q8_0': missing('gguf-q8_0'),
-  'gguf-q4_0': missing('gguf-q4_0'),
+  'gguf-f16': ggufExporter('gguf-f16'),
+  'gguf-q8_0': ggufExporter('gguf-q8_0'),
+  'gguf-q4_0': ggufExporter('gguf-q4_0'),
 };
 
 /**
@@ -63,12 +62,13 @@ export async function exportCheckpoint(dir: string, options: ExportOptions): Pro
   try {
     refuse(format, await exporter.problems(source));
     const load = exporter.load ?? loadModel;
-    const loading = signal ? { signal } : {};
+    const original = () => loadModel(sourceDir, signal ? { signal } : {});
     const produce = async (temporary: string) => {
-      const files = await exporter.write(source, temporary, { metadata: { ...source.metadata, ...metadata }, signal });
+      const files = await exporter.write(source, temporary, { ...options, metadata: { ...source.metadata, ...metadata } });
       const checked = await smokeLoad({
-        original: () => loadModel(sourceDir, loading),
-        reloaded: () => load(temporary, loading),
+        original,
+        round: exporter.round,
+        reloaded: () => load(temporary, { source, ...(signal ? { signal } : {}) }),
         allowedShare: exporter.allowedShare ?? exactShare,
         format,
         signal,
@@ -94,11 +94,4 @@ function refuse(format: ExportFormat, problems: readonly string[]): void {
     'Export it in a format that can; "roundoff" holds everything.',
     { problems: [...problems] },
   );
-}
-
-function missing(format: string): Exporter {
-  const refusal = () => {
-    throw new RoundoffError('unsupported', `The export format ${format} is not part of this version.`, 'Choose another format.');
-  };
-  return { problems: refusal, write: refusal };
 }

@@ -16,6 +16,8 @@ const rowTokens = 16;
 export interface SmokeLoadOptions {
   /** What the export was made from. */
   original: () => Promise<LanguageModel>;
+  /** Rounds the original's weights as the format does, in place; left out where the format keeps them. */
+  round?: ((model: LanguageModel) => Promise<void>) | undefined;
   /** The export, read back. */
   reloaded: () => Promise<LanguageModel>;
   /** Allowed difference as a share of one plus the largest logit. */
@@ -25,19 +27,37 @@ export interface SmokeLoadOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** Compares all logits on fixed random tokens. Throws `numeric` when they differ by more than allowed. */
+/**
+ * Compares all logits on fixed random tokens. Throws `numeric` when they differ by more than allowed. Where the format rounds weights once
+ * more, the export must be exactly the rounded model, and the rounding itself is what it may differ by from the original.
+ */
 export async function smokeLoad(options: SmokeLoadOptions): Promise<SmokeLoad> {
-  const expected = await computeLogits(options.original, options);
-  const actual = await computeLogits(options.reloaded, options);
-  const { largest, largestDifference } = compare(expected.logits, actual.logits);
-  const allowedDifference = options.allowedShare * (1 + largest);
-  if (!(largestDifference <= allowedDifference))
+  const { original, round, reloaded, allowedShare } = options;
+  const expected = await computeLogits(original, options);
+  const rounded = round ? await computeLogits(() => roundedModel(original, round), options) : expected;
+  const actual = await computeLogits(reloaded, options);
+  const { largest, largestDifference: difference } = compare(rounded.logits, actual.logits);
+  const allowed = allowedShare * (1 + largest);
+  if (!(difference <= allowed))
     throw new RoundoffError(
       'numeric',
-      `The ${options.format} export, read back, differs from the model it was made from: its logits are off by ${largestDifference.toPrecision(3)}, at most ${allowedDifference.toPrecision(3)} are allowed.`,
+      `The ${options.format} export, read back, differs from the model it was made from: its logits are off by ${difference.toPrecision(3)}, at most ${allowed.toPrecision(3)} are allowed.`,
       'The export was removed. Check the disk, then export again; if it happens again, report it with the scheme used.',
     );
-  return { tokens: expected.tokens, largestDifference, allowedDifference };
+  const { tokens } = expected;
+  const { largestDifference } = compare(expected.logits, actual.logits);
+  return { tokens, largestDifference, allowedDifference: allowed + compare(expected.logits, rounded.logits).largestDifference };
+}
+
+async function roundedModel(load: () => Promise<LanguageModel>, round: (model: LanguageModel) => Promise<void>): Promise<LanguageModel> {
+  const model = await load();
+  try {
+    await round(model);
+    return model;
+  } catch (error) {
+    model.dispose();
+    throw error;
+  }
 }
 
 function compare(expected: Float32Array, actual: Float32Array): { largest: number; largestDifference: number } {

@@ -66,13 +66,18 @@ export class ChatTemplate {
 
 /** The template of the model in `dir`, or null. Throws `tokenizer-invalid` when it cannot be parsed. */
 export async function loadChatTemplate(dir: string, tokenizerConfig: JsonObject): Promise<ChatTemplate | null> {
-  const specialTokens = readSpecialTokens(tokenizerConfig);
+  const found = await readChatTemplate(dir, tokenizerConfig);
+  return found && new ChatTemplate(found.text, readSpecialTokens(tokenizerConfig), found.source);
+}
+
+/** The text of the template of the model in `dir` and the file it is from, or null. */
+export async function readChatTemplate(dir: string, tokenizerConfig: JsonObject): Promise<{ text: string; source: string } | null> {
   const own = await readOptionalText(join(dir, 'chat_template.jinja'));
-  if (own !== null) return new ChatTemplate(own, specialTokens, 'chat_template.jinja');
+  if (own !== null) return { text: own, source: 'chat_template.jinja' };
   const json = await readOptionalJsonObject(join(dir, 'chat_template.json'), { code: 'tokenizer-invalid' });
-  if (typeof json?.chat_template === 'string') return new ChatTemplate(json.chat_template, specialTokens, 'chat_template.json');
+  if (typeof json?.chat_template === 'string') return { text: json.chat_template, source: 'chat_template.json' };
   const text = defaultTemplate(tokenizerConfig.chat_template);
-  return text === null ? null : new ChatTemplate(text, specialTokens, 'tokenizer_config.json');
+  return text === null ? null : { text, source: 'tokenizer_config.json' };
 }
 
 /** A single template, or the one called `default` of a list. */

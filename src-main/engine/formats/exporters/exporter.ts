@@ -14,6 +14,10 @@ export interface WriteOptions {
   /** Notes for the header of the weights file. */
   metadata?: Record<string, string> | undefined;
   signal?: AbortSignal | undefined;
+  /** What the model is called, for files that carry a name; the source folder's name when left out. */
+  modelName?: string | undefined;
+  /** Told what differs in the export from the model it was made from. */
+  onLog?: ((message: string) => void) | undefined;
 }
 
 /** The same float32 weights: only the order of summation may differ between ways to compute a linear. */
@@ -27,8 +31,13 @@ export interface Exporter {
    * export fails when the files, read back, give a larger difference.
    */
   allowedShare?: number;
+  /**
+   * Rounds the model's weights as the format does, in place, for formats with grids of their own: the export, read back, must then be this
+   * model, and what the rounding costs is told.
+   */
+  round?(model: LanguageModel): Promise<void>;
   /** Reads what `write` wrote; `loadModel` when left out. */
-  load?(dir: string, options: { signal?: AbortSignal }): Promise<LanguageModel>;
+  load?(dir: string, options: { source: ExportSource; signal?: AbortSignal | undefined }): Promise<LanguageModel>;
   /** Writes all files of the export into an empty folder. Asked only after `problems` found none. */
   write(source: ExportSource, temporaryDir: string, options: WriteOptions): Promise<WrittenFile[]>;
 }
