@@ -17,6 +17,7 @@ export async function runEvaluateStage(context: RunContext, index: number, stage
     {
       recordedSamples,
       signal,
+      onLog: (message) => events.log('warning', message),
       onSample: (sample) => events.emit({ type: 'sample', stage: index, sample }),
       onProgress: (progress) => {
         const { done, total, ratePerSecond, remainingMs, tokensPerSecond } = progress;

@@ -67,6 +67,7 @@ async function evaluate(context: CliContext, dir: string, options: EvaluateOptio
     { model, tokenizer, protocol, benchmarks },
     {
       signal,
+      onLog: (message) => progress.note(message),
       onSample: (sample) => samples.push(sample),
       onProgress: ({ done, total, tokensPerSecond, remainingMs }) => {
         const rate = tokensPerSecond === null ? '' : `, ${Math.round(tokensPerSecond)} tokens/s`;

@@ -38,6 +38,7 @@ async function generate(context: CliContext, dir: string, options: GenerateOptio
   const prompts = options.prompt.map((question, index) => renderPrompt({ id: String(index), question, gold: '' }, template, tokenizer));
   const capacity = Math.max(...prompts.map((prompt) => prompt.ids.length)) + maxNewTokens;
   const generator = createGenerator(model, { slots: Math.min(64, prompts.length), capacity });
+  if (generator.reason) progress.note(generator.reason);
   const results: GenerationResult[] = [];
   const requests = prompts.map(({ ids }, index) => ({ key: String(index), promptIds: ids, seed, stream: `prompt/${index}` }));
   await generator.run(

@@ -37,6 +37,8 @@ export interface EvaluationOptions {
   /** Called once per completion, in the order they end. */
   onSample(sample: SampleResult): void;
   onProgress?(progress: EvaluationProgress): void;
+  /** What the reader of a log should know. */
+  onLog?(message: string): void;
 }
 
 interface Task {
@@ -63,6 +65,7 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
   if (pending.size > 0) {
     const slots = Math.min(options.slots ?? affordableSlots(model.config, capacity), pending.size);
     const generator = createGenerator(model, { slots, capacity });
+    if (generator.reason) options.onLog?.(generator.reason);
     try {
       await generator.run(
         [...pending].map(toRequest),

@@ -22,19 +22,21 @@ export interface PrepareCalibrationOptions {
   signal?: AbortSignal;
   /** Of sampling solutions. */
   onProgress?(finished: number, total: number): void;
+  /** What the reader of a log should know of sampling solutions. */
+  onLog?(message: string): void;
 }
 
 /** Throws what `loadCalibration` and `sampleSolutions` throw. */
 export async function prepareCalibration(
   settings: CalibrationSettings,
-  { tokenizer, model, runSeed, signal, onProgress }: PrepareCalibrationOptions,
+  { tokenizer, model, runSeed, signal, onProgress, onLog }: PrepareCalibrationOptions,
 ): Promise<PreparedCalibration> {
   const record = calibrationRecord(settings);
   const cancellation = signal ? { signal } : {};
   if (!settings.solutions) {
     return { samples: await loadCalibration(settings, tokenizer, { runSeed, ...cancellation }), record, solutions: null };
   }
-  const reporting = onProgress ? { onProgress } : {};
+  const reporting = { ...(onProgress ? { onProgress } : {}), ...(onLog ? { onLog } : {}) };
   const solutions = await sampleSolutions(await model(), tokenizer, settings, { runSeed, ...cancellation, ...reporting });
   const ids = solutions.flatMap((solution) => solution.ids);
   return { samples: cropSamples(ids, settings, runSeed), record, solutions };

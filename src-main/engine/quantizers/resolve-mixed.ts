@@ -30,6 +30,7 @@ export async function resolveMixed(stage: QuantizeStage, options: ResolveMixedOp
     tokenizer: await options.tokenizer(),
     model: async () => model,
     runSeed,
+    onLog: onNote,
     ...cancellation,
   });
   requireReadableSamples(model.config, samples);

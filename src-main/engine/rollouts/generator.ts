@@ -1,12 +1,13 @@
 /**
- * Batched generation: prompts in, completions out as they end. Two engines stand behind one interface, chosen by backend: the CPU decode engine
- * for `wasm`, tensor operations everywhere else. A completion depends on the model, its request and the settings, never on its batch.
+ * Batched generation: prompts in, completions out as they end. Two engines stand behind one interface: the CPU decode engine on `wasm`, for
+ * models that it covers and whose float32 weights fit its share of memory, and tensor operations for everything else. A completion depends on the model, its request and the settings, never on its batch.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { RoundoffError } from '#contract/errors.ts';
 import type { LanguageModel } from '../model/language-model.ts';
 import { CpuGenerator } from './cpu/cpu-generator.ts';
 import { unsupportedReason } from './cpu/plan.ts';
+import { defaultWeightBudget, overBudgetReason } from './cpu/weight-budget.ts';
 import type { Generator, GeneratorOptions } from './settings.ts';
 import { TensorGenerator } from './tensor/tensor-generator.ts';
 
@@ -21,7 +22,8 @@ export type {
 } from './settings.ts';
 
 /**
- * Creates a generator for the model's present weights, on the active backend. `implementation` overrides the choice, for comparisons.
+ * Creates a generator for the model's present weights, on the active backend; its `reason` says why not by the fastest engine. `implementation`
+ * overrides the choice, for comparisons.
  * @throws RoundoffError `unsupported`, `out-of-memory`, `bad-input`
  */
 export function createGenerator(model: LanguageModel, options: GeneratorOptions & { implementation?: 'cpu' | 'tensor' }): Generator {
@@ -29,6 +31,14 @@ export function createGenerator(model: LanguageModel, options: GeneratorOptions 
     if (Number.isInteger(options[name]) && options[name] > 0) continue;
     throw new RoundoffError('bad-input', `A generator needs a whole number of ${name}, not ${options[name]}.`, 'Give at least 1.');
   }
-  const fitting = tf.getBackend() === 'wasm' && unsupportedReason(model.config, model.layerActivations()) === null ? 'cpu' : 'tensor';
-  return (options.implementation ?? fitting) === 'cpu' ? new CpuGenerator(model, options) : new TensorGenerator(model, options);
+  if (options.implementation === 'cpu') return new CpuGenerator(model, options);
+  if (options.implementation === 'tensor' || tf.getBackend() !== 'wasm') return new TensorGenerator(model, options);
+  const budgetBytes = options.weightBudgetBytes ?? defaultWeightBudget();
+  const reason = unsupportedReason(model.config, model.layerActivations()) ?? overBudgetReason(model.config, budgetBytes);
+  if (reason === null) return new CpuGenerator(model, options);
+  return new TensorGenerator(
+    model,
+    options,
+    `The CPU decode engine does not generate with this model: ${reason}. Tensor operations do, slower.`,
+  );
 }

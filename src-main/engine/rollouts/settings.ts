@@ -59,10 +59,14 @@ export interface GeneratorOptions {
   capacity: number;
   /** Threads of the CPU decode engine; all cores when left out. */
   threads?: number;
+  /** Most bytes of float32 weights the CPU decode engine may hold; a quarter of the memory this process may use when left out. */
+  weightBudgetBytes?: number;
 }
 
 export interface Generator {
   readonly implementation: 'cpu' | 'tensor';
+  /** Why the backend's faster engine does not compute, as a sentence to log; null where it does or there is none. */
+  readonly reason: string | null;
   /** Generates one completion per request. Resolves when all ended. @throws RoundoffError `bad-input`, `cancelled`, `numeric` */
   run(requests: readonly GenerationRequest[], settings: SamplingSettings, options: GenerationOptions): Promise<void>;
   /** Frees what the generator holds; the model is not touched. */

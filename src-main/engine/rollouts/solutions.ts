@@ -25,6 +25,8 @@ export interface SolutionsOptions {
   runSeed: number;
   signal?: AbortSignal;
   onProgress?(finished: number, total: number): void;
+  /** What the reader of a log should know. */
+  onLog?(message: string): void;
 }
 
 /**
@@ -35,7 +37,7 @@ export async function sampleSolutions(
   model: LanguageModel,
   tokenizer: ModelTokenizer,
   calibration: CalibrationSettings,
-  { runSeed, signal, onProgress }: SolutionsOptions,
+  { runSeed, signal, onProgress, onLog }: SolutionsOptions,
 ): Promise<Solution[]> {
   const settings = calibration.solutions!;
   const questions = await readQuestions(calibration.path, signal);
@@ -54,6 +56,7 @@ export async function sampleSolutions(
   }
   const solutions = new Array<Solution>(chosen.length);
   const generator = createGenerator(model, { slots: Math.min(affordableSlots(model.config, capacity), chosen.length), capacity });
+  if (generator.reason) onLog?.(generator.reason);
   try {
     await generator.run(
       prompts.map((promptIds, index) => ({ key: String(index), promptIds, seed: calibration.seed, stream: `calibration/${index}` })),

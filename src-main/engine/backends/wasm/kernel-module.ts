@@ -43,6 +43,7 @@ export type ParallelKernel =
   | 'kroneckerBackward'
   | 'kroneckerForward'
   | 'quantizeTokens'
+  | 'quantizeTokensBackward'
   | 'rmsNormBackward'
   | 'rmsNormForward'
   | 'rotate'

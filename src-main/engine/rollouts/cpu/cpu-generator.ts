@@ -26,6 +26,7 @@ const leastSlotsPerLane = 4;
 
 export class CpuGenerator implements Generator {
   readonly implementation = 'cpu';
+  readonly reason = null;
   private readonly config: LanguageModel['config'];
   private readonly capacity: number;
   private readonly sessions: DecodeSessions;

@@ -19,7 +19,7 @@ export function headBlock(base: usize, slot: i32, head: i32, kvHeads: i32, capac
  * Normalizes (Qwen3; weights 0 for none) and rotates the queries and keys of qkv [rows, (heads + 2 · kvHeads) · headDim], multiplies the
  * queries by `scale` in place, and writes keys and values into the cache at each row's slot and position. cos, sin [capacity, headDim / 2]
  * Before that, where their addresses are not 0: queries and keys are multiplied by their transforms [headDim, headDim], keys and values
- * quantized per head. scratch: headDim floats
+ * quantized per head. scratch: max(heads, kvHeads) · headDim floats
  */
 export function appendKeysAndValues(
   qkv: usize,
@@ -52,31 +52,37 @@ export function appendKeysAndValues(
     const c = at(cos, position * half);
     const s = at(sin, position * half);
     const query = at(qkv, row * width);
+    const key = at(query, heads * headDim);
+    const value = at(key, kvHeads * headDim);
     for (let h = 0; h < heads; h++) {
       const q = at(query, h * headDim);
       if (queryNorm) normalizeRow(q, queryNorm, q, headDim, epsilon);
       rotateHead(q, c, s, half);
-      if (queryTransform) transformHead(q, queryTransform, scratch, headDim);
-      for (let j = 0; j < headDim; j += 4) v128.store(at(q, j), f32x4.mul(v128.load(at(q, j)), f32x4.splat(scale)));
     }
+    if (queryTransform) transformHeads(query, queryTransform, scratch, heads, headDim);
+    for (let j = 0; j < heads * headDim; j += 4) v128.store(at(query, j), f32x4.mul(v128.load(at(query, j)), f32x4.splat(scale)));
     for (let h = 0; h < kvHeads; h++) {
-      const k = at(query, (heads + h) * headDim);
+      const k = at(key, h * headDim);
       if (keyNorm) normalizeRow(k, keyNorm, k, headDim, epsilon);
       rotateHead(k, c, s, half);
-      if (keyTransform) transformHead(k, keyTransform, scratch, headDim);
+    }
+    if (keyTransform) transformHeads(key, keyTransform, scratch, kvHeads, headDim);
+    for (let h = 0; h < kvHeads; h++) {
+      const k = at(key, h * headDim);
       if (keyQuantizer) quantizeRow(k, k, headDim, keyQuantizer);
       storeKey(k, headBlock(keys, slot, h, kvHeads, capacity, headDim), position, headDim);
-      const v = at(query, (heads + kvHeads + h) * headDim);
-      if (valueQuantizer) quantizeRow(v, v, headDim, valueQuantizer);
-      memory.copy(at(headBlock(values, slot, h, kvHeads, capacity, headDim), position * headDim), v, (<usize>headDim) << 2);
+      const v = at(value, h * headDim);
+      const place = at(headBlock(values, slot, h, kvHeads, capacity, headDim), position * headDim);
+      if (valueQuantizer) quantizeRow(v, place, headDim, valueQuantizer);
+      else memory.copy(place, v, (<usize>headDim) << 2);
     }
   }
 }
 
-/** x = x · transform, in place. */
-function transformHead(x: usize, transform: usize, scratch: usize, headDim: i32): void {
-  product(x, headDim, 1, transform, headDim, scratch, headDim, 1, headDim, headDim, false);
-  memory.copy(x, scratch, (<usize>headDim) << 2);
+/** x = x · transform in place, x [heads, headDim]. scratch: heads · headDim floats */
+function transformHeads(x: usize, transform: usize, scratch: usize, heads: i32, headDim: i32): void {
+  product(x, headDim, 1, transform, headDim, scratch, headDim, heads, headDim, headDim, false);
+  memory.copy(x, scratch, (<usize>(heads * headDim)) << 2);
 }
 
 /** Rotates component j against j + half, in place. */

@@ -15,11 +15,13 @@ import { TensorDecoder } from './tensor-decoder.ts';
 
 export class TensorGenerator implements Generator {
   readonly implementation = 'tensor';
+  readonly reason: string | null;
   private readonly model: LanguageModel;
   private readonly slots: number;
   private readonly capacity: number;
 
-  constructor(model: LanguageModel, { slots, capacity }: GeneratorOptions) {
+  constructor(model: LanguageModel, { slots, capacity }: GeneratorOptions, reason: string | null = null) {
+    this.reason = reason;
     this.model = model;
     this.slots = slots;
     this.capacity = capacity;

@@ -13,6 +13,7 @@ import {
 import { readModelConfig } from '../../../../src-main/engine/model/config.ts';
 import { createRandomModel } from '../../../../src-main/engine/model/init.ts';
 import type { LanguageModel } from '../../../../src-main/engine/model/language-model.ts';
+import { plainActivations } from '../../../../src-main/engine/model/layer-activations.ts';
 import { loadTokenizer, type ModelTokenizer } from '../../../../src-main/engine/model/tokenizer.ts';
 import { verify } from '../../../../src-main/engine/verifiers/index.ts';
 import type { EvaluationProtocol } from '../../../../src-preload/contract/protocol.ts';
@@ -71,6 +72,21 @@ async function evaluate(
 }
 
 describe('evaluateModel', () => {
+  it('says when the fastest engine does not generate with a model, and only then', async () => {
+    const log: string[] = [];
+    const options = { onLog: (message: string) => log.push(message) };
+    const usual = await evaluate(['easy'], options);
+    expect(log).toEqual([]);
+    // The identity, in a shape the CPU decode engine does not cover.
+    const layer = plainActivations();
+    layer.mlpInput.transform = { rows: 64, columns: 2, left: null, right: Float32Array.of(1, 0, 0, 1) };
+    model.setActivations(0, layer);
+    const other = await evaluate(['easy'], options);
+    model.setActivations(0, null);
+    expect(log).toEqual([expect.stringMatching(/^The CPU decode engine does not generate with this model: .*2 columns/)]);
+    expect([...other.samples.keys()].sort()).toEqual([...usual.samples.keys()].sort());
+  });
+
   it('makes one completion per problem and seed, judged by the verifier', async () => {
     const tensors = tf.memory().numTensors;
     const { samples, progress, summary } = await evaluate();

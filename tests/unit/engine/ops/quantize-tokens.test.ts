@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
 import { quantizeTokens, type TokenQuantizer } from '../../../../src-main/engine/ops/index.ts';
-import { quantizeTokensReference } from '../../../../src-main/engine/ops/quantize-tokens/reference.ts';
+import { quantizeTokensGradientReference, quantizeTokensReference } from '../../../../src-main/engine/ops/quantize-tokens/reference.ts';
 import { expectClose, normals, testBackends } from './op-check.ts';
 
 const plain: TokenQuantizer = { bits: 4, symmetric: false, clipHigh: 1, clipLow: 1, outlierThreshold: null };
@@ -39,6 +39,19 @@ function exact(x: Float64Array, size: number, { bits, symmetric, clipHigh, clipL
     });
   }
   return y;
+}
+
+/** Whether a row's value has a code outside the range before clipping, in double precision. */
+function isClipped(row: Float32Array, j: number, { bits, symmetric, clipHigh, clipLow, outlierThreshold }: TokenQuantizer): boolean {
+  const isOutlier = (value: number) => outlierThreshold !== null && Math.abs(value) >= outlierThreshold;
+  if (isOutlier(row[j]!)) return false;
+  const kept = [...row].filter((value) => !isOutlier(value));
+  const [high, low] = [Math.max(0, ...kept) * clipHigh, Math.min(0, ...kept) * clipLow];
+  const half = 2 ** (bits - 1);
+  const scale = (symmetric ? Math.max(high, -low) / (half - 1) : (high - low) / (2 ** bits - 1)) || 1;
+  const zero = symmetric ? 0 : rounded(-low / scale);
+  const code = rounded(row[j]! / scale) + zero;
+  return symmetric ? code < -half || code > half - 1 : code < 0 || code > 2 ** bits - 1;
 }
 
 describe.each(testBackends)('quantizeTokens on %s', (backend) => {
@@ -93,15 +106,39 @@ describe.each(testBackends)('quantizeTokens on %s', (backend) => {
   });
 });
 
+describe.each(testBackends)('the gradient of quantizeTokens on %s', (backend) => {
+  it.each(backend === 'wasm' ? cases : cases.slice(1, 3))('%s: passes where no code was clipped, and at outliers', async (_, quantizer) => {
+    await selectBackend(backend);
+    const size = 30;
+    const values = Float32Array.from(normals(6 * size, 7));
+    const direction = Float32Array.from(normals(6 * size, 8));
+    const before = tf.memory().numTensors;
+    const [x, dy] = [tf.tensor(values, [2, 3, size]), tf.tensor(direction, [2, 3, size])];
+    const dx = tf.tidy(() => tf.grad((v) => quantizeTokens(v, quantizer))(x, dy));
+    const gradient = await dx.data();
+    const expected = direction.map((value, i) => {
+      const row = values.subarray(i - (i % size), i - (i % size) + size);
+      return isClipped(row, i % size, quantizer) ? 0 : value;
+    });
+    expect(gradient).toEqual(expected);
+    expect(expected.some((value) => value === 0)).toBe(quantizer.clipHigh < 1);
+    tf.dispose([x, dy, dx]);
+    expect(tf.memory().numTensors).toBe(before);
+  });
+});
+
 describe('the wasm kernel', () => {
-  it('gives the bits of the composed form', async () => {
+  it('gives the bits of the composed form, forward and back', async () => {
     await selectBackend('wasm');
     for (const [name, quantizer] of cases) {
       for (const size of [8, 31, 128]) {
         const x = tf.tensor(Float32Array.from(normals(40 * size, size)), [5, 8, size]);
         const [kernel, composed] = [quantizeTokens(x, quantizer), quantizeTokensReference(x, quantizer)];
         expect(await kernel.data(), `${name}, ${size}`).toEqual(await composed.data());
-        tf.dispose([x, kernel, composed]);
+        const dy = tf.tensor(Float32Array.from(normals(40 * size, 9)), x.shape);
+        const [dx, dxComposed] = [tf.grad((v) => quantizeTokens(v, quantizer))(x, dy), quantizeTokensGradientReference(dy, x, quantizer)];
+        expect(await dx.data(), `gradient, ${name}, ${size}`).toEqual(await dxComposed.data());
+        tf.dispose([x, kernel, composed, dy, dx, dxComposed]);
       }
     }
   });

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { RandomStream } from '../../../../src-main/engine/data/random-stream.ts';
-import { decodeKernels } from '../../../../src-main/engine/rollouts/cpu/kernels.ts';
 import { kernelBinaryBase64, kernelSourceHash } from '../../../../src-main/engine/rollouts/cpu/kernels-binary.ts';
-import { createSharedMemory } from '../../../../src-main/engine/rollouts/cpu/shared-memory.ts';
+import { expectClose, floats, ints, kernels, memory, place } from './kernel-memory.ts';
 
 const scriptUrl = new URL('../../../../scripts/build-kernels.mjs', import.meta.url).href;
 const { compileKernels, kernelModules, sourceHash } = (await import(scriptUrl)) as {
@@ -11,38 +10,8 @@ const { compileKernels, kernelModules, sourceHash } = (await import(scriptUrl)) 
   sourceHash(module: object): string;
 };
 
-const memory = createSharedMemory(4 << 20);
-const kernels = decodeKernels(memory);
 const random = new RandomStream(8, 'kernels');
 const epsilon = 1e-6;
-let end = 64;
-
-function reserve(length: number): number {
-  const offset = end;
-  end += Math.ceil(length / 16) * 64;
-  return offset;
-}
-
-function place(values: ArrayLike<number>): number {
-  const offset = reserve(values.length);
-  floats(offset, values.length).set(values);
-  return offset;
-}
-
-function ints(values: number[]): number {
-  const offset = reserve(values.length);
-  new Int32Array(memory.buffer, offset, values.length).set(values);
-  return offset;
-}
-
-const floats = (offset: number, length: number) => new Float32Array(memory.buffer, offset, length);
-
-function expectClose(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance = 2e-6): void {
-  expect(actual.length).toBe(expected.length);
-  for (let i = 0; i < expected.length; i++) {
-    expect(Math.abs(actual[i]! - expected[i]!) / Math.max(1, Math.abs(expected[i]!))).toBeLessThan(tolerance);
-  }
-}
 
 const normalized = (x: number[], weight: ArrayLike<number>) => {
   const factor = 1 / Math.sqrt(x.reduce((sum, value) => sum + value * value, 0) / x.length + epsilon);

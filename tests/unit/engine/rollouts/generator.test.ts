@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os';
 import type { Worker } from 'node:worker_threads';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -5,6 +6,8 @@ import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
 import { createRandomModel } from '../../../../src-main/engine/model/init.ts';
 import type { LanguageModel } from '../../../../src-main/engine/model/language-model.ts';
 import { FakeQuantizedLinear } from '../../../../src-main/engine/model/linear-op.ts';
+import { controlWords } from '../../../../src-main/engine/rollouts/cpu/plan.ts';
+import { defaultWeightBudget, expandedWeightBytes, overBudgetReason } from '../../../../src-main/engine/rollouts/cpu/weight-budget.ts';
 import { createGenerator, type GenerationResult, type SamplingSettings } from '../../../../src-main/engine/rollouts/generator.ts';
 import { RoundoffError } from '../../../../src-preload/contract/errors.ts';
 import { collect, requests, tinyConfigs, tinyModel, tinyNames } from './tiny-models.ts';
@@ -232,9 +235,10 @@ describe('generator', () => {
 
   it('reports a decode thread that dies, and runs again with new ones', async () => {
     const generator = createGenerator(model, { slots: 8, capacity: 256, threads: 2 });
-    const { pool } = generator as unknown as { pool: { threads: Worker[] } };
+    const { pool, control } = generator as unknown as { pool: { threads: Worker[] }; control: Int32Array };
     const long = { ...sampled, maxNewTokens: 200, stopTokenIds: [], ignoreEndTokens: true };
-    const onResult = () => void pool.threads[0]!.terminate();
+    // Not while it loads its native library, which does not bear that.
+    const onResult = () => void (control[controlWords.tokens]! > 0 && pool.threads[0]!.terminate());
     expect(await failure(generator.run(requests(400, 41), long, { onResult }))).toMatchObject({ code: 'internal' });
     expect((await collect(generator, requests(5, 41), sampled)).size).toBe(5);
     await generator.dispose();
@@ -276,7 +280,35 @@ describe('generator', () => {
     expect(() => createGenerator(odd, { slots: 1, capacity, implementation: 'cpu' })).toThrow(/intermediate_size is 46/);
     const generator = createGenerator(odd, { slots: 1, capacity });
     expect(generator.implementation).toBe('tensor');
+    expect(generator.reason).toMatch(/intermediate_size is 46, not a multiple of 4/);
     Object.assign(odd.config, { intermediateSize: 48 });
     odd.dispose();
+  });
+
+  it('leaves models whose float32 weights exceed their budget to the tensor engine, and says so', async () => {
+    // Per layer: q 64, k and v 32, o 32 of 64, gate and up 48 outputs of 32 inputs, down 32 of 48; then the head.
+    const floats = 2 * (64 * 32 + 2 * 32 * 32 + 32 * 64 + 2 * 48 * 32 + 32 * 48) + 41 * 32;
+    expect(expandedWeightBytes(model.config)).toBe(4 * floats);
+    const fitting = createGenerator(model, { slots: 2, capacity, weightBudgetBytes: 4 * floats });
+    expect([fitting.implementation, fitting.reason]).toEqual(['cpu', null]);
+    const large = createGenerator(model, { slots: 2, capacity, weightBudgetBytes: 4 * floats - 1 });
+    expect(large.implementation).toBe('tensor');
+    expect(large.reason).toMatch(/^The CPU decode engine does not generate with this model: its weights take .* GiB as float32, more than/);
+    const results = await collect(large, requests(5, 41), greedy);
+    const expected = await collect(fitting, requests(5, 41), greedy);
+    for (const [key, { tokenIds }] of expected) expect(results.get(key)!.tokenIds).toEqual(tokenIds);
+    const forced = createGenerator(model, { slots: 2, capacity, weightBudgetBytes: 1, implementation: 'cpu' });
+    expect(forced.implementation).toBe('cpu');
+    await Promise.all([fitting, large, forced].map((generator) => generator.dispose()));
+  });
+
+  it('may hold a quarter of the memory unless told', () => {
+    expect(defaultWeightBudget()).toBeLessThanOrEqual(totalmem() / 4);
+    expect(defaultWeightBudget()).toBeGreaterThan(0);
+    const qwen8b = { hiddenSize: 4096, intermediateSize: 12288, layers: 36, heads: 32, kvHeads: 8, headDim: 128, vocabSize: 151936 };
+    expect(overBudgetReason({ ...model.config, ...qwen8b }, 8 * 2 ** 30)).toBe(
+      'its weights take 28.2 GiB as float32, more than the 8 GiB allowed for them',
+    );
+    expect(overBudgetReason({ ...model.config, ...qwen8b }, 32 * 2 ** 30)).toBe(null);
   });
 });

@@ -7,7 +7,7 @@ export { addBias, addTo, firstBadId, gatherRows, scatterAddRows, sumRows } from 
 export { fakeQuantizeBackward, fakeQuantizeForward } from './fake-quantize';
 export { kroneckerBackward, kroneckerBlockRows, kroneckerForward, kroneckerGradients, kroneckerScratch } from './kronecker';
 export { adamW, sumOfSquares } from './optimizer';
-export { quantizeTokens } from './quantize-tokens';
+export { quantizeTokens, quantizeTokensBackward } from './quantize-tokens';
 export { rmsNormBackward, rmsNormBlockRows, rmsNormForward } from './rms-norm';
 export { rotate } from './rotary';
 export { swigluBackward, swigluForward } from './swiglu';

@@ -29,7 +29,9 @@ export function product(
     if (j < columns) fourByFour(at(a, r * aRow), aRow, aStep, at(b, j), bRow, at(c, r * cRow + j), cRow, depth, accumulate);
   }
   for (; r < rows; r++) {
-    for (let j = 0; j < columns; j += 4) oneByFour(at(a, r * aRow), aStep, at(b, j), bRow, at(c, r * cRow + j), depth, accumulate);
+    let j = 0;
+    for (; j + 16 <= columns; j += 16) oneBySixteen(at(a, r * aRow), aStep, at(b, j), bRow, at(c, r * cRow + j), depth, accumulate);
+    for (; j < columns; j += 4) oneByFour(at(a, r * aRow), aStep, at(b, j), bRow, at(c, r * cRow + j), depth, accumulate);
   }
 }
 
@@ -85,6 +87,27 @@ function fourByEight(a: usize, aRow: i32, aStep: i32, b: usize, bRow: i32, c: us
 
 function fourByFour(a: usize, aRow: i32, aStep: i32, b: usize, bRow: i32, c: usize, cRow: i32, depth: i32, accumulate: bool): void {
   for (let r = 0; r < 4; r++) oneByFour(at(a, r * aRow), aStep, b, bRow, at(c, r * cRow), depth, accumulate);
+}
+
+/** Four chains that do not wait for each other. */
+function oneBySixteen(a: usize, aStep: i32, b: usize, bRow: i32, c: usize, depth: i32, accumulate: bool): void {
+  const zero = f32x4.splat(0);
+  let r0 = accumulate ? v128.load(c) : zero;
+  let r1 = accumulate ? v128.load(c, 16) : zero;
+  let r2 = accumulate ? v128.load(c, 32) : zero;
+  let r3 = accumulate ? v128.load(c, 48) : zero;
+  for (let k = 0; k < depth; k++) {
+    const x = v128.load32_splat(at(a, k * aStep));
+    const row = at(b, k * bRow);
+    r0 = fma(x, v128.load(row), r0);
+    r1 = fma(x, v128.load(row, 16), r1);
+    r2 = fma(x, v128.load(row, 32), r2);
+    r3 = fma(x, v128.load(row, 48), r3);
+  }
+  v128.store(c, r0);
+  v128.store(c, r1, 16);
+  v128.store(c, r2, 32);
+  v128.store(c, r3, 48);
 }
 
 function oneByFour(a: usize, aStep: i32, b: usize, bRow: i32, c: usize, depth: i32, accumulate: bool): void {
