@@ -15,11 +15,11 @@ const integerMethods = ['rtn', 'gptq', 'awq', 'quarot', 'flatquant'] as const;
 const weightOnly = ['W8', 'W4', 'W3', 'W2'].flatMap((width) => [`${width}G128`, `${width}G32`]);
 const wholly = ['W4A4KV4', 'W3A3KV3'];
 
-function variant(method: (typeof integerMethods)[number] | 'nf4' | 'int8', text: string) {
+function variant(method: (typeof integerMethods)[number] | 'nf4' | 'int8', text: string, addition = '', options = {}) {
   const scheme = parseScheme(text);
   const needsText = method !== 'rtn' && method !== 'nf4' && method !== 'int8';
-  const stage = quantizeStageSchema.parse({ type: 'quantize', method, scheme, ...(needsText ? { calibration } : {}) });
-  return { name: variantTitle(method, scheme), stages: [stage] };
+  const stage = quantizeStageSchema.parse({ type: 'quantize', method, scheme, options, ...(needsText ? { calibration } : {}) });
+  return { name: variantTitle(method, scheme) + addition, stages: [stage] };
 }
 
 const first = JSON.parse(readFileSync(join(recipes, 'first-study.json'), 'utf8')) as StudySpec;
@@ -30,6 +30,11 @@ const sweep = studySpecSchema.parse({
     'Every post-training method against every width: which one keeps Abacus reasoning, down to two bits, and with activations and cache quantized too?',
   variants: [
     ...[...weightOnly, ...wholly].flatMap((scheme) => integerMethods.map((method) => variant(method, scheme))),
+    // QuaRot's published runs round weights by GPTQ, FlatQuant's to nearest: on equal terms each is measured the other way too.
+    ...wholly.flatMap((scheme) => [
+      variant('quarot', scheme, ', RTN weights', { weights: 'rtn' }),
+      variant('flatquant', scheme, ', GPTQ weights', { weights: 'gptq' }),
+    ]),
     variant('nf4', 'NF4'),
     variant('nf4', 'NF4:double'),
     variant('int8', 'INT8'),
