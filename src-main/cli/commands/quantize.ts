@@ -4,19 +4,8 @@ import path from 'node:path';
 import { type Command, Option } from 'commander';
 import { RoundoffError } from '#contract/errors.ts';
 import { exportProblems } from '#contract/loadability.ts';
-import {
-  type ExportFormat,
-  exportFormats,
-  methodTitle,
-  type QuantizationMethod,
-  type QuantizeStage,
-  quantizationMethods,
-  quantizeStageSchema,
-  stageScheme,
-  variantTitle,
-} from '#contract/recipe.ts';
+import { type ExportFormat, exportFormats, type QuantizeStage, quantizationMethods, stageScheme, variantTitle } from '#contract/recipe.ts';
 import type { ModelInspection } from '#contract/records.ts';
-import { parseScheme } from '#contract/scheme.ts';
 import { selectBackend } from '../../engine/backends/select.ts';
 import { checkFolderIsFree, writeWholeFile } from '../../engine/formats/atomic-file.ts';
 import { exportCheckpoint } from '../../engine/formats/export.ts';
@@ -27,57 +16,52 @@ import { type QuantizedCheckpoint, quantizeCheckpoint } from '../../engine/quant
 import { bytes } from '../../reports/format.ts';
 import type { CliContext } from '../context.ts';
 import { loadabilityTable } from '../loadability-table.ts';
-import { type BackendOptions, backendOption, examples, jsonOption, positiveWholeNumber, userPath, wholeNumber } from '../options.ts';
+import { type BackendOptions, backendOption, examples, jsonOption, userPath } from '../options.ts';
+import { addQuantizeFlags, givenFlags, type QuantizeFlags } from '../quantize-flags.ts';
+import { quantizeStage } from '../quantize-stage-options.ts';
 import { describeExport } from './export.ts';
 
 interface QuantizeOptions extends BackendOptions {
-  method: QuantizationMethod;
-  scheme: string;
-  calibration?: string;
-  samples: number;
-  sequenceLength: number;
   seed: number;
-  mseSearch?: boolean;
-  actOrder: boolean;
-  staticGroups: boolean;
   out: string;
   format: ExportFormat;
   json?: boolean;
 }
+
+const text = '--calibration sample:calibration/abacus.jsonl --sequence-length 128';
+const exampleLines = [
+  'quantize sample:abacus --method rtn --scheme W4G128 --out abacus-w4',
+  `quantize sample:abacus --method gptq --scheme W2G32 ${text} --act-order --static-groups --out abacus-w2 --format dequantized`,
+  'quantize DIR --method gptq --scheme W3G128 --solutions problems.jsonl --sequence-length 2048 --domain maths --out w3',
+  `quantize sample:abacus --method awq --scheme W4G128 ${text} --out abacus-awq --format awq`,
+  'quantize sample:abacus --method nf4 --scheme NF4:double --out abacus-nf4 --format bitsandbytes',
+  'quantize sample:abacus --method int8 --scheme INT8 --out abacus-int8',
+  `quantize sample:abacus --method quarot --scheme W4A4KV4 ${text} --out abacus-quarot`,
+  `quantize sample:abacus --method flatquant --scheme W4A4KV4 ${text} --epochs 5 --out abacus-flatquant`,
+  `quantize sample:abacus --method gptq --mixed-budget 3 --mixed-schemes W2G32,W3G32,W4G32 ${text} --out abacus-mixed`,
+  `quantize sample:abacus --method gptq --overrides mixed.json ${text} --out abacus-by-hand`,
+];
 
 export function addQuantize(program: Command, context: CliContext): void {
   const command = program
     .command('quantize <model>')
     .description('quantize a model folder and write a checkpoint with a report of per-layer error')
     .addOption(new Option('--method <name>', 'how the codes are chosen').choices(quantizationMethods).makeOptionMandatory())
-    .requiredOption(
-      '--scheme <scheme>',
-      'W<bits>[G<group>][A<bits>][KV<bits>][:sym|:asym], NF4[:double] or INT8; for example W3G128 or W4A4KV4',
-    )
     .requiredOption('--out <folder>', 'new folder for the checkpoint')
-    .option('--calibration <file>', 'calibration text (.jsonl or .txt), needed by all methods but rtn, nf4 and int8')
-    .option('--samples <n>', 'calibration samples', positiveWholeNumber, 128)
-    .option('--sequence-length <n>', 'tokens per calibration sample', positiveWholeNumber, 512)
-    .option('--seed <n>', 'order of calibration documents', wholeNumber, 0)
-    .option('--mse-search', 'search a shrunken range per group (default for gptq and quarot)')
-    .option('--no-mse-search', 'keep the full range of each group')
-    .option('--act-order', 'gptq: columns with the largest activations first', false)
-    .option('--static-groups', 'gptq: fix the grids of all groups beforehand', false)
     .addOption(new Option('--format <name>', 'what is written; see the table below').choices(exportFormats).default('roundoff'))
     .addOption(backendOption())
     .addOption(jsonOption());
-  examples(command, [
-    'quantize sample:abacus --method rtn --scheme W4G128 --out abacus-w4',
-    'quantize sample:abacus --method gptq --scheme W2G32 --calibration sample:calibration/abacus.jsonl --sequence-length 128 --out abacus-w2 --format dequantized',
-    'quantize sample:abacus --method rtn --scheme W4G128:sym --out abacus-gptq --format gptq',
-  ])
+  addQuantizeFlags(command);
+  examples(command, exampleLines)
     .addHelpText('after', () => `\n${loadabilityTable()}`)
-    .action((model: string, options: QuantizeOptions) => quantize(context, userPath(model, context.resourcesDir), options));
+    .action((model: string, options: QuantizeOptions) =>
+      quantize(context, userPath(model, context.resourcesDir), options, givenFlags(command)),
+    );
 }
 
-async function quantize(context: CliContext, sourceDir: string, options: QuantizeOptions): Promise<void> {
+async function quantize(context: CliContext, sourceDir: string, options: QuantizeOptions, given: QuantizeFlags): Promise<void> {
   const { progress, signal } = context;
-  const stage = stageFrom(context, options);
+  const stage = await quantizeStage(given, context.resourcesDir);
   requireExpressible(stage, options.format);
   const dir = path.resolve(options.out);
   await checkFolderIsFree(dir);
@@ -132,11 +116,13 @@ async function quantize(context: CliContext, sourceDir: string, options: Quantiz
 }
 
 function requireExpressible(stage: QuantizeStage, format: ExportFormat): void {
+  if (format !== 'roundoff' && stage.method === 'gptq' && stage.options.keepLatents)
+    throw new RoundoffError('unsupported', `--format ${format} has no place for latents.`, 'Leave out --keep-latents, or --format.');
   const [problem] = exportProblems([stage, { type: 'export', format }]);
   if (problem)
     throw new RoundoffError(
       'unsupported',
-      `--format ${format} cannot express ${variantTitle(stage.method, stage.scheme)}: ${problem}.`,
+      `--format ${format} cannot express ${variantTitle(stage.method, stageScheme(stage))}: ${problem}.`,
       'See the table of "quantize --help".',
     );
 }
@@ -167,38 +153,6 @@ function requireUsable({ path: dir, problems }: ModelInspection): void {
   throw new RoundoffError('model-invalid', `${dir}: ${first.where}: ${first.message}`, first.hint, {
     problems: errors.map(({ where, message }) => `${where}: ${message}`),
   });
-}
-
-function stageFrom(context: CliContext, options: QuantizeOptions): QuantizeStage {
-  const { method, mseSearch, actOrder, staticGroups } = options;
-  const parsed = quantizeStageSchema.safeParse({
-    type: 'quantize',
-    method,
-    scheme: parseScheme(options.scheme),
-    ...(withoutText.has(method) ? {} : { calibration: calibrationFrom(context, options) }),
-    // Only what was asked for, so that a method is not given options of another without a word.
-    options: {
-      ...(mseSearch === undefined ? {} : { mseSearch }),
-      ...(actOrder ? { actOrder } : {}),
-      ...(staticGroups ? { staticGroups } : {}),
-    },
-  });
-  if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
-  throw new RoundoffError('bad-input', `${methodTitle(method)}: ${problems[0]}.`, 'Give only the options and schemes of the method.', {
-    problems,
-  });
-}
-
-const withoutText: ReadonlySet<QuantizationMethod> = new Set(['rtn', 'nf4', 'int8']);
-
-function calibrationFrom(context: CliContext, { method, calibration, samples, sequenceLength, seed }: QuantizeOptions) {
-  if (calibration !== undefined) return { path: userPath(calibration, context.resourcesDir), samples, sequenceLength, seed };
-  throw new RoundoffError(
-    'bad-input',
-    `${methodTitle(method)} (--method ${method}) needs calibration text.`,
-    'Give it with --calibration FILE, for example sample:calibration/abacus.jsonl.',
-  );
 }
 
 function mean(values: readonly number[]): number {
