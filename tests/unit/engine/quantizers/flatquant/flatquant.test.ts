@@ -141,10 +141,13 @@ describe.each(testBackends)('the start on %s', (backend) => {
     );
     const plan = planLayer(model.config, stage, 0);
     const diagonals = await initialDiagonals(model, plan, calibrator, 0.3);
-    const inputs: number[] = [];
-    await calibrator.computeOutputs(0, {
-      onLinearInput: (module, x) => void (module.endsWith('gate_proj') && inputs.push(...x.dataSync())),
-    });
+    const seen: tf.Tensor[] = [];
+    const onLinearInput = (module: string, x: tf.Tensor) => {
+      if (module.endsWith('gate_proj')) seen.push(tf.keep(tf.clone(x)));
+    };
+    await calibrator.computeOutputs(0, { onLinearInput });
+    const inputs = (await Promise.all(seen.map((x) => x.data<'float32'>()))).flatMap((values) => [...values]);
+    tf.dispose(seen);
     const weights = await Promise.all(
       ['gate_proj', 'up_proj'].map((name) => model.parameter(`model.layers.0.mlp.${name}.weight`).data<'float32'>()),
     );
@@ -334,6 +337,17 @@ describe('the result', () => {
     expect(result.activations[0]!.attentionInput.transform).not.toBeNull();
     for (const packed of result.packed.values()) expect(dequantizeStored(packed).every(Number.isFinite)).toBe(true);
     model.dispose();
+  });
+
+  it('leaves a layer alone of which nothing is quantized', async () => {
+    const { result } = await quantized(
+      'qwen3-tied',
+      flatquant('W4A4KV4', { epochs: 1 }, { overrides: [{ pattern: 'layers.0.*', scheme: null }] }),
+    );
+    expect(result.activations[0]).toBeNull();
+    expect(result.activations[1]).not.toBeNull();
+    for (const names of [result.packed, result.parameters, result.trained])
+      expect([...names.keys()].every((name) => name.startsWith('model.layers.1.'))).toBe(true);
   });
 
   it('is refused for codings without a range to learn', async () => {
