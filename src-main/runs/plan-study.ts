@@ -1,5 +1,5 @@
 /** What a study will do, how long it will take and what stands against it, before anything is started. */
-import { type StudySpec, stageTitle } from '#contract/recipe.ts';
+import { calibrationOf, type StudySpec, stageTitle } from '#contract/recipe.ts';
 import type { ModelInspection, StudyPlan } from '#contract/records.ts';
 import { formatScheme } from '#contract/scheme.ts';
 import { estimateQuantizationMemory } from '../engine/quantizers/memory-estimate.ts';
@@ -21,7 +21,7 @@ export interface PrepareOptions extends ProbeOptions {
 
 /** Rough size of one recorded sample in the project file. */
 const sampleBytes = 2000;
-/** GPTQ reads every calibration token twice and solves each layer; in tokens of generation this is about as much work. */
+/** A calibrating method reads every token about twice and solves each layer; in tokens of generation this is about as much work. */
 const quantizeTokensPerSample = 40;
 
 export async function prepareStudy(project: Project, spec: StudySpec, options: PrepareOptions): Promise<PreparedStudy> {
@@ -69,10 +69,7 @@ function estimateStudyTime(project: Project, spec: StudySpec, runs: PlannedRun[]
 }
 
 function calibrationSamples(run: PlannedRun): number {
-  return run.recipe.stages.reduce(
-    (sum, stage) => sum + (stage.type === 'quantize' && 'calibration' in stage ? stage.calibration.samples : 0),
-    0,
-  );
+  return run.recipe.stages.reduce((sum, stage) => sum + (stage.type === 'quantize' ? (calibrationOf(stage)?.samples ?? 0) : 0), 0);
 }
 
 function checkpointBytes(runs: PlannedRun[], inputs: StudyInputs): number {

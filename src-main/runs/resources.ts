@@ -43,7 +43,7 @@ function mapStagePaths(stage: Stage, map: (text: string) => string): Stage {
     const at = (calibration: CalibrationSettings) => ({ ...calibration, path: map(calibration.path) });
     return {
       ...stage,
-      ...('calibration' in stage ? { calibration: at(stage.calibration) } : {}),
+      ...('calibration' in stage && stage.calibration ? { calibration: at(stage.calibration) } : {}),
       ...(stage.mixed ? { mixed: { ...stage.mixed, calibration: at(stage.mixed.calibration) } } : {}),
     } as Stage;
   }

@@ -5,7 +5,7 @@
 import { statfs } from 'node:fs/promises';
 import { RoundoffError } from '#contract/errors.ts';
 import { exportProblems, exportWarnings } from '#contract/loadability.ts';
-import type { CalibrationSettings, QuantizeStage, StudySpec } from '#contract/recipe.ts';
+import { type CalibrationSettings, calibrationOf, type QuantizeStage, type StudySpec } from '#contract/recipe.ts';
 import type { DatasetInspection, InspectionProblem, ModelInspection } from '#contract/records.ts';
 import { formatScheme, type QuantizationScheme } from '#contract/scheme.ts';
 import { type ModelConfig, readModelConfig } from '../engine/model/config.ts';
@@ -126,10 +126,9 @@ function schemesOf(spec: StudySpec): QuantizationScheme[] {
 
 /** Calibration files by path, and whether they hold problems that the model itself solves. */
 function calibrationFiles(spec: StudySpec): CalibrationSettings[] {
-  const all = quantizeStages(spec).flatMap((stage) => [
-    ...('calibration' in stage ? [stage.calibration] : []),
-    ...(stage.mixed ? [stage.mixed.calibration] : []),
-  ]);
+  const all = quantizeStages(spec)
+    .flatMap((stage) => [calibrationOf(stage), stage.mixed?.calibration ?? null])
+    .filter((settings) => settings !== null);
   return [...new Map(all.map((settings) => [settings.path, settings])).values()];
 }
 

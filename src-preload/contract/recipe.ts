@@ -158,7 +158,8 @@ const stageByMethodSchema = z.discriminatedUnion('method', [
   z.strictObject({
     ...stageBase,
     method: z.literal('quarot'),
-    calibration: calibrationSchema,
+    /** Needed unless weights are rounded to nearest. */
+    calibration: calibrationSchema.optional(),
     options: quarotOptionsSchema.prefault({}),
   }),
   z.strictObject({
@@ -169,8 +170,9 @@ const stageByMethodSchema = z.discriminatedUnion('method', [
   }),
 ]);
 
-/** Every scheme of a stage is one its method can write. */
-export const quantizeStageSchema = stageByMethodSchema.superRefine(({ method, scheme, overrides = [], mixed }, context) => {
+/** Every scheme of a stage is one its method can write, and the text it calibrates on is there. */
+export const quantizeStageSchema = stageByMethodSchema.superRefine((stage, context) => {
+  const { method, scheme, overrides = [], mixed } = stage;
   const check = (path: (string | number)[], used: QuantizationScheme | null) => {
     const message = used && codingProblem(method, used);
     if (message) context.addIssue({ code: 'custom', path, message });
@@ -178,6 +180,8 @@ export const quantizeStageSchema = stageByMethodSchema.superRefine(({ method, sc
   check(['scheme'], scheme);
   for (const [index, override] of overrides.entries()) check(['overrides', index, 'scheme'], override.scheme);
   for (const [index, candidate] of (mixed?.candidates ?? []).entries()) check(['mixed', 'candidates', index], candidate);
+  if (method === 'quarot' && stage.options.weights === 'gptq' && !stage.calibration)
+    context.addIssue({ code: 'custom', path: ['calibration'], message: 'QuaRot needs calibration text to round weights by GPTQ' });
 });
 export type QuantizeStage = z.infer<typeof quantizeStageSchema>;
 export type StageOf<M extends QuantizationMethod> = Extract<QuantizeStage, { method: M }>;
@@ -207,7 +211,7 @@ export function stageScheme({ scheme, overrides, mixed }: Pick<QuantizeStage, 's
 /** The stage's calibration settings; null for methods that need none, as QuaRot whose weights are rounded to nearest. */
 export function calibrationOf(stage: QuantizeStage): CalibrationSettings | null {
   if (stage.method === 'quarot' && stage.options.weights === 'rtn') return null;
-  return 'calibration' in stage ? stage.calibration : null;
+  return ('calibration' in stage && stage.calibration) || null;
 }
 
 export const evaluateStageSchema = z.strictObject({

@@ -74,7 +74,7 @@ export function emptyDraft(): StudyDraft {
 export function draftFromSpec(spec: StudySpec): StudyDraft {
   const quantize = spec.variants.flatMap((variant) => variant.stages).filter((stage) => stage.type === 'quantize');
   // Also of a stage that names a set without reading it, as QuaRot does when it rounds to nearest.
-  const calibration = quantize.flatMap((stage) => ('calibration' in stage ? [stage.calibration] : []))[0] ?? null;
+  const calibration = quantize.flatMap((stage) => ('calibration' in stage && stage.calibration ? [stage.calibration] : []))[0] ?? null;
   const draft: StudyDraft = {
     name: spec.name,
     description: spec.description,

@@ -1,17 +1,14 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { selectBackend } from '../../src-main/engine/backends/select.ts';
 import { loadModel } from '../../src-main/engine/model/load.ts';
+import { casesFor, testBackends } from '../unit/engine/ops/op-check.ts';
 import { goldenModel, goldenNames } from './fixtures.ts';
 
-beforeAll(async () => {
-  await selectBackend('wasm');
-});
-
-describe.each(goldenNames)('%s against transformers in float32', (name) => {
-  const golden = goldenModel(name);
-
-  it('computes the same logits at every position', async () => {
+describe.each(testBackends)('against transformers in float32, on %s,', (backend) => {
+  it.each(casesFor(backend, goldenNames))('%s computes the same logits at every position', async (name) => {
+    await selectBackend(backend);
+    const golden = goldenModel(name);
     const tensors = tf.memory().numTensors;
     const model = await loadModel(golden.dir);
     const ids = tf.tensor2d([golden.prompts[0]!], undefined, 'int32');

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { type Command, Option } from 'commander';
 import { RoundoffError } from '#contract/errors.ts';
 import { exportProblems } from '#contract/loadability.ts';
-import { type ExportFormat, exportFormats, type QuantizeStage, stageScheme, variantTitle } from '#contract/recipe.ts';
+import { type ExportFormat, exportFormats, type QuantizeStage, quantizationMethods, stageScheme, variantTitle } from '#contract/recipe.ts';
 import type { ModelInspection } from '#contract/records.ts';
 import { selectBackend } from '../../engine/backends/select.ts';
 import { checkFolderIsFree, writeWholeFile } from '../../engine/formats/atomic-file.ts';
@@ -17,40 +17,51 @@ import { bytes } from '../../reports/format.ts';
 import type { CliContext } from '../context.ts';
 import { loadabilityTable } from '../loadability-table.ts';
 import { type BackendOptions, backendOption, examples, jsonOption, userPath } from '../options.ts';
-import { addStageOptions, type StageOptions, stageFrom } from '../quantize-stage.ts';
+import { addQuantizeFlags, givenFlags, type QuantizeFlags } from '../quantize-flags.ts';
+import { quantizeStage } from '../quantize-stage-options.ts';
 import { describeExport } from './export.ts';
 
-interface QuantizeOptions extends BackendOptions, StageOptions {
+interface QuantizeOptions extends BackendOptions {
+  seed: number;
   out: string;
   format: ExportFormat;
   json?: boolean;
 }
 
+const text = '--calibration sample:calibration/abacus.jsonl --sequence-length 128';
+const exampleLines = [
+  'quantize sample:abacus --method rtn --scheme W4G128 --out abacus-w4',
+  `quantize sample:abacus --method gptq --scheme W2G32 ${text} --act-order --static-groups --out abacus-w2 --format dequantized`,
+  'quantize DIR --method gptq --scheme W3G128 --solutions problems.jsonl --sequence-length 2048 --domain maths --out w3',
+  `quantize sample:abacus --method awq --scheme W4G128 ${text} --out abacus-awq --format awq`,
+  'quantize sample:abacus --method nf4 --scheme NF4:double --out abacus-nf4 --format bitsandbytes',
+  'quantize sample:abacus --method int8 --scheme INT8 --out abacus-int8',
+  `quantize sample:abacus --method quarot --scheme W4A4KV4 ${text} --out abacus-quarot`,
+  `quantize sample:abacus --method flatquant --scheme W4A4KV4 ${text} --epochs 5 --out abacus-flatquant`,
+  `quantize sample:abacus --method gptq --mixed-budget 3 --mixed-schemes W2G32,W3G32,W4G32 ${text} --out abacus-mixed`,
+  `quantize sample:abacus --method gptq --overrides mixed.json ${text} --out abacus-by-hand`,
+];
+
 export function addQuantize(program: Command, context: CliContext): void {
   const command = program
     .command('quantize <model>')
-    .description('quantize a model folder, a layer at a time, and write a checkpoint with a report of per-layer error');
-  addStageOptions(command)
+    .description('quantize a model folder and write a checkpoint with a report of per-layer error')
+    .addOption(new Option('--method <name>', 'how the codes are chosen').choices(quantizationMethods).makeOptionMandatory())
     .requiredOption('--out <folder>', 'new folder for the checkpoint')
     .addOption(new Option('--format <name>', 'what is written; see the table below').choices(exportFormats).default('roundoff'))
     .addOption(backendOption())
     .addOption(jsonOption());
-  examples(command, [
-    'quantize sample:abacus --method rtn --scheme W4G128 --out abacus-w4',
-    'quantize sample:abacus --method gptq --scheme W2G32 --calibration sample:calibration/abacus.jsonl --sequence-length 128 --out abacus-w2 --format dequantized',
-    'quantize sample:abacus --method rtn --scheme W4G128:sym --out abacus-gptq --format gptq',
-    'quantize sample:abacus --method flatquant --scheme W4A4KV4 --calibration sample:calibration/abacus.jsonl --sequence-length 128 --out abacus-w4a4',
-    'quantize sample:abacus --method awq --scheme W3G128 --solutions sample:benchmarks/abacus-sums.jsonl --solutions-max-new-tokens 256 --out abacus-awq',
-    'quantize sample:abacus --method gptq --mixed-budget 2.75 --mixed-schemes W2G32,W3G32,W4G32 --calibration sample:calibration/abacus.jsonl --sequence-length 128 --out abacus-mixed',
-  ])
+  addQuantizeFlags(command);
+  examples(command, exampleLines)
     .addHelpText('after', () => `\n${loadabilityTable()}`)
-    .action((model: string, options: QuantizeOptions) => quantize(context, command, userPath(model, context.resourcesDir), options));
+    .action((model: string, options: QuantizeOptions) =>
+      quantize(context, userPath(model, context.resourcesDir), options, givenFlags(command)),
+    );
 }
 
-async function quantize(context: CliContext, command: Command, sourceDir: string, options: QuantizeOptions): Promise<void> {
+async function quantize(context: CliContext, sourceDir: string, options: QuantizeOptions, given: QuantizeFlags): Promise<void> {
   const { progress, signal } = context;
-  const given = (name: string) => command.getOptionValueSource(name) === 'cli';
-  const stage = await stageFrom(options, given, context.resourcesDir);
+  const stage = await quantizeStage(given, context.resourcesDir);
   requireExpressible(stage, options.format);
   const dir = path.resolve(options.out);
   await checkFolderIsFree(dir);
@@ -105,11 +116,13 @@ async function quantize(context: CliContext, command: Command, sourceDir: string
 }
 
 function requireExpressible(stage: QuantizeStage, format: ExportFormat): void {
+  if (format !== 'roundoff' && stage.method === 'gptq' && stage.options.keepLatents)
+    throw new RoundoffError('unsupported', `--format ${format} has no place for latents.`, 'Leave out --keep-latents, or --format.');
   const [problem] = exportProblems([stage, { type: 'export', format }]);
   if (problem)
     throw new RoundoffError(
       'unsupported',
-      `--format ${format} cannot express ${variantTitle(stage.method, stage.scheme)}: ${problem}.`,
+      `--format ${format} cannot express ${variantTitle(stage.method, stageScheme(stage))}: ${problem}.`,
       'See the table of "quantize --help".',
     );
 }

@@ -79,8 +79,26 @@ describe('quantize', () => {
     }
     const foreign = await run('quarot', 'W4', 'none', ...text, '--act-order');
     expect(foreign.code).toBe(2);
-    expect(foreign.stderr).toMatch(/--act-order belongs to GPTQ, not to QuaRot/);
+    expect(foreign.stderr).toContain('--act-order belongs to gptq, not to quarot.');
     expect(existsSync(at('none'))).toBe(false);
+  });
+
+  it('names options that do not fit the method, the value or the format before it reads the model', async () => {
+    const text = ['--calibration', 'sample:calibration/abacus.jsonl'];
+    for (const [args, message] of [
+      [['rtn', '--damp', '0.1', '--scheme', 'W4'], '--damp belongs to gptq, quarot, not to rtn.'],
+      [['gptq', '--damp', '0', '--scheme', 'W4', ...text], '--damp 0: Too small'],
+      [['awq', '--scheme', 'W4'], 'AWQ (--method awq) needs calibration text.'],
+      [['gptq', '--scheme', 'W4', ...text, '--keep-latents', '--format', 'gptq'], '--format gptq has no place for latents.'],
+      [
+        ['gptq', '--mixed-budget', '3', '--mixed-schemes', 'W2,W4', ...text, '--format', 'gptq'],
+        '--format gptq cannot express GPTQ mixed 3 bits: ',
+      ],
+    ] as const) {
+      const { code, stderr } = await roundoff('quantize', at('nowhere'), '--out', at('none'), '--method', ...args);
+      expect(code).toBe(2);
+      expect(stderr).toContain(message);
+    }
   });
 
   it('says what too short a calibration text lacks', async () => {

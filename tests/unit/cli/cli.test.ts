@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
+import { quantizationMethods } from '#contract/recipe.ts';
 import { ProgressLine, textTable } from '../../../src-main/cli/terminal.ts';
 import { roundoff } from '../../support/captured-terminal.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
@@ -20,6 +21,14 @@ describe('usage', () => {
       expect(help.stdout).toContain('Examples:');
       expect(help.stdout).toContain('--json');
     }
+  });
+
+  it('groups the options of quantize, shows every method at work and what formats express', async () => {
+    const { stdout } = await roundoff('quantize', '--help');
+    for (const group of ['Scheme:', 'Calibration text (', 'Rounding (', 'Memory:']) expect(stdout).toContain(`\n${group}`);
+    for (const method of quantizationMethods) expect(stdout).toMatch(new RegExp(`\\$ .*quantize .*--method ${method} `));
+    expect(stdout).toMatch(/--damp <share> +gptq, quarot: damping, .*\(default: 0\.01\)/s);
+    expect(stdout).toContain('Which --format can express what:');
   });
 
   it('ends with 2 for unknown commands, options and missing values', async () => {

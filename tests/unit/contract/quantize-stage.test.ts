@@ -88,8 +88,14 @@ describe.each(quantizationMethods)('a quantize stage of %s', (method) => {
 });
 
 describe('QuaRot', () => {
-  it('reads no text where weights are rounded to nearest', () => {
-    expect(calibrationOf(quantizeStageSchema.parse(smallest('quarot', { options: { weights: 'rtn' } })))).toBeNull();
+  it('reads no text where weights are rounded to nearest, whether or not one is given', () => {
+    const options = { weights: 'rtn' };
+    expect(calibrationOf(quantizeStageSchema.parse(smallest('quarot', { options })))).toBeNull();
+    expect(calibrationOf(quantizeStageSchema.parse(smallest('quarot', { options, calibration: undefined })))).toBeNull();
+    const without = quantizeStageSchema.safeParse(smallest('quarot', { calibration: undefined }));
+    expect(without.error!.issues).toMatchObject([
+      { path: ['calibration'], message: 'QuaRot needs calibration text to round weights by GPTQ' },
+    ]);
   });
 });
 

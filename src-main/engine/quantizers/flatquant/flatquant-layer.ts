@@ -4,6 +4,7 @@
  * One token quantizer serves all linears that read one input, where FlatQuant's code has one for each of q, k, v and of gate and up.
  */
 import { gptqOptionsSchema } from '#contract/recipe.ts';
+import type { LanguageModel } from '../../model/language-model.ts';
 import type { Calibrator } from '../calibrator.ts';
 import { quantizeLayerGptq } from '../gptq-layer.ts';
 import type { LayerQuantizer, LayerResult, MethodContext, QuantizedLinear } from '../layer-quantizer.ts';
@@ -11,7 +12,7 @@ import { type CalibrationCurve, calibrateLayer } from './calibrate.ts';
 import { initialDiagonals } from './diagonals.ts';
 import { observeErrors } from './errors.ts';
 import { type FoldedLayer, foldLayer, roundToNearest } from './fold.ts';
-import { type LayerPlan, planLayer } from './layer-plan.ts';
+import { clipShapes, type LayerPlan, planLayer, transformShapes } from './layer-plan.ts';
 import { QuantizedLayer } from './quantized-layer.ts';
 import { Trainables } from './trainables.ts';
 
@@ -27,6 +28,7 @@ export function flatquantQuantizer(context: MethodContext<'flatquant'>): LayerQu
 async function quantizeLayer(plan: LayerPlan, calibrator: Calibrator, context: MethodContext<'flatquant'>): Promise<LayerResult> {
   const { model, stage } = context;
   const { options } = stage;
+  if (isLeftAlone(plan, model)) return { linears: [], parameters: new Map(), activations: plan.quantizers, trained: new Map() };
   const diagonals = await initialDiagonals(model, plan, calibrator, options.alpha);
   const layer = new QuantizedLayer(model, plan);
   const trainables = new Trainables(plan, model.config, options, diagonals);
@@ -46,6 +48,11 @@ async function quantizeLayer(plan: LayerPlan, calibrator: Calibrator, context: M
     layer.dispose();
     trainables.dispose();
   }
+}
+
+/** A layer of which nothing is quantized has nothing to learn. */
+function isLeftAlone(plan: LayerPlan, { config }: LanguageModel): boolean {
+  return transformShapes(plan).length === 0 && clipShapes(plan, config).length === 0;
 }
 
 async function roundWeights(

@@ -130,6 +130,26 @@ describe('readModelConfig', () => {
   });
 });
 
+describe('the models of the publications', () => {
+  const qwen34b = { hidden_size: 2560, intermediate_size: 9728, num_hidden_layers: 36, num_attention_heads: 32 };
+  const distill = {
+    ...{ model_type: 'qwen2', hidden_size: 1536, intermediate_size: 8960, num_attention_heads: 12, num_key_value_heads: 2 },
+    ...{ head_dim: undefined, attention_bias: undefined, tie_word_embeddings: false, rope_theta: 10000 },
+  };
+
+  it.each([
+    ['Qwen3-0.6B', {}, { headDim: 128, qkNorm: true, attentionBias: false }, [1024, 2048]],
+    ['Qwen3-4B', qwen34b, { headDim: 128, qkNorm: true, attentionBias: false }, [2560, 4096]],
+    ['R1-Distill-Qwen-1.5B', distill, { headDim: 128, qkNorm: false, attentionBias: true, outputBias: false }, [1536, 1536]],
+  ])('%s takes head dimension, norms and biases from its configuration, and divides into groups of 128', (_, changes, expected, output) => {
+    const { config, problems } = parse(changes);
+    expect(problems).toEqual([]);
+    expect(config).toMatchObject(expected);
+    expect(linearShape(config!, 'model.layers.0.self_attn.o_proj')).toEqual(output);
+    for (const module of decoderLinears(config!)) expect(linearShape(config!, module)[1]! % 128).toBe(0);
+  });
+});
+
 describe('parameters', () => {
   it('follow from the configuration', async () => {
     const { config } = parse({});

@@ -48,6 +48,15 @@ describe.each(testBackends)('fakeQuantize on %s', (backend) => {
     await expectClose(gradient(row([-1.6, -1.2, 0.2, 0.999, 1.01])), [0, 5, 5, 5, 0], 0, 'mask');
   });
 
+  it('masks by the unrounded code of the asymmetric grid too, zero point included', async () => {
+    await selectBackend(backend);
+    const grid: Grid = { bits: 3, form: 'asymmetric', groupSize: null };
+    const parameters = { scale: tf.tensor2d([[0.27143]]), zeroPoint: tf.tensor2d([[4]]) };
+    const gradient = tf.grad((w: tf.Tensor) => tf.sum(tf.mul(fakeQuantize(w as tf.Tensor2D, grid, { parameters }), 5)));
+    // Codes −.42, .02, 4.4, 6.98 and 7.32: the outer two round into the range, but lie outside it.
+    await expectClose(gradient(row([-1.2, -1.08, 0.1, 0.81, 0.9])), [0, 5, 5, 5, 0], 0, 'mask');
+  });
+
   it.each(['symmetric', 'shifted', 'asymmetric'] as const)('equals the composed form bit for bit on the %s grid', async (form) => {
     await selectBackend(backend);
     const weight = tf.tensor2d(Float32Array.from(normals(6 * 18, 5)), [6, 18]);

@@ -83,12 +83,20 @@ describe.each(testBackends)('quantizeTokens on %s', (backend) => {
   it('scales its output with its input', async () => {
     const token = normals(12, 3);
     const once = await quantize(token, 12, plain);
-    const thrice = await quantize(
+    const fourfold = await quantize(
       token.map((value) => 4 * value),
       12,
       plain,
     );
-    expect(thrice).toEqual(once.map((value) => 4 * value));
+    expect(fourfold).toEqual(once.map((value) => 4 * value));
+    for (const factor of [3, 0.1]) {
+      const scaled = await quantize(
+        token.map((value) => factor * value),
+        12,
+        plain,
+      );
+      for (const [i, value] of scaled.entries()) expect(Math.abs(value - factor * once[i]!)).toBeLessThan(1e-5 * factor);
+    }
   });
 
   it('leaves outliers as they are and the others as if they were not there', async () => {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
 import { rotaryEmbedding, rotaryTables } from '../../../../src-main/engine/ops/index.ts';
 import { rotaryEmbeddingReference } from '../../../../src-main/engine/ops/rotary-embedding/reference.ts';
-import { casesFor, checkOp, testBackends } from './op-check.ts';
+import { casesFor, checkOp, expectClose, normals, testBackends } from './op-check.ts';
 
 const frequencies = [1, 0.3, 0.1, 0.03, 0.01, 0.003];
 
@@ -38,6 +38,31 @@ describe.each(testBackends)('rotaryEmbedding on %s', (backend) => {
       },
     });
     tf.dispose([tables.cos, tables.sin]);
+  });
+});
+
+describe.each(testBackends)('dot products after rotation on %s', (backend) => {
+  it('depend on the difference of positions alone', async () => {
+    await selectBackend(backend);
+    const before = tf.memory().numTensors;
+    const tables = rotaryTables(frequencies, 40);
+    const [query, key] = [1, 2].map((seed) => tf.tensor4d(Float32Array.from(normals(12, seed)), [1, 1, 1, 12]));
+    const dot = (at: number, from: number) =>
+      tf.tidy(() => tf.sum(tf.mul(rotaryEmbedding(query!, tables, { offset: at }), rotaryEmbedding(key!, tables, { offset: from }))));
+    for (const difference of [0, 3, 11]) {
+      const first = dot(difference, 0);
+      const [expected] = await first.data();
+      for (const start of [1, 17, 28]) {
+        const shifted = dot(start + difference, start);
+        await expectClose(shifted, [expected!], 5e-6, `positions ${start + difference} and ${start}`);
+        shifted.dispose();
+      }
+      first.dispose();
+    }
+    const [near, far] = [dot(3, 0), dot(11, 0)];
+    expect(Math.abs((await near.data())[0]! - (await far.data())[0]!)).toBeGreaterThan(0.01);
+    tf.dispose([query!, key!, near, far, tables.cos, tables.sin]);
+    expect(tf.memory().numTensors).toBe(before);
   });
 });
 

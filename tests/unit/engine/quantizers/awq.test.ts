@@ -84,6 +84,14 @@ describe('folding', () => {
     model.dispose();
   });
 
+  it.each(testBackends.filter((backend) => backend !== 'wasm'))('and so they do on %s', async (backend) => {
+    await selectBackend(backend);
+    const model = createRandomModel({ ...tinyConfigs['qwen3, grouped queries'], layers: 1 }, 1, { deviation: 0.25 });
+    await expectUnchanged(model);
+    model.dispose();
+    await selectBackend('wasm');
+  });
+
   it('passes values to the attention output only where their shapes match', () => {
     const config = tinyConfigs['qwen3, grouped queries'];
     const producers = (heads: number, kvHeads: number, headDim: number) =>

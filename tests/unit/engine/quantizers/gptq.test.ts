@@ -3,9 +3,12 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
 import { decodeCode, encodeWeight, type Grid } from '../../../../src-main/engine/observers/grid.ts';
 import { observeWeight } from '../../../../src-main/engine/observers/weight-observer.ts';
+import { fakeQuantize } from '../../../../src-main/engine/ops/index.ts';
 import { type GptqResult, type GptqSettings, solveGptq } from '../../../../src-main/engine/quantizers/gptq.ts';
 import { factorHessian, IndefiniteHessian } from '../../../../src-main/engine/quantizers/gptq-factor.ts';
+import { InputStatistics } from '../../../../src-main/engine/quantizers/input-statistics.ts';
 import { encodeOnGrid } from '../../../../src-main/engine/quantizers/rtn.ts';
+import { expectClose, testBackends } from '../ops/op-check.ts';
 import { correlatedInputs, hessianOf, normals, outputErrorOf } from './matrices.ts';
 
 const base: GptqSettings = {
@@ -63,6 +66,33 @@ describe('the worked example', () => {
     [0.9333, -0.4667, 0.4667, 0].forEach((value, index) => void expect(rtn[index]).toBeCloseTo(value, 4));
     expect(outputErrorOf(inputs, weight, rtn, 4)).toBeCloseTo(0.068417, 6);
     expect(outputErrorOf(inputs, weight, decode(result, 4, 4), 4)).toBeCloseTo(0.007206, 6);
+  });
+});
+
+describe.each(testBackends)('the worked example on %s', (backend) => {
+  it('comes out of tensors, and training starts where it ends', async () => {
+    await selectBackend(backend);
+    const before = tf.memory().numTensors;
+    const weight = Float32Array.from([0.9, -0.5, 0.3, -0.2]);
+    const batch = tf.tensor2d([1, 0.8, 0.2, 0, 0.9, 1, 0.1, 0.3, 0.2, 0.3, 1, 0.9, 0.1, 0, 0.8, 1], [4, 4]);
+    const statistics = new InputStatistics();
+    statistics.add(batch);
+    const factor = factorHessian(await statistics.hessian(), 4, { actOrder: false, dampPercent: 0.01 });
+    const settings: GptqSettings = { ...base, bits: 2, groupSize: 4, scaleType: 'unrounded' };
+    const result = await solveGptq(weight, { outFeatures: 1, inFeatures: 4 }, factor, settings);
+    expect([...result.codes]).toEqual([3, 0, 2, 0]);
+    const rtn = roundOnGrid(weight, result, 4, settings);
+    const errorOf = (quantized: Float32Array) => statistics.meanSquaredOutput(weight.map((value, i) => value - quantized[i]!));
+    expect(await errorOf(rtn)).toBeCloseTo(0.068417, 6);
+    expect(await errorOf(decode(result, 4, 4))).toBeCloseTo(0.007206, 6);
+    const trained = tf.tidy(() => {
+      const parameters = { scale: tf.tensor2d(result.scales, [1, 1]), zeroPoint: tf.tensor2d(Float32Array.from(result.zeros), [1, 1]) };
+      return fakeQuantize(tf.tensor2d(result.latents, [1, 4]), { bits: 2, form: 'asymmetric', groupSize: null }, { parameters });
+    });
+    await expectClose(trained, decode(result, 4, 4), 1e-7, 'latents in training');
+    tf.dispose([batch, trained]);
+    statistics.dispose();
+    expect(tf.memory().numTensors).toBe(before);
   });
 });
 

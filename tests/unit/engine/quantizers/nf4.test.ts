@@ -1,8 +1,12 @@
+import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
+import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
 import { dequantizeNf4, nf4Levels } from '../../../../src-main/engine/formats/nf4.ts';
 import { dynamicTable, midpointsOf, nearestIndex } from '../../../../src-main/engine/formats/nf4-dynamic.ts';
 import { packNibbles, unpackNibbles } from '../../../../src-main/engine/formats/packing.ts';
+import { dequantizeWeight, disposePacked, packWeight } from '../../../../src-main/engine/ops/index.ts';
 import { nestAbsmax, quantizeNf4 } from '../../../../src-main/engine/quantizers/nf4.ts';
+import { expectClose, testBackends } from '../ops/op-check.ts';
 import { normals } from './matrices.ts';
 
 const row = (...first: number[]) => Float32Array.from({ length: 64 }, (_, i) => first[i] ?? 0);
@@ -21,6 +25,19 @@ describe('the worked example', () => {
   it('stands for .492225, −.182100, .159161, −2', () => {
     const values = dequantizeNf4(result);
     [0.492225, -0.1821, 0.159161, -2, 0].forEach((value, i) => void expect(values[i]).toBeCloseTo(value, 5));
+  });
+});
+
+describe.each(testBackends)('the worked example on %s', (backend) => {
+  it('dequantizes to the same values on tensors', async () => {
+    await selectBackend(backend);
+    const before = tf.memory().numTensors;
+    const weight = packWeight(quantizeNf4(row(0.5, -0.25, 0.1, -2), oneBlock));
+    const values = dequantizeWeight(weight);
+    await expectClose(values, row(0.492225, -0.1821, 0.159161, -2), 1e-6, 'values');
+    values.dispose();
+    disposePacked(weight);
+    expect(tf.memory().numTensors).toBe(before);
   });
 });
 

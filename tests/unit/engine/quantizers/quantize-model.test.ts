@@ -16,7 +16,14 @@ import { fakeQuantize } from '../../../../src-main/engine/ops/fake-quantize/inde
 import { solveGptq } from '../../../../src-main/engine/quantizers/gptq.ts';
 import { factorHessian } from '../../../../src-main/engine/quantizers/gptq-factor.ts';
 import { type QuantizeOptions, quantizeModel } from '../../../../src-main/engine/quantizers/quantize-model.ts';
-import { type GptqOptions, gptqOptionsSchema, type QuantizeStage, quantizeStageSchema } from '../../../../src-preload/contract/recipe.ts';
+import {
+  type GptqOptions,
+  gptqOptionsSchema,
+  type QuantizationMethod,
+  type QuantizeStage,
+  quantizeStageSchema,
+  type SchemeOverride,
+} from '../../../../src-preload/contract/recipe.ts';
 import { bitsPerWeight, parseScheme } from '../../../../src-preload/contract/scheme.ts';
 import { type GoldenName, goldenModel, goldenNames } from '../../../golden/fixtures.ts';
 import { hessianOf } from './matrices.ts';
@@ -279,6 +286,30 @@ describe('GPTQ of a model', () => {
   it('notes a damping that had to be raised', async () => {
     const { notes } = await quantized('qwen3-tied', gptq('W4G16', { dampPercent: 1e-14 }), { samples: [samples[0]!.slice(0, 3)] });
     expect(notes[0]).toMatch(/model\.layers\.0\.self_attn\.k_proj.*: damping raised from 1e-12 % to 1 %/);
+  });
+});
+
+describe('a later layer', () => {
+  const secondLayer = async (stage: QuantizeStage, overrides: SchemeOverride[]) => {
+    const { packed } = await quantized('qwen3-tied', { ...stage, overrides } as QuantizeStage);
+    return [...packed].filter(([module]) => module.startsWith('model.layers.1.')).map(([, { codes }]) => codes);
+  };
+  const calibration = { path: 'given', samples: 8, sequenceLength: 16, seed: 1 };
+  const stageOf = (method: QuantizationMethod, scheme: string, options: object = {}) =>
+    quantizeStageSchema.parse({ type: 'quantize', method, scheme: parseScheme(scheme), calibration, options });
+
+  it.each([
+    ['gptq', 'W2G16', {}, false],
+    ['quarot', 'W2', {}, false],
+    ['awq', 'W2G16', {}, true],
+    ['flatquant', 'W2', { epochs: 1 }, true],
+  ] as const)('is calibrated by %s at %s with %j on what the original layers feed it: %#', async (method, scheme, options, original) => {
+    const stage = stageOf(method, scheme, options);
+    const after = await secondLayer(stage, []);
+    const alone = await secondLayer(stage, [{ pattern: 'layers.0.*', scheme: null }]);
+    expect(after).toHaveLength(7);
+    if (original) expect(after).toEqual(alone);
+    else expect(after).not.toEqual(alone);
   });
 });
 

@@ -102,8 +102,8 @@ describe('QuaRot', () => {
       expect(largest(await logitsOf(model), before)).toBeGreaterThan(1e-2);
     }));
 
-  it('spreads a channel that stands out at the input of down_proj over all channels', () =>
-    withModel('qwen3-tied', async (model) => {
+  it.each(testBackends)('spreads a channel that stands out at the input of down_proj over all channels, on %s', (backend) => {
+    const work = async (model: LanguageModel) => {
       const up = 'model.layers.0.mlp.up_proj.weight';
       const weight = ((await model.parameter(up).data()) as Float32Array).slice();
       const [rows, columns] = model.parameter(up).shape as [number, number];
@@ -123,7 +123,9 @@ describe('QuaRot', () => {
       const before = await peak();
       await rotateOnly(model);
       expect(await peak()).toBeLessThan(before / 2);
-    }));
+    };
+    return withModel('qwen3-tied', work, backend);
+  });
 
   it.each([
     ['qwen2-bias', 'W4A4KV4', { weights: 'gptq' }],

@@ -98,6 +98,64 @@ describe.runIf(testBackends.includes('webgpu'))('on webgpu', () => {
   });
 });
 
+describe('the tensors of a linear', () => {
+  const module = 'model.layers.0.mlp.down_proj';
+
+  it.each<[ExportFormat, string, Record<string, (string | number)[]>]>([
+    ['bitsandbytes', 'NF4', { weight: ['U8', 3072, 1], 'weight.absmax': ['F32', 96], 'weight.quant_map': ['F32', 16] }],
+    [
+      'bitsandbytes',
+      'NF4:double',
+      {
+        weight: ['U8', 3072, 1],
+        'weight.absmax': ['U8', 96],
+        'weight.quant_map': ['F32', 16],
+        'weight.nested_absmax': ['F32', 1],
+        'weight.nested_quant_map': ['F32', 256],
+      },
+    ],
+    ['awq', 'W4G32', { qweight: ['I32', 96, 8], qzeros: ['I32', 3, 8], scales: ['F16', 3, 64] }],
+    ['gptq-v2', 'W3G32', { qweight: ['I32', 9, 64], qzeros: ['I32', 3, 6], scales: ['F16', 3, 64], g_idx: ['I32', 96] }],
+    ['compressed-tensors', 'W4:sym', { weight_packed: ['I32', 64, 12], weight_scale: ['F16', 64, 1], weight_shape: ['I64', 2] }],
+    [
+      'compressed-tensors',
+      'W4G32',
+      { weight_packed: ['I32', 64, 12], weight_scale: ['F16', 64, 3], weight_shape: ['I64', 2], weight_zero_point: ['I32', 8, 3] },
+    ],
+  ])('in format %s at %s have the names, types and shapes loaders look for', async (format, scheme, expected) => {
+    const { dir: sourceDir } = await roundToFolder(sourceOf('qwen3'), nextFolder(), scheme);
+    const dir = nextFolder();
+    await exportCheckpoint(dir, { sourceDir, format });
+    const checkpoint = await openCheckpoint(dir);
+    const own = [...checkpoint.tensors.values()].filter(({ name }) => name.startsWith(`${module}.`));
+    const found = Object.fromEntries(own.map(({ name, dtype, shape }) => [name.slice(module.length + 1), [dtype, ...shape]]));
+    if (format === 'bitsandbytes') {
+      const state = 'weight.quant_state.bitsandbytes__nf4';
+      const json = JSON.parse(Buffer.from(await checkpoint.readBytes(`${module}.${state}`)).toString());
+      expect(json).toMatchObject({ quant_type: 'nf4', blocksize: 64, shape: [64, 96] });
+      if (scheme === 'NF4:double') expect(json).toMatchObject({ nested_blocksize: 256, nested_dtype: 'float32' });
+      expect(json.nested_offset !== undefined).toBe(scheme === 'NF4:double');
+      delete found[state];
+    }
+    expect(found).toEqual(expected);
+    await checkpoint.close();
+  });
+
+  it('hold zero points less one in the first GPTQ format, as they are in the second', async () => {
+    const { dir: sourceDir } = await roundToFolder(sourceOf('qwen3'), nextFolder(), 'W4G32:sym');
+    for (const [format, word] of [
+      ['gptq', 0x77777777],
+      ['gptq-v2', 0x88888888],
+    ] as const) {
+      const dir = nextFolder();
+      await exportCheckpoint(dir, { sourceDir, format });
+      const checkpoint = await openCheckpoint(dir);
+      expect(new Set(await checkpoint.readInts(`${module}.qzeros`))).toEqual(new Set([word | 0]));
+      await checkpoint.close();
+    }
+  });
+});
+
 describe('a GPTQ export', () => {
   it('carries what loaders ask for, in both configuration files', async () => {
     const { dir: sourceDir } = await roundToFolder(sourceOf('llama'), nextFolder(), 'W4G32:sym');

@@ -10,6 +10,8 @@ import { createRandomModel } from '../../../../../src-main/engine/model/init.ts'
 import { decoderLinears, type LanguageModel } from '../../../../../src-main/engine/model/language-model.ts';
 import { loadModel } from '../../../../../src-main/engine/model/load.ts';
 import { linearShape } from '../../../../../src-main/engine/model/parameters.ts';
+import { Calibrator } from '../../../../../src-main/engine/quantizers/calibrator.ts';
+import { initialDiagonals } from '../../../../../src-main/engine/quantizers/flatquant/diagonals.ts';
 import { foldLayer, roundToNearest } from '../../../../../src-main/engine/quantizers/flatquant/fold.ts';
 import { clipShapes, planLayer, transformShapes } from '../../../../../src-main/engine/quantizers/flatquant/layer-plan.ts';
 import { QuantizedLayer } from '../../../../../src-main/engine/quantizers/flatquant/quantized-layer.ts';
@@ -88,55 +90,127 @@ function anyTransforms(model: LanguageModel, stage: StageOf<'flatquant'>, index:
 
 const identityMatrix = (size: number) => Array.from({ length: size * size }, (_, i) => Number(i % (size + 1) === 0));
 
-describe('without quantizers', () => {
-  it.each(tinyNames)('%s computes the same under any invertible transforms, as trained and as folded', async (name: TinyName) => {
+/** Any transforms, as trained and as folded, against the model as it was. */
+async function expectUnchanged(model: LanguageModel): Promise<void> {
+  const stage = flatquant('W4A4KV4');
+  const expected = await logitsOf(model);
+  for (let index = 0; index < model.config.layers; index++) {
+    const { plan, trainables } = anyTransforms(model, stage, index);
+    const layer = new QuantizedLayer(model, plan);
+    const tensors = await trainables.tensors();
+    const hidden = tf.randomNormal([2, 7, model.config.hiddenSize], 0, 1, 'float32', 7) as tf.Tensor3D;
+    const [original, transformed] = tf.tidy(() => [model.layer(index, hidden), layer.forward(hidden, tensors, false)]);
+    expect(largest(await transformed.data<'float32'>(), await original.data<'float32'>())).toBeLessThan(1e-4);
+    const { activations } = await foldLayer(model, plan, layer, trainables);
+    expect(activations.attentionOutput.transform?.left?.length).toBe(model.config.heads ** 2);
+    tf.dispose([hidden, original, transformed]);
+    disposeTensors(tensors);
+    layer.dispose();
+    trainables.dispose();
+  }
+  expect(largest(await logitsOf(model), expected)).toBeLessThan(1e-4);
+}
+
+/** One layer: a software adapter spends seconds compiling the shaders of every new shape. */
+const smallModel = () => createRandomModel({ ...tinyConfigs['qwen3, grouped queries'], layers: 1 }, 1, { deviation: 0.25 });
+
+describe.each(testBackends)('without quantizers on %s', (backend) => {
+  it.each(backend === 'wasm' ? tinyNames : tinyNames.slice(0, 1))(
+    '%s computes the same under any invertible transforms, as trained and as folded',
+    async (name: TinyName) => {
+      await selectBackend(backend);
+      const before = tf.memory().numTensors;
+      const model = backend === 'wasm' ? tinyModel(name) : smallModel();
+      await expectUnchanged(model);
+      model.dispose();
+      expect(tf.memory().numTensors).toBe(before);
+      await selectBackend('wasm');
+    },
+  );
+});
+
+describe.each(testBackends)('the start on %s', (backend) => {
+  it('has diagonals max|w|^(1−α) / max|x|^α, orthogonal matrices and clip factors of σ(4)', async () => {
+    await selectBackend(backend);
     const before = tf.memory().numTensors;
-    const model = tinyModel(name);
+    const model = smallModel();
     const stage = flatquant('W4A4KV4');
-    const expected = await logitsOf(model);
-    for (let index = 0; index < model.config.layers; index++) {
-      const { plan, trainables } = anyTransforms(model, stage, index);
-      const layer = new QuantizedLayer(model, plan);
-      const tensors = await trainables.tensors();
-      const hidden = tf.randomNormal([2, 7, model.config.hiddenSize], 0, 1, 'float32', 7) as tf.Tensor3D;
-      const [original, transformed] = tf.tidy(() => [model.layer(index, hidden), layer.forward(hidden, tensors, false)]);
-      expect(largest(await transformed.data<'float32'>(), await original.data<'float32'>())).toBeLessThan(1e-4);
-      const { activations } = await foldLayer(model, plan, layer, trainables);
-      expect(activations.attentionOutput.transform?.left?.length).toBe(model.config.heads ** 2);
-      tf.dispose([hidden, original, transformed]);
-      disposeTensors(tensors);
-      layer.dispose();
-      trainables.dispose();
+    const calibrator = await Calibrator.start(
+      model,
+      samples.slice(0, 2).map((sample) => sample.slice(0, 8)),
+    );
+    const plan = planLayer(model.config, stage, 0);
+    const diagonals = await initialDiagonals(model, plan, calibrator, 0.3);
+    const seen: tf.Tensor[] = [];
+    const onLinearInput = (module: string, x: tf.Tensor) => {
+      if (module.endsWith('gate_proj')) seen.push(tf.keep(tf.clone(x)));
+    };
+    await calibrator.computeOutputs(0, { onLinearInput });
+    const inputs = (await Promise.all(seen.map((x) => x.data<'float32'>()))).flatMap((values) => [...values]);
+    tf.dispose(seen);
+    const weights = await Promise.all(
+      ['gate_proj', 'up_proj'].map((name) => model.parameter(`model.layers.0.mlp.${name}.weight`).data<'float32'>()),
+    );
+    const size = model.config.hiddenSize;
+    const largestOf = (all: ArrayLike<number>, column: number) => {
+      let most = 0;
+      for (let i = column; i < all.length; i += size) most = Math.max(most, Math.abs(all[i]!));
+      return most;
+    };
+    for (const [column, value] of diagonals.get('mlpInput')!.entries()) {
+      const weight = Math.max(...weights.map((values) => largestOf(values, column)));
+      expect(value / (weight ** 0.7 / largestOf(inputs, column) ** 0.3)).toBeCloseTo(1, 4);
     }
-    expect(largest(await logitsOf(model), expected)).toBeLessThan(1e-4);
+    const trainables = new Trainables(plan, model.config, stage.options, diagonals);
+    const tensors = await trainables.tensors();
+    for (const factors of tensors.clips.values())
+      for (const factor of await factors.data()) expect(factor).toBeCloseTo(1 / (1 + Math.exp(-4)), 6);
+    for (const { name, kind } of transformShapes(plan)) {
+      const { value, inverse } = tensors.transforms.get(name)!;
+      if (kind === 'matrix') expect(largest(await value.data<'float32'>(), await inverse.data<'float32'>())).toBeLessThan(1e-6);
+    }
+    disposeTensors(tensors);
+    trainables.dispose();
+    await calibrator.dispose();
     model.dispose();
     expect(tf.memory().numTensors).toBe(before);
+    await selectBackend('wasm');
   });
 });
 
+/** Rounds with transforms, diagonals and clip factors of one, and `plain` by rounding to nearest. */
+async function expectPlainRounding(model: LanguageModel, plain: LanguageModel, scheme: string): Promise<void> {
+  const stage = flatquant(scheme);
+  const rtn = quantizeStageSchema.parse({ type: 'quantize', method: 'rtn', scheme: parseScheme(scheme) });
+  const expected = await quantizeModel(plain, rtn);
+  for (let index = 0; index < model.config.layers; index++) {
+    const ones = (size: number) => new Array<number>(size).fill(1);
+    const { plan, trainables } = assigned(model, stage, index, identityMatrix, ones);
+    const layer = new QuantizedLayer(model, plan);
+    const folded = await foldLayer(model, plan, layer, trainables);
+    const ignore = () => {};
+    const context = { model, stage, onLinear: ignore, onStep: ignore, onNote: ignore };
+    for (const { module, packed } of await roundToNearest(plan, folded, context)) expect(packed).toEqual(expected.packed.get(module));
+    const { quantizer } = folded.activations.keys;
+    expect(quantizer).toEqual(expected.activations[index]?.keys.quantizer ?? null);
+    model.setActivations(index, folded.activations);
+    layer.dispose();
+    trainables.dispose();
+  }
+  expect(largest(await logitsOf(model), await logitsOf(plain))).toBeLessThan(1e-6);
+  model.dispose();
+  plain.dispose();
+}
+
 describe('with transforms, diagonals and clip factors of one', () => {
-  it.each(['W4A4KV4', 'W3G16A8KV3', 'W2:sym'])('%s is plain round-to-nearest', async (scheme) => {
-    const stage = flatquant(scheme);
-    const [model, plain] = [await load('qwen2-bias'), await load('qwen2-bias')];
-    const rtn = quantizeStageSchema.parse({ type: 'quantize', method: 'rtn', scheme: parseScheme(scheme) });
-    const expected = await quantizeModel(plain, rtn);
-    for (let index = 0; index < model.config.layers; index++) {
-      const ones = (size: number) => new Array<number>(size).fill(1);
-      const { plan, trainables } = assigned(model, stage, index, identityMatrix, ones);
-      const layer = new QuantizedLayer(model, plan);
-      const folded = await foldLayer(model, plan, layer, trainables);
-      const ignore = () => {};
-      const context = { model, stage, onLinear: ignore, onStep: ignore, onNote: ignore };
-      for (const { module, packed } of await roundToNearest(plan, folded, context)) expect(packed).toEqual(expected.packed.get(module));
-      const { quantizer } = folded.activations.keys;
-      expect(quantizer).toEqual(expected.activations[index]?.keys.quantizer ?? null);
-      model.setActivations(index, folded.activations);
-      layer.dispose();
-      trainables.dispose();
-    }
-    expect(largest(await logitsOf(model), await logitsOf(plain))).toBeLessThan(1e-6);
-    model.dispose();
-    plain.dispose();
+  it.each(['W4A4KV4', 'W3G16A8KV3', 'W2:sym'])('%s is plain round-to-nearest', async (scheme) =>
+    expectPlainRounding(await load('qwen2-bias'), await load('qwen2-bias'), scheme),
+  );
+
+  it.each(testBackends.filter((backend) => backend !== 'wasm'))('and so it is on %s', async (backend) => {
+    await selectBackend(backend);
+    await expectPlainRounding(smallModel(), smallModel(), 'W4A4KV4');
+    await selectBackend('wasm');
   });
 });
 
@@ -265,6 +339,17 @@ describe('the result', () => {
     model.dispose();
   });
 
+  it('leaves a layer alone of which nothing is quantized', async () => {
+    const { result } = await quantized(
+      'qwen3-tied',
+      flatquant('W4A4KV4', { epochs: 1 }, { overrides: [{ pattern: 'layers.0.*', scheme: null }] }),
+    );
+    expect(result.activations[0]).toBeNull();
+    expect(result.activations[1]).not.toBeNull();
+    for (const names of [result.packed, result.parameters, result.trained])
+      expect([...names.keys()].every((name) => name.startsWith('model.layers.1.'))).toBe(true);
+  });
+
   it('is refused for codings without a range to learn', async () => {
     await expect(quantized('qwen3-tied', { ...flatquant('W4'), scheme: parseScheme('NF4') })).rejects.toMatchObject({
       code: 'bad-input',
@@ -281,7 +366,7 @@ describe('the result', () => {
 describe.runIf(testBackends.includes('webgpu'))('on webgpu', () => {
   it('calibrates a layer', async () => {
     await selectBackend('webgpu');
-    const model = createRandomModel({ ...tinyConfigs['qwen3, grouped queries'], layers: 1 }, 1, { deviation: 0.25 });
+    const model = smallModel();
     const stage = flatquant('W3A4KV4', { epochs: 2, batchSize: 2 });
     const result = await quantizeModel(model, stage, { samples: samples.slice(0, 2).map((sample) => sample.slice(0, 8)) });
     const [[start, end]] = course(result.notes) as [[number, number]];
