@@ -23,7 +23,8 @@ def weight_of(module):
     if kind == "Linear4bit":
         import bitsandbytes.functional as functional
 
-        return functional.dequantize_4bit(module.weight.data, module.weight.quant_state).float()
+        module.weight.quant_state.dtype = torch.float32
+        return functional.dequantize_4bit(module.weight.data, module.weight.quant_state)
     if kind.startswith("Awq"):
         from gptqmodel.quantization.awq.utils.packing_utils import dequantize_gemm
 
