@@ -145,7 +145,8 @@ async function syncFolder(dir: string): Promise<void> {
   }
 }
 
-function writeError(path: string, error: unknown): unknown {
+/** Turns what the file system said while `path` was written into an error that names the file and the remedy; others pass through. */
+export function writeError(path: string, error: unknown): unknown {
   const errno = (error as { code?: unknown } | null)?.code;
   if (errno === 'ENOSPC' || errno === 'EDQUOT')
     return new RoundoffError(

@@ -5,7 +5,7 @@
 
 import { RoundoffError } from '#contract/errors.ts';
 import { throwIfCancelled } from '../data/cancellation.ts';
-import { type WrittenFile, writeFileAtomically } from './atomic-file.ts';
+import { type ByteSink, type WrittenFile, writeFileAtomically } from './atomic-file.ts';
 import { encodeBfloats, encodeHalves } from './float16.ts';
 import { dtypeBytes, type TensorDtype } from './safetensors-header.ts';
 
@@ -15,11 +15,12 @@ export interface TensorToWrite {
   shape: readonly number[];
   /**
    * The values, or a function that fetches them when their turn comes: float32 for F32, F16 and BF16; int32 for I32. Bytes are written
-   * as they are, for any type.
+   * as they are, for any type; they may also come piece by piece.
    */
-  values: TensorValues | (() => TensorValues | Promise<TensorValues>);
+  values: TensorValues | (() => TensorSource | Promise<TensorSource>);
 }
 export type TensorValues = Float32Array | Int32Array | Uint8Array;
+export type TensorSource = TensorValues | AsyncIterable<Uint8Array>;
 
 /** Writes a safetensors file atomically and returns its size and sha256. */
 export function writeSafetensors(
@@ -33,7 +34,8 @@ export function writeSafetensors(
     for (const tensor of ordered) {
       throwIfCancelled(options.signal, `Writing ${path}`);
       const values = typeof tensor.values === 'function' ? await tensor.values() : tensor.values;
-      await write(encodeValues(tensor, values));
+      if (Symbol.asyncIterator in values) await writePieces(tensor, values, write);
+      else await write(encodeValues(tensor, values));
     }
   });
 }
@@ -58,6 +60,16 @@ function encodeHeader(tensors: readonly TensorToWrite[], metadata: Record<string
   new DataView(bytes.buffer).setBigUint64(0, BigInt(length), true);
   bytes.set(json, 8);
   return bytes;
+}
+
+async function writePieces(tensor: TensorToWrite, pieces: AsyncIterable<Uint8Array>, write: ByteSink): Promise<void> {
+  let sizeBytes = 0;
+  for await (const piece of pieces) {
+    sizeBytes += piece.byteLength;
+    await write(piece);
+  }
+  if (sizeBytes !== tensorBytes(tensor))
+    throw new Error(`tensor ${tensor.name}: ${sizeBytes} bytes for shape [${tensor.shape.join(', ')}]`);
 }
 
 function encodeValues(tensor: TensorToWrite, values: TensorValues): Uint8Array {

@@ -17,6 +17,11 @@ export { writeSafetensors } from './safetensors-write.ts';
 export const weightsFile = 'model.safetensors';
 export const weightsIndexFile = 'model.safetensors.index.json';
 
+/** The name of shard `number`, from 1, of `count`, as Hugging Face writes it. */
+export function shardName(number: number, count: number): string {
+  return `model-${String(number).padStart(5, '0')}-of-${String(count).padStart(5, '0')}.safetensors`;
+}
+
 /** An open checkpoint. Close it when done. */
 export class Checkpoint {
   readonly dir: string;
@@ -69,6 +74,20 @@ export class Checkpoint {
     const step = elements * dtypeBytes[entry.dtype];
     for (let start = 0; start < entry.sizeBytes; start += step)
       yield decodeFloats(entry, await this.readRange(entry, start, Math.min(step, entry.sizeBytes - start)));
+  }
+
+  /** A tensor's bytes as stored, in pieces of at most `pieceBytes`. */
+  async *byteChunks(name: string, pieceBytes = 1 << 24): AsyncGenerator<Uint8Array> {
+    const entry = this.entry(name);
+    for (let start = 0; start < entry.sizeBytes; start += pieceBytes)
+      yield await this.readRange(entry, start, Math.min(pieceBytes, entry.sizeBytes - start));
+  }
+
+  /** Row `row` of a floating-point matrix as float32. */
+  async readRow(name: string, row: number): Promise<Float32Array> {
+    const entry = this.entry(name);
+    const rowBytes = entry.shape[1]! * dtypeBytes[entry.dtype];
+    return decodeFloats(entry, await this.readRange(entry, row * rowBytes, rowBytes));
   }
 
   async close(): Promise<void> {

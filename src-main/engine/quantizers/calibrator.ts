@@ -15,6 +15,13 @@ import { InputStatistics } from './input-statistics.ts';
 
 /** Tokens that go through a layer at once. */
 export const batchTokens = 4096;
+/** Inner activations of a layer that take more than this are computed again instead of kept. */
+const keptBytes = 1.5 * 2 ** 30;
+
+/** Whether inner activations of `width` values per token are kept from one step of a layer to the next. */
+export function isKept(width: number, tokens: number): boolean {
+  return 4 * width * tokens <= keptBytes;
+}
 
 /** Thrown by a hook to leave a layer whose remaining outputs nobody needs; it never leaves `capture`. */
 class CaptureComplete extends Error {}
@@ -36,8 +43,8 @@ export class Calibrator {
   private hidden: HiddenStore | null = null;
   /** Outputs of the layer the calibrator stands before, as it was; null unless `computeOutputs` was called. */
   private outputs: HiddenStore | null = null;
-  /** What a stepwise capture is at: the attention's mixed values, or the MLP's inner activations. */
-  private inner: HiddenStore | null = null;
+  /** What a stepwise capture is at: the attention's mixed values, or the MLP's inner activations. Null where they are computed again. */
+  private inner: { store: HiddenStore; layer: number; kind: 'mixed' | 'gated' } | null = null;
   /** The layer whose hidden states a stepwise capture has already moved past its attention. */
   private attended: number | null = null;
   private files = 0;
@@ -91,9 +98,9 @@ export class Calibrator {
   }
 
   /**
-   * Takes layer `index` one step further and gathers the statistics of what the linears of that step read; the steps must come in order,
-   * each after the linears of the one before were replaced. Nothing is computed twice: the mixed values of the attention and the inner
-   * activations of the MLP are kept from step to step, and `advance` goes on from there.
+   * Takes layer `index` to a step and gathers the statistics of what the linears of that step read; steps come in order, each after the
+   * linears before it were replaced, and may be left out. Nothing is computed twice where memory allows: the mixed values of the attention
+   * and the inner activations of the MLP are kept from step to step, and `advance` goes on from there.
    */
   async captureStep(index: number, step: InputSite): Promise<InputStatistics> {
     const statistics = new InputStatistics();
@@ -104,18 +111,14 @@ export class Calibrator {
       input.dispose();
     };
     try {
-      if (step === 'attentionInput') await this.forEachBatch((hidden) => addOnce(attentionInput(model, index, hidden)));
+      if (step === 'attentionInput') await this.forEachInput(async (hidden) => addOnce(attentionInput(model, index, hidden)));
       else if (step === 'attentionOutput') {
         const { heads, headDim } = model.config;
-        await this.fillInner(heads * headDim, (hidden) => attentionOutput(model, index, hidden));
-        await this.forEachInner(add);
-      } else if (step === 'mlpInput') {
-        await this.applyInner((hidden, mixed) => afterAttention(model, index, hidden, mixed));
-        this.attended = index;
-        await this.forEachBatch((hidden) => addOnce(mlpInput(model, index, hidden)));
-      } else {
-        await this.fillInner(model.config.intermediateSize, (hidden) => mlpOutput(model, index, hidden));
-        await this.forEachInner(add);
+        await this.fillInner(index, 'mixed', heads * headDim, (hidden) => attentionOutput(model, index, hidden), add);
+      } else if (step === 'mlpInput') await this.passAttention(index, (hidden) => addOnce(mlpInput(model, index, hidden)));
+      else {
+        if (this.attended !== index) await this.passAttention(index);
+        await this.fillInner(index, 'gated', model.config.intermediateSize, (hidden) => mlpOutput(model, index, hidden), add);
       }
       return statistics;
     } catch (error) {
@@ -126,19 +129,18 @@ export class Calibrator {
 
   /** Replaces the hidden states by the outputs of layer `index` as it computes now. */
   async advance(index: number): Promise<void> {
-    if (this.attended === index) {
-      await this.applyInner((hidden, inner) => afterMlp(this.model, index, hidden, inner));
-      this.attended = null;
+    const { model } = this;
+    if (this.innerOf(index, 'mixed')) await this.passAttention(index);
+    if (this.attended !== index) {
+      await this.forEachInput((hidden, batch) => writeTensor(this.required(this.hidden), batch, model.layer(index, hidden)));
       return;
     }
-    const store = this.required(this.hidden);
-    for (const [batch, shape] of this.shapes.entries()) {
-      await this.breathe();
-      const hidden = await readTensor(store, batch, shape);
-      const output = this.model.layer(index, hidden);
-      hidden.dispose();
-      await writeTensor(store, batch, output);
-    }
+    await this.replaceHidden(
+      this.innerOf(index, 'gated'),
+      (hidden) => mlpOutput(model, index, hidden),
+      (hidden, inner) => afterMlp(model, index, hidden, inner),
+    );
+    this.attended = null;
   }
 
   /** Computes the outputs of layer `index` as it is now, and keeps them beside the inputs until `acceptOutputs`; `hooks` look on. */
@@ -192,7 +194,7 @@ export class Calibrator {
   }
 
   async dispose(): Promise<void> {
-    for (const store of [this.hidden, this.outputs, this.inner]) await store?.close();
+    for (const store of [this.hidden, this.outputs, this.inner?.store]) await store?.close();
     this.hidden = null;
     this.outputs = null;
     this.inner = null;
@@ -203,9 +205,7 @@ export class Calibrator {
     const size = seq * store.width;
     const rows = new Float32Array(indices.length * size);
     for (const [row, index] of indices.entries()) {
-      const values = await store.read(Math.floor(index / perBatch));
-      const start = (index % perBatch) * size;
-      rows.set(values.subarray(start, start + size), row * size);
+      rows.set(await store.readPart(Math.floor(index / perBatch), (index % perBatch) * size, size), row * size);
     }
     return tf.tensor3d(rows, [indices.length, seq, store.width]);
   }
@@ -222,36 +222,62 @@ export class Calibrator {
     }
   }
 
-  /** Computes the inner values [rows, width] of every batch from its hidden states. */
-  private async fillInner(width: number, compute: (hidden: tf.Tensor3D) => tf.Tensor): Promise<void> {
-    await this.inner?.close();
-    this.inner = await this.newStore(width);
-    const { inner } = this;
-    await this.forEachInput((hidden, batch) => writeTensor(inner, batch, compute(hidden)));
+  /** Computes the inner values [rows, width] of every batch from its hidden states, and keeps them unless they are too large. */
+  private async fillInner(
+    layer: number,
+    kind: 'mixed' | 'gated',
+    width: number,
+    compute: (hidden: tf.Tensor3D) => tf.Tensor2D,
+    visit: (inner: tf.Tensor2D) => void,
+  ): Promise<void> {
+    await this.releaseInner();
+    if (isKept(width, this.samples * this.sequenceLength)) this.inner = { store: await this.newStore(width), layer, kind };
+    await this.forEachInput(async (hidden, batch) => {
+      const values = compute(hidden);
+      visit(values);
+      if (this.inner) await writeTensor(this.inner.store, batch, values);
+      else values.dispose();
+    });
   }
 
-  private async forEachInner(visit: (inner: tf.Tensor2D) => void): Promise<void> {
-    const inner = this.required(this.inner);
-    for (const [batch, [size, seq]] of this.shapes.entries()) {
-      await this.breathe();
-      const tensor = tf.tensor2d(await inner.read(batch), [size * seq, inner.width]);
-      visit(tensor);
-      tensor.dispose();
-    }
+  /** Inner values as they were kept for layer `index`. */
+  private innerOf(index: number, kind: 'mixed' | 'gated'): HiddenStore | null {
+    return this.inner?.layer === index && this.inner.kind === kind ? this.inner.store : null;
   }
 
-  /** Replaces the hidden states by what follows from them and the inner values, which are let go. */
-  private async applyInner(compute: (hidden: tf.Tensor3D, inner: tf.Tensor2D) => tf.Tensor3D): Promise<void> {
-    const [hidden, inner] = [this.required(this.hidden), this.required(this.inner)];
-    for (const [batch, shape] of this.shapes.entries()) {
-      await this.breathe();
-      const states = await readTensor(hidden, batch, shape);
-      const values = tf.tensor2d(await inner.read(batch), [shape[0] * shape[1], inner.width]);
-      const next = compute(states, values);
-      tf.dispose([states, values]);
-      await writeTensor(hidden, batch, next);
-    }
-    await inner.close();
+  /** Takes the hidden states past the attention of layer `index`. */
+  private async passAttention(index: number, visit: (hidden: tf.Tensor3D) => void = () => undefined): Promise<void> {
+    const { model } = this;
+    await this.replaceHidden(
+      this.innerOf(index, 'mixed'),
+      (hidden) => attentionOutput(model, index, hidden),
+      (hidden, mixed) => {
+        const next = afterAttention(model, index, hidden, mixed);
+        visit(next);
+        return next;
+      },
+    );
+    this.attended = index;
+  }
+
+  /** Replaces the hidden states by what follows from them and the inner values, which are computed where they were not kept, and let go. */
+  private async replaceHidden(
+    inner: HiddenStore | null,
+    computeInner: (hidden: tf.Tensor3D) => tf.Tensor2D,
+    compute: (hidden: tf.Tensor3D, inner: tf.Tensor2D) => tf.Tensor3D,
+  ): Promise<void> {
+    await this.forEachInput(async (hidden, batch) => {
+      const [size, seq] = this.shapes[batch]!;
+      const values = inner ? tf.tensor2d(await inner.read(batch), [size * seq, inner.width]) : computeInner(hidden);
+      const next = compute(hidden, values);
+      values.dispose();
+      await writeTensor(this.required(this.hidden), batch, next);
+    });
+    await this.releaseInner();
+  }
+
+  private async releaseInner(): Promise<void> {
+    await this.inner?.store.close();
     this.inner = null;
   }
 

@@ -67,6 +67,7 @@ export async function quantizeLayerGptq(index: number, calibrator: Calibrator, c
   const groups = stages.map(({ names }) => names.map((name) => `model.layers.${index}.${name}`));
   if (context.options.trueSequential) {
     for (const [position, { site }] of stages.entries()) {
+      if (!groups[position]!.some((module) => schemeOf(context.map, module))) continue;
       const statistics = await calibrator.captureStep(index, site);
       try {
         await quantize(groups[position]!, statistics);

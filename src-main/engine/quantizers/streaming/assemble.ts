@@ -5,14 +5,8 @@ import { type JsonObject, readJsonObject } from '../../data/json-file.ts';
 import { type WrittenFile, writeFolderAtomically, writeWholeFile } from '../../formats/atomic-file.ts';
 import { ProblemList } from '../../formats/problems.ts';
 import { copyCompanions, type SavedCheckpoint, summarizeFolder, trainedFile } from '../../formats/quantized-checkpoint.ts';
-import {
-  type Checkpoint,
-  openCheckpoint,
-  openFiles,
-  type TensorToWrite,
-  weightsFile,
-  writeSafetensors,
-} from '../../formats/safetensors.ts';
+import { type Checkpoint, openCheckpoint, openFiles, type TensorToWrite, writeSafetensors } from '../../formats/safetensors.ts';
+import { writeWeightFiles } from '../../formats/weight-files.ts';
 import { configFile, readModelConfig } from '../../model/config.ts';
 import { parameterShapes } from '../../model/parameters.ts';
 import { latentsFile, type PartRecord } from './work-folder.ts';
@@ -23,13 +17,15 @@ export interface AssembleOptions {
   globals: { dir: string; record: PartRecord } | null;
   layers: { dir: string; record: PartRecord }[];
   metadata?: Record<string, string>;
+  /** Weights above this are written as shards of at most this size. */
+  shardBytes?: number | undefined;
   replace?: boolean;
   signal?: AbortSignal;
 }
 
 /** Writes the folder `dir`, whole or not at all. */
 export async function assembleCheckpoint(dir: string, options: AssembleOptions): Promise<SavedCheckpoint> {
-  const { sourceDir, globals, layers, metadata, replace = false, signal } = options;
+  const { sourceDir, globals, layers, metadata, shardBytes, replace = false, signal } = options;
   const open: Checkpoint[] = [];
   const opened = async (checkpoint: Promise<Checkpoint>) => {
     const ready = await checkpoint;
@@ -50,7 +46,7 @@ export async function assembleCheckpoint(dir: string, options: AssembleOptions):
     }
     const cancellation = signal ? { signal } : {};
     const produce = async (temporary: string) => {
-      const files = [await writeSafetensors(join(temporary, weightsFile), tensors, { ...(metadata ? { metadata } : {}), ...cancellation })];
+      const files = await writeWeightFiles(temporary, inLayerOrder(tensors), { metadata, shardBytes, signal });
       for (const name of [trainedFile, latentsFile]) {
         const written = await gather(temporary, name, layers, opened, cancellation);
         if (written) files.push(written);
@@ -64,9 +60,15 @@ export async function assembleCheckpoint(dir: string, options: AssembleOptions):
   }
 }
 
+/** Shards are cut in this order: what belongs to a layer stays together, and what lies outside the layers comes first. */
+function inLayerOrder(tensors: readonly TensorToWrite[]): TensorToWrite[] {
+  const layer = ({ name }: TensorToWrite) => Number(/^model\.layers\.(\d+)\./.exec(name)?.[1] ?? -1);
+  return [...tensors].sort((a, b) => layer(a) - layer(b));
+}
+
 function copied(checkpoint: Checkpoint, name: string): TensorToWrite {
   const { dtype, shape } = checkpoint.entry(name);
-  return { name, dtype, shape, values: () => checkpoint.readBytes(name) };
+  return { name, dtype, shape, values: () => checkpoint.byteChunks(name) };
 }
 
 /** One file of this name out of those that layers left; null when there are none. */

@@ -2,11 +2,12 @@
  * A model of which only the layer at work is in memory: parameters are read from the checkpoint when asked for and released again.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { RoundoffError } from '#contract/errors.ts';
 import { ProblemList } from '../../formats/problems.ts';
 import { type Checkpoint, openCheckpoint } from '../../formats/safetensors.ts';
 import { readModelConfig } from '../../model/config.ts';
 import { LanguageModel } from '../../model/language-model.ts';
-import { checkTensors, firstNonFinite, reportNonFinite, storedShapes } from '../../model/load.ts';
+import { checkTensors, firstNonFinite, readStoredLayout, reportNonFinite, storedShapes } from '../../model/load.ts';
 import { embeddingName, finalNormName, headName, parameterShapes } from '../../model/parameters.ts';
 
 export class LayeredModel {
@@ -20,12 +21,15 @@ export class LayeredModel {
     this.shapes = parameterShapes(model.config);
   }
 
-  /** Opens a dense checkpoint. Throws one error that lists every tensor that is missing or of another shape. */
+  /** Opens a dense checkpoint. Throws one error that lists every tensor that is missing or of another shape; `bad-input` for a quantized one. */
   static async open(dir: string): Promise<LayeredModel> {
     const config = await readModelConfig(dir);
     const checkpoint = await openCheckpoint(dir);
     try {
       const problems = new ProblemList();
+      const { schemes } = await readStoredLayout(checkpoint, config, problems);
+      if (schemes.size > 0)
+        throw new RoundoffError('bad-input', `The model in ${dir} is already quantized.`, 'Quantize the original model.');
       checkTensors(checkpoint, storedShapes(config, { schemes: new Map(), activations: [] }), problems);
       problems.throwErrors(dir);
       return new LayeredModel(new LanguageModel(config, new Map()), checkpoint);
@@ -52,28 +56,16 @@ export class LayeredModel {
     for (const name of [embeddingName, finalNormName, headName]) this.model.releaseParameter(name);
   }
 
-  /** Embeddings of token ids, read a part of the table at a time: [all samples' tokens, hidden], sample after sample. */
-  async embed(samples: readonly Int32Array[]): Promise<Float32Array[]> {
+  /** Embeddings [tokens, hidden] of token ids, one sample after the other; only the rows that occur are read. */
+  async embed(samples: readonly Int32Array[]): Promise<Float32Array> {
     const size = this.model.config.hiddenSize;
-    const embedded = samples.map((ids) => new Float32Array(ids.length * size));
-    const places = new Map<number, [Float32Array, number][]>();
-    for (const [sample, ids] of samples.entries()) {
-      for (const [position, id] of ids.entries()) {
-        const list = places.get(id);
-        if (list) list.push([embedded[sample]!, position]);
-        else places.set(id, [[embedded[sample]!, position]]);
-      }
-    }
-    const rowsAtOnce = Math.max(1, Math.floor((1 << 22) / size));
-    let first = 0;
-    for await (const values of this.checkpoint.chunks(embeddingName, rowsAtOnce * size)) {
-      const rows = values.length / size;
-      for (let row = 0; row < rows; row++) {
-        for (const [target, position] of places.get(first + row) ?? []) {
-          target.set(values.subarray(row * size, (row + 1) * size), position * size);
-        }
-      }
-      first += rows;
+    const ids = samples.flatMap((sample) => [...sample]);
+    const embedded = new Float32Array(ids.length * size);
+    const rows = new Map<number, Float32Array>();
+    for (const [position, id] of ids.entries()) {
+      const row = rows.get(id) ?? (await this.checkpoint.readRow(embeddingName, id));
+      rows.set(id, row);
+      embedded.set(row, position * size);
     }
     return embedded;
   }

@@ -3,6 +3,7 @@
  * the target until all are done, so a run that was killed or cancelled goes on after the last finished layer and ends with the same bytes.
  */
 import { createHash } from 'node:crypto';
+import * as tf from '@tensorflow/tfjs-core';
 import { canonicalJson } from '#contract/protocol.ts';
 import { calibrationOf, type QuantizeStage } from '#contract/recipe.ts';
 import type { CalibrationRecord, LayerError } from '#contract/worker.ts';
@@ -17,6 +18,7 @@ import { prepareCalibration } from '../calibration-samples.ts';
 import { Calibrator } from '../calibrator.ts';
 import type { LayerQuantizer } from '../layer-quantizer.ts';
 import { estimateQuantizationMemory } from '../memory-estimate.ts';
+import { MemoryMeter } from '../memory-meter.ts';
 import { createLayerQuantizer } from '../methods.ts';
 import { resolveMixed } from '../resolve-mixed.ts';
 import { schemeOf } from '../scheme-map.ts';
@@ -40,6 +42,8 @@ export interface QuantizeCheckpointOptions {
   /** Identifies the model's contents, for resuming. */
   modelHash: string;
   metadata?: Record<string, string>;
+  /** Weights above this are written as shards. */
+  shardBytes?: number;
   /** Replace an existing folder. */
   replace?: boolean;
   signal?: AbortSignal;
@@ -67,7 +71,7 @@ export interface QuantizedCheckpoint {
   /** Over the quantized linears. */
   bitsPerWeight: number;
   calibration: CalibrationRecord | null;
-  /** Largest resident memory of the process so far, and what was estimated for the stage. */
+  /** Largest resident memory of the process while this ran, and what was estimated for the stage. */
   peakMemoryBytes: number;
   estimatedMemoryBytes: number;
 }
@@ -82,7 +86,11 @@ export const workSuffix = '.work';
 export async function quantizeCheckpoint(options: QuantizeCheckpointOptions): Promise<QuantizedCheckpoint> {
   const { sourceDir, outDir, signal, onLog = () => undefined } = options;
   if (!options.replace) await checkFolderIsFree(outDir);
-  const layered = await LayeredModel.open(sourceDir);
+  const meter = new MemoryMeter();
+  const layered = await LayeredModel.open(sourceDir).catch((error: unknown) => {
+    meter.stop();
+    throw error;
+  });
   const notes: string[] = [];
   try {
     const { config } = layered.model;
@@ -95,18 +103,20 @@ export async function quantizeCheckpoint(options: QuantizeCheckpointOptions): Pr
     const work = await WorkFolder.open(`${outDir}${workSuffix}`, keyOf(options, stage, samples), onLog);
     const run = new LayerRun(layered, stage, work, options, notes);
     const parts = await run.all(samples);
-    const { metadata, replace } = options;
+    const { metadata, replace, shardBytes } = options;
     const saved = await assembleCheckpoint(outDir, {
       sourceDir,
       ...parts,
+      shardBytes,
       ...(metadata ? { metadata } : {}),
       ...(replace ? { replace } : {}),
       ...(signal ? { signal } : {}),
     });
     await work.remove();
-    const peakMemoryBytes = 1024 * process.resourceUsage().maxRSS;
+    const peakMemoryBytes = meter.peak();
     return { saved, stage, ...summarize(parts.layers, notes, config.layers), calibration: record, peakMemoryBytes, estimatedMemoryBytes };
   } finally {
+    meter.stop();
     await layered.close();
   }
 }
@@ -161,7 +171,9 @@ function keyOf(
   samples: readonly Int32Array[] | null,
 ): string {
   const { spillActivations: _, ...settings } = stage;
-  const hash = createHash('sha256').update(canonicalJson({ stage: settings, seed, modelHash, metadata: metadata ?? {}, format: 2 }));
+  const hash = createHash('sha256').update(
+    canonicalJson({ stage: settings, seed, modelHash, metadata: metadata ?? {}, backend: tf.getBackend(), format: 2 }),
+  );
   for (const sample of samples ?? []) hash.update(new Uint8Array(sample.buffer, sample.byteOffset, sample.byteLength));
   return hash.digest('hex');
 }
@@ -216,13 +228,14 @@ class LayerRun {
   }
 
   async all(samples: readonly Int32Array[] | null) {
-    const globals = await this.globals();
-    const calibrator = samples ? await this.startCalibrator(samples, globals !== null) : null;
+    const last = await this.lastUnfinished();
+    const globals = await this.globals(last >= 0);
+    const calibrator = samples && last >= 0 ? await this.startCalibrator(samples, globals !== null) : null;
     if (globals) this.layered.releaseGlobals();
     const layers: { dir: string; record: PartRecord }[] = [];
     try {
       const count = this.layered.model.config.layers;
-      for (let index = 0; index < count; index++) layers.push(await this.layer(index, index + 1 === count, calibrator));
+      for (let index = 0; index < count; index++) layers.push(await this.layer(index, index >= last, calibrator));
       return { globals, layers };
     } finally {
       await calibrator?.dispose();
@@ -230,13 +243,21 @@ class LayerRun {
     }
   }
 
+  /** Index of the last layer still to do, after which hidden states are of no use; −1 when an earlier run did all. */
+  private async lastUnfinished(): Promise<number> {
+    for (let index = this.layered.model.config.layers - 1; index >= 0; index--) {
+      if (!(await this.work.read(this.work.layerDir(index)))) return index;
+    }
+    return -1;
+  }
+
   private progress(detail: string, linears: number): void {
     this.done += linears;
     this.options.onProgress?.({ unit: 'linears', done: this.done, total: this.total, detail });
   }
 
-  /** What lies outside the layers, changed on the model; null for methods that change nothing there. */
-  private async globals(): Promise<{ dir: string; record: PartRecord } | null> {
+  /** What lies outside the layers, changed on the model if that is needed; null for methods that change nothing there. */
+  private async globals(isNeeded: boolean): Promise<{ dir: string; record: PartRecord } | null> {
     if (!this.quantizer.begin) return null;
     const dir = this.work.globalsDir;
     const finished = await this.work.read(dir);
@@ -245,6 +266,7 @@ class LayerRun {
       return { dir, record: await this.work.writeGlobals(await this.quantizer.begin()) };
     }
     if (finished.untied) this.layered.model.untie();
+    if (!isNeeded) return { dir, record: finished };
     const part = await openCheckpoint(dir);
     try {
       await restoreParameters(this.layered.model, part);
@@ -258,7 +280,7 @@ class LayerRun {
     const { signal } = this.options;
     const common = { ...(signal ? { signal } : {}), ...(this.stage.spillActivations ? { spillDir: this.work.dir } : {}) };
     if (ownEmbeddings) return Calibrator.start(this.layered.model, samples, common);
-    const embed = async (batch: readonly Int32Array[]) => joined(await this.layered.embed(batch));
+    const embed = (batch: readonly Int32Array[]) => this.layered.embed(batch);
     return Calibrator.start(this.layered.model, samples, { ...common, embed });
   }
 
@@ -293,14 +315,4 @@ class LayerRun {
     layered.releaseLayer(index);
     return { dir, record };
   }
-}
-
-function joined(arrays: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(arrays.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const array of arrays) {
-    all.set(array, at);
-    at += array.length;
-  }
-  return all;
 }
