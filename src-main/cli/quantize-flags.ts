@@ -49,6 +49,9 @@ export interface QuantizeFlag {
 /** Where a calibrating method's text is cut, unless it says otherwise. */
 export const usualText = { samples: 128, sequenceLength: 512, seed: 0 };
 
+/** What a mix is chosen from, unless it says otherwise; NF4 has candidates of its own. */
+export const usualCandidates = 'W2G128,W3G128,W4G128,W8G128';
+
 const gptq = gptqOptionsSchema.parse({});
 const flatquant = flatquantOptionsSchema.parse({});
 const solutions = solutionsSchema.parse({});
@@ -86,7 +89,7 @@ export const quantizeFlags: readonly QuantizeFlag[] = [
       'choose the scheme of each layer by sensitivity, within these bits per weight',
       { parse: decimal },
     ],
-    ['--mixed-schemes <list>', 'mixed.candidates', mixable, 'candidates of --mixed-budget, as W2G32,W3G32,W4G32'],
+    ['--mixed-schemes <list>', 'mixed.candidates', mixable, 'candidates of --mixed-budget', { usual: usualCandidates }],
     [
       '--mixed-granularity <unit>',
       'mixed.granularity',

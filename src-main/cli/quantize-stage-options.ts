@@ -8,7 +8,7 @@ import { methodTitle, type QuantizeStage, quantizeStageSchema, schemeOverrideSch
 import { parseScheme, type QuantizationScheme, quantizationSchemeSchema } from '#contract/scheme.ts';
 import { readJsonObject } from '../engine/data/json-file.ts';
 import { userPath } from './options.ts';
-import { longOf, nameOf, type QuantizeFlag, type QuantizeFlags, quantizeFlags, usualText } from './quantize-flags.ts';
+import { longOf, nameOf, type QuantizeFlag, type QuantizeFlags, quantizeFlags, usualCandidates, usualText } from './quantize-flags.ts';
 
 interface Finding {
   message: string;
@@ -22,7 +22,7 @@ interface Finding {
 export async function quantizeStage(flags: QuantizeFlags, resourcesDir: string): Promise<QuantizeStage> {
   refuse([...foreignOptions(flags), ...contradictions(flags), ...textFindings(flags)]);
   const file = flags.overrides === undefined ? null : await readOverrides(userPath(flags.overrides, resourcesDir));
-  const candidates = flags.mixedSchemes?.split(',').map(parseScheme);
+  const candidates = flags.mixedBudget === undefined ? undefined : candidatesOf(flags).split(',').map(parseScheme);
   const scheme = flags.scheme === undefined ? (file?.scheme ?? withoutActivations(candidates?.[0])) : parseScheme(flags.scheme);
   if (!scheme) throw new RoundoffError('bad-input', `${titleOf(flags)} needs a scheme.`, schemeHint(flags));
   refuse(clipFindings(flags, [scheme, ...(file?.overrides ?? []).map((override) => override.scheme), ...(candidates ?? [])]));
@@ -67,8 +67,6 @@ function contradictions(flags: QuantizeFlags): Finding[] {
     found('--calibration and --solutions are both given.', 'Calibrate on a text, or on the model’s own solutions.');
   if (overrides !== undefined && mixedBudget !== undefined)
     found('--overrides and --mixed-budget are both given.', 'Give the schemes of modules, or let a sensitivity scan choose them.');
-  if (mixedBudget !== undefined && mixedSchemes === undefined)
-    found('--mixed-budget has nothing to choose from.', 'Name the candidates with --mixed-schemes, for example W2G32,W3G32,W4G32.');
   if (mixedBudget === undefined && (mixedSchemes !== undefined || mixedGranularity !== undefined))
     found(`--mixed-${mixedSchemes === undefined ? 'granularity' : 'schemes'} is given without --mixed-budget.`, 'Give the budget too.');
   const ofGptq = typed(flags).filter(({ path }) => path === 'options.dampPercent' || path === 'options.blockSize');
@@ -117,6 +115,10 @@ function clipFindings(flags: QuantizeFlags, schemes: readonly (QuantizationSchem
   return useless
     .filter(([name, isRounded]) => flags[name] !== undefined && !isRounded)
     .map(([, , long, what]) => ({ message: `${long} has no effect: the scheme leaves ${what} in float.`, hint }));
+}
+
+function candidatesOf({ method, mixedSchemes }: QuantizeFlags): string {
+  return mixedSchemes ?? (method === 'nf4' ? 'NF4,NF4:double' : usualCandidates);
 }
 
 function schemeHint({ method }: QuantizeFlags): string {

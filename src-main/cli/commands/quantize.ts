@@ -32,7 +32,7 @@ const text = '--calibration sample:calibration/abacus.jsonl --sequence-length 12
 const exampleLines = [
   'quantize sample:abacus --method rtn --scheme W4G128 --out abacus-w4',
   `quantize sample:abacus --method gptq --scheme W2G32 ${text} --act-order --static-groups --out abacus-w2 --format dequantized`,
-  'quantize DIR --method gptq --scheme W3G128 --solutions problems.jsonl --sequence-length 2048 --domain maths --out w3',
+  'quantize sample:abacus --method gptq --scheme W3G128 --solutions sample:benchmarks/abacus-sums.jsonl --solutions-max-new-tokens 128 --sequence-length 128 --domain sums --out abacus-w3',
   `quantize sample:abacus --method awq --scheme W4G128 ${text} --out abacus-awq --format awq`,
   'quantize sample:abacus --method nf4 --scheme NF4:double --out abacus-nf4 --format bitsandbytes',
   'quantize sample:abacus --method int8 --scheme INT8 --out abacus-int8',

@@ -20,6 +20,7 @@ import {
   userPath,
   wholeNumber,
 } from '../options.ts';
+import { usualCandidates } from '../quantize-flags.ts';
 import { textTable } from '../terminal.ts';
 
 interface SensitivityOptions extends BackendOptions {
@@ -40,7 +41,7 @@ export function addSensitivity(program: Command, context: CliContext): void {
     .description('round each layer alone, measure the divergence from the unquantized model, and propose a mixed scheme for a size budget')
     .requiredOption('--calibration <file>', 'text to measure on (.jsonl, .parquet or .txt)')
     .requiredOption('--budget <bits>', 'bits per weight for all linears, scales included', decimal)
-    .option('--schemes <list>', 'candidates, separated by commas', 'W2G128,W3G128,W4G128,W8G128')
+    .option('--schemes <list>', 'candidates, separated by commas', usualCandidates)
     .option('--granularity <unit>', 'layer or module', 'layer')
     .option('--samples <n>', 'samples of text', positiveWholeNumber, 32)
     .option('--sequence-length <n>', 'tokens per sample', positiveWholeNumber, 256)

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
 import { type QuantizationMethod, quantizationMethods, quantizeStageSchema } from '#contract/recipe.ts';
-import { parseScheme } from '#contract/scheme.ts';
+import { formatScheme, parseScheme } from '#contract/scheme.ts';
 import { addQuantizeFlags, givenFlags, nameOf, quantizeFlags } from '../../../src-main/cli/quantize-flags.ts';
 import { quantizeStage } from '../../../src-main/cli/quantize-stage-options.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
@@ -123,6 +123,10 @@ describe('the stage of a command line', () => {
     expect(await stageOf('quarot', `${line} --weights rtn --scheme W4A4KV4`)).toEqual(
       stage('quarot', 'W4A4KV4', { mixed, options: { weights: 'rtn' } }),
     );
+    const schemes = async (method: QuantizationMethod) =>
+      (await stageOf(method, `--mixed-budget 5 ${calibration}`)).mixed!.candidates.map(formatScheme);
+    expect(await schemes('rtn')).toEqual(['W2G128', 'W3G128', 'W4G128', 'W8G128']);
+    expect(await schemes('nf4')).toEqual(['NF4', 'NF4:double']);
     const both = await stageOf('rtn', `--mixed-budget 6 --mixed-schemes W4A4,W8A8 ${calibration}`);
     expect(both.scheme.activationBits).toBeUndefined();
     expect(both.mixed!.candidates.map((candidate) => candidate.activationBits)).toEqual([4, 8]);
@@ -175,7 +179,6 @@ describe('options that do not go together', () => {
     ['gptq', `--scheme W4 ${calibration} --solutions-problems 3`, '--solutions-problems is given without --solutions.'],
     ['gptq', `--scheme W4 ${calibration} --mixed-schemes W2,W4`, '--mixed-schemes is given without --mixed-budget.'],
     ['gptq', `--scheme W4 ${calibration} --mixed-granularity layer`, '--mixed-granularity is given without --mixed-budget.'],
-    ['gptq', `--scheme W4 ${calibration} --mixed-budget 3`, '--mixed-budget has nothing to choose from.'],
     ['gptq', `${calibration} --mixed-budget 3 --mixed-schemes W2,W4 --overrides o`, '--overrides and --mixed-budget are both given.'],
     ['int8', `--scheme INT8 --mixed-budget 9`, '--mixed-budget belongs to rtn, gptq, awq, nf4, quarot, flatquant, not to int8.'],
     ['rtn', '--scheme W4 --activation-clip 0.9', '--activation-clip has no effect: the scheme leaves activations in float.'],
