@@ -148,7 +148,7 @@ def gptq_layer():
 
 def gptq_large():
     """GPTQ W4G128 (asymmetric, true-sequential, damping 1 %) of a whole Qwen3 folder, a layer at a time, as the method's paper goes:
-    hooks on the layer, one full Hessian per group of linears, 128 x 512 random tokens, float32, the result written as safetensors."""
+    hooks on the layer, one full Hessian per group of linears, the same 128 x 512 random tokens as ours, float32, the result written as safetensors."""
     import os
     import tempfile
 
@@ -170,7 +170,8 @@ def gptq_large():
         ["mlp.down_proj"],
     ]
     with safe_open(os.path.join(MODEL_DIR, "model.safetensors"), "pt") as source, torch.no_grad():
-        ids = torch.randint(0, config.vocab_size, (samples, length))
+        with open(os.path.join(MODEL_DIR, "calibration-tokens.i32"), "rb") as tokens:
+            ids = torch.frombuffer(bytearray(tokens.read()), dtype=torch.int32).reshape(samples, length).long()
         hidden = torch.nn.functional.embedding(ids, source.get_tensor("model.embed_tokens.weight").float())
         positions = torch.arange(length)[None]
         rotary = Qwen3RotaryEmbedding(config)(hidden[:1], positions)

@@ -9,7 +9,7 @@ import { type Stage, stageTitle } from '#contract/recipe.ts';
 import type { MainToWorker, RunRequest, StageSummary, WorkerToMain } from '#contract/worker.ts';
 import { selectBackend } from '../engine/backends/select.ts';
 import { throwIfCancelled } from '../engine/data/cancellation.ts';
-import { inspectModel } from '../engine/model/inspect.ts';
+import { inspectModel, requireUsable } from '../engine/model/inspect.ts';
 import { runEvaluateStage } from './evaluate-stage.ts';
 import { EventEmitter } from './event-emitter.ts';
 import { runExportStage } from './export-stage.ts';
@@ -72,6 +72,7 @@ async function runStages(request: RunRequest, events: EventEmitter, signal: Abor
     for (const [index, stage] of request.recipe.stages.entries()) {
       throwIfCancelled(signal, 'The run');
       if (await isDone(context, index, stage)) continue;
+      if (stage.type === 'quantize' && context.modelDir === request.modelDir) requireUsable(inspection);
       events.emit({ type: 'stage-started', stage: index, title: stageTitle(stage) });
       const startedAt = performance.now();
       const summary = await runStage(context, index, stage);

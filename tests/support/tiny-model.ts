@@ -31,11 +31,11 @@ const config = {
   dtype: 'float32',
 };
 
-/** Writes the folder. Weights are wide enough for the next token to depend on the text. */
-export async function writeTinyModel(dir: string, seed = 7): Promise<void> {
+/** Writes the folder. Weights are wide enough for the next token to depend on the text. `changes` of config.json make it larger. */
+export async function writeTinyModel(dir: string, seed = 7, changes: Partial<typeof config> = {}): Promise<void> {
   mkdirSync(dir, { recursive: true });
   const write = (name: string, value: unknown) => writeFileSync(path.join(dir, name), JSON.stringify(value));
-  write('config.json', config);
+  write('config.json', { ...config, ...changes });
   write('tokenizer.json', tokenizerJson());
   write('tokenizer_config.json', tokenizerConfig(contextLength));
   const random = new RandomStream(seed, 'tiny-model');

@@ -5,12 +5,11 @@ import { type Command, Option } from 'commander';
 import { RoundoffError } from '#contract/errors.ts';
 import { exportProblems } from '#contract/loadability.ts';
 import { type ExportFormat, exportFormats, type QuantizeStage, quantizationMethods, stageScheme, variantTitle } from '#contract/recipe.ts';
-import type { ModelInspection } from '#contract/records.ts';
 import { selectBackend } from '../../engine/backends/select.ts';
 import { checkFolderIsFree, writeWholeFile } from '../../engine/formats/atomic-file.ts';
 import { exportCheckpoint } from '../../engine/formats/export.ts';
 import type { WriteOptions } from '../../engine/formats/exporters/exporter.ts';
-import { inspectModel } from '../../engine/model/inspect.ts';
+import { inspectModel, requireUsable } from '../../engine/model/inspect.ts';
 import { loadTokenizer } from '../../engine/model/tokenizer.ts';
 import { type QuantizedCheckpoint, quantizeCheckpoint } from '../../engine/quantizers/streaming/quantize-checkpoint.ts';
 import { bytes } from '../../reports/format.ts';
@@ -144,15 +143,6 @@ async function keepingOn(
   } finally {
     await rm(packed, { recursive: true, force: true });
   }
-}
-
-function requireUsable({ path: dir, problems }: ModelInspection): void {
-  const errors = problems.filter(({ severity }) => severity === 'error');
-  const [first] = errors;
-  if (!first) return;
-  throw new RoundoffError('model-invalid', `${dir}: ${first.where}: ${first.message}`, first.hint, {
-    problems: errors.map(({ where, message }) => `${where}: ${message}`),
-  });
 }
 
 function mean(values: readonly number[]): number {

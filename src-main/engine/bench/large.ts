@@ -2,7 +2,7 @@
  * GPTQ of a whole model of Qwen3-0.6B's shape with random weights: 4 bits, groups of 128, asymmetric, no range search, true-sequential,
  * 128 samples of 512 tokens. The clock covers everything from opening the folder to the finished checkpoint.
  */
-import { mkdir, rm, stat } from 'node:fs/promises';
+import { mkdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { quantizeStageSchema } from '#contract/recipe.ts';
@@ -16,11 +16,13 @@ import { quantizeCheckpoint } from '../quantizers/streaming/quantize-checkpoint.
 
 const samples = 128;
 const sequenceLength = 512;
+/** Calibration tokens as little-endian int32, for us and for PyTorch; the last file to be written. */
+const tokensFile = 'calibration-tokens.i32';
 
 /** A folder with a random BF16 checkpoint of `layers` decoder layers; made once per number of layers. */
 export async function largeCheckpoint(layers: number): Promise<string> {
   const dir = join(tmpdir(), `roundoff-bench-qwen3-0.6b-${layers}`);
-  if (await stat(join(dir, 'model.safetensors')).catch(() => null)) return dir;
+  if (await stat(join(dir, tokensFile)).catch(() => null)) return dir;
   await mkdir(dir, { recursive: true });
   const json = {
     architectures: ['Qwen3ForCausalLM'],
@@ -50,14 +52,17 @@ export async function largeCheckpoint(layers: number): Promise<string> {
     return { name, dtype: 'BF16' as const, shape, values };
   });
   await writeSafetensors(join(dir, 'model.safetensors'), tensors);
+  const draws = new RandomStream(1, 'bench', 'large-tokens');
+  const tokens = Int32Array.from({ length: samples * sequenceLength }, () => draws.integer(0, json.vocab_size - 1));
+  await writeWholeFile(join(dir, tokensFile), new Uint8Array(tokens.buffer));
   return dir;
 }
 
 /** Quantizes the checkpoint in `dir` on the active backend and removes the result. */
 export async function benchLargeGptq(dir: string, onProgress: (text: string) => void): Promise<{ value: number; unit: 'minutes' }> {
-  const { vocabSize } = await readModelConfig(dir);
-  const stream = new RandomStream(1, 'bench', 'large-tokens');
-  const tokens = Array.from({ length: samples }, () => Int32Array.from({ length: sequenceLength }, () => stream.integer(0, vocabSize - 1)));
+  const bytes = await readFile(join(dir, tokensFile));
+  const ids = new Int32Array(new Uint8Array(bytes).buffer);
+  const tokens = Array.from({ length: samples }, (_, row) => ids.slice(row * sequenceLength, (row + 1) * sequenceLength));
   const outDir = `${dir}-gptq`;
   for (const folder of [outDir, `${outDir}.work`]) await rm(folder, { recursive: true, force: true });
   const stage = quantizeStageSchema.parse({

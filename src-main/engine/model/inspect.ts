@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
+import { RoundoffError } from '#contract/errors.ts';
 import type { ModelInspection } from '#contract/records.ts';
 import { throwIfCancelled } from '../data/cancellation.ts';
 import { fileError } from '../data/json-file.ts';
@@ -46,6 +47,16 @@ export async function inspectModel(dir: string, options: { signal?: AbortSignal 
   } finally {
     await checkpoint.close();
   }
+}
+
+/** Throws one `model-invalid` error that lists everything an inspection found wrong; asked before long work on the model. */
+export function requireUsable({ path: dir, problems }: ModelInspection): void {
+  const errors = problems.filter(({ severity }) => severity === 'error');
+  const [first] = errors;
+  if (!first) return;
+  throw new RoundoffError('model-invalid', `${dir}: ${first.where}: ${first.message}`, first.hint, {
+    problems: errors.map(({ where, message }) => `${where}: ${message}`),
+  });
 }
 
 function blankInspection(path: string, problems: ProblemList): ModelInspection {

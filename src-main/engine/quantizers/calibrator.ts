@@ -19,8 +19,8 @@ export const batchTokens = 4096;
 const keptBytes = 1.5 * 2 ** 30;
 
 /** Whether inner activations of `width` values per token are kept from one step of a layer to the next. */
-export function isKept(width: number, tokens: number): boolean {
-  return 4 * width * tokens <= keptBytes;
+export function isKept(width: number, tokens: number, limitBytes = keptBytes): boolean {
+  return 4 * width * tokens <= limitBytes;
 }
 
 /** Thrown by a hook to leave a layer whose remaining outputs nobody needs; it never leaves `capture`. */
@@ -30,6 +30,8 @@ export interface CalibratorOptions {
   signal?: AbortSignal;
   /** Folder for hidden states; memory when left out. */
   spillDir?: string;
+  /** Most memory for the inner activations of a layer. */
+  keptBytes?: number;
   /** Embeds token ids [batch, seq]; the model's own embeddings when left out. */
   embed?(ids: readonly Int32Array[]): Promise<Float32Array>;
 }
@@ -39,6 +41,7 @@ export class Calibrator {
   private readonly shapes: BatchShape[] = [];
   private readonly signal: AbortSignal | undefined;
   private readonly spillDir: string | null;
+  private readonly keptBytes: number | undefined;
   /** Hidden states before the current layer. */
   private hidden: HiddenStore | null = null;
   /** Outputs of the layer the calibrator stands before, as it was; null unless `computeOutputs` was called. */
@@ -53,6 +56,7 @@ export class Calibrator {
     this.model = model;
     this.signal = options.signal;
     this.spillDir = options.spillDir ?? null;
+    this.keptBytes = options.keptBytes;
   }
 
   /** Embeds `samples`, token sequences of equal length. */
@@ -231,7 +235,7 @@ export class Calibrator {
     visit: (inner: tf.Tensor2D) => void,
   ): Promise<void> {
     await this.releaseInner();
-    if (isKept(width, this.samples * this.sequenceLength)) this.inner = { store: await this.newStore(width), layer, kind };
+    if (isKept(width, this.samples * this.sequenceLength, this.keptBytes)) this.inner = { store: await this.newStore(width), layer, kind };
     await this.forEachInput(async (hidden, batch) => {
       const values = compute(hidden);
       visit(values);
