@@ -1,9 +1,11 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Recipe, Stage } from '#contract/recipe.ts';
 import { type MainToWorker, type ResumeState, type RunEvent, type RunRequest, sampleKey, type WorkerToMain } from '#contract/worker.ts';
+import { ProblemList } from '../../../src-main/engine/formats/problems.ts';
+import { readSafetensorsHeader } from '../../../src-main/engine/formats/safetensors-header.ts';
 import { serveRun } from '../../../src-main/worker/run-recipe.ts';
 import { resourcesDir } from '../../support/study-run.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
@@ -170,6 +172,23 @@ describe('serveRun', () => {
     for (const listener of listeners) listener({ type: 'cancel' });
     await ended;
     expect(posted.map((message) => message.type)).toEqual(['ready']);
+  });
+
+  it('finds weights that are not numbers before it quantizes anything', async () => {
+    const damaged = path.join(folder, 'damaged');
+    await writeTinyModel(damaged);
+    const file = path.join(damaged, 'model.safetensors');
+    const bytes = readFileSync(file);
+    const { tensors } = await readSafetensorsHeader(file, new ProblemList());
+    const { offset } = tensors.find(({ name }) => name === 'model.layers.1.mlp.up_proj.weight')!;
+    bytes.writeFloatLE(Number.NaN, offset + 4 * 33);
+    writeFileSync(file, bytes);
+    const { events, ended } = serve([quantize], { modelDir: damaged });
+    await ended;
+    const last = events.at(-1)!;
+    expect(last).toMatchObject({ type: 'failed', error: { code: 'model-invalid' } });
+    expect(last.type === 'failed' && last.error.message).toContain('up_proj.weight: it holds NaN at row 1, column 1');
+    expect(typesOf(events)).not.toContain('progress');
   });
 
   it('reports what went wrong with code, place and remedy', async () => {

@@ -7,6 +7,7 @@ import { type QuantizationMethod, type QuantizeStage, quantizeStageSchema } from
 import { parseScheme } from '#contract/scheme.ts';
 import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
 import { saveQuantizedCheckpoint } from '../../../../src-main/engine/formats/quantized-checkpoint.ts';
+import { openCheckpoint } from '../../../../src-main/engine/formats/safetensors.ts';
 import { loadModel } from '../../../../src-main/engine/model/load.ts';
 import { quantizeModel } from '../../../../src-main/engine/quantizers/quantize-model.ts';
 import {
@@ -139,5 +140,51 @@ describe('quantizeCheckpoint', () => {
     const stage = stageOf('rtn', 'W4');
     const { saved } = await run(stage, fresh());
     await expect(run(stage, saved.dir)).rejects.toMatchObject({ code: 'bad-input' });
+  });
+
+  it('writes shards with an index above a size, which load as one file does', async () => {
+    const stage = stageOf('gptq', 'W3G16');
+    const { saved: whole } = await run(stage, fresh());
+    const { saved } = await run(stage, fresh(), { shardBytes: 12_000 });
+    const shards = saved.files.filter(({ name }) => /^model-\d{5}-of-\d{5}\.safetensors$/.test(name));
+    expect(shards.length).toBeGreaterThan(2);
+    expect(saved.weightBytes).toBe(shards.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
+    const index = JSON.parse(readFileSync(join(saved.dir, 'model.safetensors.index.json'), 'utf8'));
+    const single = await openCheckpoint(whole.dir);
+    const sharded = await openCheckpoint(saved.dir);
+    expect(Object.keys(index.weight_map).toSorted()).toEqual([...single.tensors.keys()].toSorted());
+    expect(index.metadata.total_size).toBe([...single.tensors.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
+    for (const name of single.tensors.keys()) expect(await sharded.readBytes(name), name).toEqual(await single.readBytes(name));
+    await single.close();
+    await sharded.close();
+    (await loadModel(saved.dir)).dispose();
+  });
+
+  it('only puts the checkpoint together when an earlier run had finished every layer', async () => {
+    const stage = stageOf('gptq', 'W3G16');
+    const undisturbed = await run(stage, fresh());
+    const outDir = fresh();
+    const controller = new AbortController();
+    const stop = ({ done, total }: { done: number; total: number }) => done === total && controller.abort();
+    await expect(run(stage, outDir, { signal: controller.signal, onProgress: stop })).rejects.toMatchObject({ code: 'cancelled' });
+    const details: string[] = [];
+    const resumed = await run(stage, outDir, { onProgress: ({ detail }) => details.push(detail) });
+    expect(details).toEqual(['layer 0 was finished before', 'layer 1 was finished before']);
+    expect(resumed.saved.sha256).toBe(undisturbed.saved.sha256);
+  });
+
+  it('refuses a model that is quantized already', async () => {
+    const { saved } = await run(stageOf('rtn', 'W4'), fresh());
+    await expect(run(stageOf('rtn', 'W4'), fresh(), { sourceDir: saved.dir })).rejects.toMatchObject({
+      code: 'bad-input',
+      message: expect.stringContaining('already quantized'),
+    });
+  });
+
+  it('reports the peak of its own time, not of the process', async () => {
+    const held = new Float64Array(2 ** 26).fill(1);
+    const { peakMemoryBytes } = await run(stageOf('rtn', 'W4'), fresh());
+    expect(peakMemoryBytes).toBeGreaterThan(held.byteLength);
+    expect(peakMemoryBytes).toBeLessThanOrEqual(1024 * process.resourceUsage().maxRSS + 2 ** 20);
   });
 });
