@@ -16,14 +16,18 @@ import { quantizeCheckpoint } from '../quantizers/streaming/quantize-checkpoint.
 
 const samples = 128;
 const sequenceLength = 512;
-/** Calibration tokens as little-endian int32, for us and for PyTorch; the last file to be written. */
+const vocabSize = 151_936;
+/** Calibration tokens as little-endian int32, for us and for PyTorch. */
 const tokensFile = 'calibration-tokens.i32';
 
 /** A folder with a random BF16 checkpoint of `layers` decoder layers; made once per number of layers. */
 export async function largeCheckpoint(layers: number): Promise<string> {
   const dir = join(tmpdir(), `roundoff-bench-qwen3-0.6b-${layers}`);
-  if (await stat(join(dir, tokensFile)).catch(() => null)) return dir;
   await mkdir(dir, { recursive: true });
+  const draws = new RandomStream(1, 'bench', 'large-tokens');
+  const tokens = Int32Array.from({ length: samples * sequenceLength }, () => draws.integer(0, vocabSize - 1));
+  await writeWholeFile(join(dir, tokensFile), new Uint8Array(tokens.buffer));
+  if (await stat(join(dir, 'model.safetensors')).catch(() => null)) return dir;
   const json = {
     architectures: ['Qwen3ForCausalLM'],
     model_type: 'qwen3',
@@ -33,7 +37,7 @@ export async function largeCheckpoint(layers: number): Promise<string> {
     num_attention_heads: 16,
     num_key_value_heads: 8,
     head_dim: 128,
-    vocab_size: 151_936,
+    vocab_size: vocabSize,
     rms_norm_eps: 1e-6,
     rope_theta: 1_000_000,
     tie_word_embeddings: true,
@@ -52,9 +56,6 @@ export async function largeCheckpoint(layers: number): Promise<string> {
     return { name, dtype: 'BF16' as const, shape, values };
   });
   await writeSafetensors(join(dir, 'model.safetensors'), tensors);
-  const draws = new RandomStream(1, 'bench', 'large-tokens');
-  const tokens = Int32Array.from({ length: samples * sequenceLength }, () => draws.integer(0, json.vocab_size - 1));
-  await writeWholeFile(join(dir, tokensFile), new Uint8Array(tokens.buffer));
   return dir;
 }
 
