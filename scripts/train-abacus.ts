@@ -44,7 +44,7 @@ function report({ name, settings }: TrainingPhase): (metrics: StepMetrics) => vo
   return (metrics) => {
     recent.push(metrics);
     if (metrics.step % reportEvery !== 0 && metrics.step !== settings.steps) return;
-    const mean = (key: keyof StepMetrics) => recent.reduce((sum, step) => sum + step[key], 0) / recent.length;
+    const mean = (key: 'loss' | 'learningRate' | 'gradientNorm') => recent.reduce((sum, step) => sum + step[key], 0) / recent.length;
     const rate = (recent.reduce((sum, step) => sum + step.tokens, 0) * 1000) / (performance.now() - since);
     console.log(
       `step ${metrics.step}/${settings.steps}  loss ${mean('loss').toFixed(4)}  norm ${mean('gradientNorm').toFixed(2)}  ` +

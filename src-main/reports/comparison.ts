@@ -170,5 +170,6 @@ function lineageNode(run: ComparisonRun): LineageNode {
 function describe(summary: StageSummary): string {
   if (summary.type === 'quantize') return `${summary.bitsPerWeight.toFixed(2)} bits per weight, ${bytes(summary.totalBytes)}`;
   if (summary.type === 'evaluate') return `${summary.samples} samples at ${summary.tokensPerSecond.toFixed(0)} tokens/s`;
+  if (summary.type === 'train') return `${summary.steps} steps, ${bytes(summary.totalBytes)}`;
   return `${summary.format}, ${bytes(summary.sizeBytes)}`;
 }

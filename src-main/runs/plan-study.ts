@@ -82,6 +82,8 @@ function checkpointBytes(runs: PlannedRun[], inputs: StudyInputs): number {
 function stageBytes(stage: PlannedRun['recipe']['stages'][number], model: ModelInspection | undefined): number {
   if (!model || stage.type === 'evaluate') return 0;
   if (stage.type === 'export') return model.sizeBytes;
+  // While it trains: parameters, gradients of two moments and the best step, in 32 bits.
+  if (stage.type === 'train') return 4 * 4 * model.parameters;
   const known = model.schemeSizes.find((entry) => entry.scheme === formatScheme(stage.scheme));
   return known?.sizeBytes ?? model.sizeBytes;
 }

@@ -15,6 +15,7 @@ import { EventEmitter } from './event-emitter.ts';
 import { runExportStage } from './export-stage.ts';
 import { runQuantizeStage } from './quantize-stage.ts';
 import { RunContext } from './run-context.ts';
+import { runTrainStage } from './train-stage.ts';
 import { libraryVersions } from './versions.ts';
 
 export interface WorkerPort {
@@ -72,7 +73,7 @@ async function runStages(request: RunRequest, events: EventEmitter, signal: Abor
     for (const [index, stage] of request.recipe.stages.entries()) {
       throwIfCancelled(signal, 'The run');
       if (await isDone(context, index, stage)) continue;
-      if (stage.type === 'quantize' && context.modelDir === request.modelDir) requireUsable(inspection);
+      if ((stage.type === 'quantize' || stage.type === 'train') && context.modelDir === request.modelDir) requireUsable(inspection);
       events.emit({ type: 'stage-started', stage: index, title: stageTitle(stage) });
       const startedAt = performance.now();
       const summary = await runStage(context, index, stage);
@@ -93,7 +94,7 @@ async function prepareOutput(dir: string): Promise<void> {
 /** A stage that an earlier execution finished is not repeated; later stages go on from its checkpoint. */
 async function isDone(context: RunContext, index: number, stage: Stage): Promise<boolean> {
   if (!context.request.resume.finishedStages.includes(index)) return false;
-  if (stage.type !== 'quantize') return true;
+  if (stage.type !== 'quantize' && stage.type !== 'train') return true;
   const dir = context.checkpointDir(index);
   if (!(await stat(dir).catch(() => null))) {
     context.events.log('warning', `The checkpoint of ${stageTitle(stage)} is gone; the stage is repeated.`);
@@ -106,6 +107,7 @@ async function isDone(context: RunContext, index: number, stage: Stage): Promise
 
 function runStage(context: RunContext, index: number, stage: Stage): Promise<StageSummary> {
   if (stage.type === 'quantize') return runQuantizeStage(context, index, stage);
+  if (stage.type === 'train') return runTrainStage(context, index, stage);
   if (stage.type === 'evaluate') return runEvaluateStage(context, index, stage);
   return runExportStage(context, index, stage);
 }

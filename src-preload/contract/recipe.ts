@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { RoundoffError } from './errors.ts';
 import { benchmarkReferenceSchema, evaluationProtocolSchema } from './protocol.ts';
 import { formatScheme, type QuantizationScheme, quantizationSchemeSchema } from './scheme.ts';
+import { objectiveTitle, type TrainStage, trainStageSchema, trainsTitle } from './training.ts';
 
 export const quantizationMethods = ['rtn', 'gptq', 'awq', 'nf4', 'int8', 'quarot', 'flatquant'] as const;
 export type QuantizationMethod = (typeof quantizationMethods)[number];
@@ -224,9 +225,9 @@ export type EvaluateStage = z.infer<typeof evaluateStageSchema>;
 export const exportStageSchema = z.strictObject({ type: z.literal('export'), format: z.enum(exportFormats) });
 export type ExportStage = z.infer<typeof exportStageSchema>;
 
-export type Stage = QuantizeStage | EvaluateStage | ExportStage;
+export type Stage = QuantizeStage | TrainStage | EvaluateStage | ExportStage;
 export type StageType = Stage['type'];
-export const stageSchema: z.ZodType<Stage> = z.union([quantizeStageSchema, evaluateStageSchema, exportStageSchema]);
+export const stageSchema: z.ZodType<Stage> = z.union([quantizeStageSchema, trainStageSchema, evaluateStageSchema, exportStageSchema]);
 
 export const recipeSchema = z.strictObject({
   name: z.string().min(1),
@@ -238,7 +239,7 @@ export type Recipe = z.infer<typeof recipeSchema>;
 /** A variant of a study: the stages before evaluation. No stages at all is the baseline. */
 export const studyVariantSchema = z.strictObject({
   name: z.string().min(1),
-  stages: z.array(z.union([quantizeStageSchema, exportStageSchema])),
+  stages: z.array(z.union([quantizeStageSchema, trainStageSchema, exportStageSchema])),
 });
 export type StudyVariant = z.infer<typeof studyVariantSchema>;
 
@@ -319,9 +320,16 @@ export function variantTitle(method: QuantizationMethod, scheme: QuantizationSch
   return written.startsWith(methodTitle(method)) ? written : `${methodTitle(method)} ${written}`;
 }
 
-/** A stage in a few words: `GPTQ W3G128`, `Evaluate 5 benchmarks`, `Export dequantized`. */
+/** `KD QAT W3G128`, `GRPO QLoRA`, `SFT`. */
+export function trainTitle({ objective, trains }: TrainStage): string {
+  const scheme = trains.kind === 'quantized' && trains.scheme ? formatScheme(trains.scheme) : '';
+  return [objectiveTitle(objective), trainsTitle(trains), scheme].filter(Boolean).join(' ');
+}
+
+/** A stage in a few words: `GPTQ W3G128`, `KD QAT`, `Evaluate 5 benchmarks`, `Export dequantized`. */
 export function stageTitle(stage: Stage): string {
   if (stage.type === 'quantize') return variantTitle(stage.method, stageScheme(stage));
+  if (stage.type === 'train') return trainTitle(stage);
   if (stage.type === 'evaluate') return `Evaluate ${stage.benchmarks.length} benchmark${stage.benchmarks.length === 1 ? '' : 's'}`;
   return `Export ${stage.format}`;
 }

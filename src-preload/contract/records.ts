@@ -120,7 +120,7 @@ export interface RunRecord {
 
 export interface StageRecord {
   index: number;
-  type: 'quantize' | 'evaluate' | 'export';
+  type: 'quantize' | 'train' | 'evaluate' | 'export';
   title: string;
   status: 'pending' | 'running' | 'finished' | 'failed';
   startedAt: number | null;

@@ -36,7 +36,7 @@ export function sampleKey(benchmark: string, seed: number, problemId: string): s
 
 export type MainToWorker = { type: 'run'; request: RunRequest } | { type: 'cancel' } | { type: 'stop' };
 
-export type ArtifactKind = 'checkpoint' | 'quantization-report' | 'export';
+export type ArtifactKind = 'checkpoint' | 'quantization-report' | 'training-report' | 'export';
 
 export interface ArtifactInfo {
   kind: ArtifactKind;
@@ -100,6 +100,31 @@ export interface CalibrationRecord {
   sequenceLength: number;
   seed: number;
 }
+/** What a finished train stage reports. */
+export interface TrainSummary {
+  type: 'train';
+  /** `KD`, `GRPO`, …, and `QAT`, `QLoRA`, … as titles. */
+  objective: string;
+  trains: string;
+  steps: number;
+  /** Tokens learnt from. */
+  tokens: number;
+  trainableParameters: number;
+  /** Examples (or problems) learnt from, and those left out as too long. */
+  examples: number;
+  tooLong: number;
+  domain: string;
+  /** Means over the last tenth of the steps, by the metric's name. */
+  last: Record<string, number>;
+  /** The evaluated step with the highest accuracy. */
+  best: { step: number; accuracy: number } | null;
+  /** Stored bytes of the trained checkpoint's tensors; bits per weight of its quantized linears, if it has any. */
+  totalBytes: number;
+  quantizedBytes: number | null;
+  bitsPerWeight: number | null;
+  notes: string[];
+  peakMemoryBytes: number;
+}
 export interface EvaluateSummary {
   type: 'evaluate';
   protocolHash: string;
@@ -123,7 +148,7 @@ export interface SmokeLoad {
   /** What the format's own rounding may cost (half-precision scales, coarser types); a larger difference fails the export. */
   allowedDifference: number;
 }
-export type StageSummary = QuantizeSummary | EvaluateSummary | ExportSummary;
+export type StageSummary = QuantizeSummary | TrainSummary | EvaluateSummary | ExportSummary;
 
 /** The body of an event, before the worker's emitter numbers it. `stage` is the index into the recipe's stages. */
 export type RunEventBody =

@@ -2,12 +2,10 @@
  * Reads benchmark files (JSON Lines, one JSON list, or Parquet), checks every row, and inspects files for the study wizard. A file with
  * a bad row is refused whole, naming every finding: a score over silently dropped problems would not be comparable.
  */
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import { basename, extname } from 'node:path';
 import { RoundoffError } from '#contract/errors.ts';
 import type { DatasetInspection, InspectionProblem } from '#contract/records.ts';
+import { fingerprint } from '../data/fingerprint.ts';
 import { type DataRow, readJsonRows } from '../data/json-rows.ts';
 import { gradingCaveat, type Problem, parseProblem } from './problem.ts';
 
@@ -118,10 +116,4 @@ function report(findings: InspectionProblem[], path: string, finding: Inspection
   const alike = findings.filter((known) => known.severity === finding.severity).length;
   if (alike < maxFindings) findings.push(finding);
   else if (alike === maxFindings) findings.push({ ...finding, where: path, message: 'more rows have findings of this kind.' });
-}
-
-async function fingerprint(path: string): Promise<{ sha256: string; sizeBytes: number }> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
-  return { sha256: hash.digest('hex'), sizeBytes: (await stat(path)).size };
 }

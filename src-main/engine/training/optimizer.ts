@@ -1,48 +1,47 @@
-/**
- * AdamW over all parameters of a model, which it turns into variables that are updated in place. Matrices decay; norms, biases and
- * embeddings do not.
- */
+/** AdamW over the parameters of a trainee, updated in place, each group at its own rate. */
 import * as tf from '@tensorflow/tfjs-core';
-import type { LanguageModel } from '../model/language-model.ts';
 import { adamW, createMoments, type Moments } from '../ops/index.ts';
-import type { TrainingSettings } from './settings.ts';
+import type { RateGroup, TrainableParameter } from './trainee.ts';
 
-export interface OptimizerEntry {
-  name: string;
-  parameter: tf.Variable;
+export interface OptimizerEntry extends TrainableParameter {
   moments: Moments;
-  decays: boolean;
+}
+
+export interface AdamWConstants {
+  beta1: number;
+  beta2: number;
+  epsilon: number;
+  /** Decoupled decay of the parameters that decay. */
+  weightDecay: number;
 }
 
 export class Optimizer {
-  /** In the order of the model's parameters. */
+  /** In the order of the trainee's parameters. */
   readonly entries: readonly OptimizerEntry[];
-  private readonly settings: TrainingSettings;
+  private readonly constants: AdamWConstants;
 
-  constructor(model: LanguageModel, settings: TrainingSettings) {
-    this.settings = settings;
-    this.entries = [...model.parameters].map(([name, tensor]) => {
-      const parameter = tf.variable(tensor);
-      tensor.dispose();
-      model.parameters.set(name, parameter);
-      return { name, parameter, moments: createMoments(parameter), decays: parameter.rank > 1 && !name.includes('embed_tokens') };
-    });
-  }
-
-  get parameters(): tf.Variable[] {
-    return this.entries.map((entry) => entry.parameter);
+  constructor(parameters: readonly TrainableParameter[], constants: AdamWConstants) {
+    this.constants = constants;
+    this.entries = parameters.map((parameter) => ({ ...parameter, moments: createMoments(parameter.variable) }));
   }
 
   /** Update number `step`, from 1. `gradients` in the order of `entries`. */
-  update(gradients: readonly tf.Tensor[], step: number, learningRate: number, gradientScale: tf.Scalar): void {
-    const { beta1, beta2, epsilon, weightDecay } = this.settings;
-    for (const [index, { parameter, moments, decays }] of this.entries.entries()) {
-      const decay = decays ? weightDecay : 0;
-      adamW(parameter, gradients[index]!, moments, { learningRate, step, beta1, beta2, epsilon, weightDecay: decay, gradientScale });
+  update(gradients: readonly tf.Tensor[], step: number, rates: Readonly<Record<RateGroup, number>>, gradientScale: tf.Scalar): void {
+    const { beta1, beta2, epsilon, weightDecay } = this.constants;
+    for (const [index, { variable, moments, decays, rate }] of this.entries.entries()) {
+      adamW(variable, gradients[index]!, moments, {
+        learningRate: rates[rate],
+        step,
+        beta1,
+        beta2,
+        epsilon,
+        weightDecay: decays ? weightDecay : 0,
+        gradientScale,
+      });
     }
   }
 
-  /** Frees the moments; the parameters stay with the model. */
+  /** Frees the moments; the parameters stay with the trainee. */
   dispose(): void {
     for (const { moments } of this.entries) tf.dispose([moments.mean, moments.square]);
   }

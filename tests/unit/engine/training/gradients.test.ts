@@ -3,8 +3,16 @@ import { beforeAll, expect, test } from 'vitest';
 import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
 import { RandomStream } from '../../../../src-main/engine/data/random-stream.ts';
 import { createRandomModel } from '../../../../src-main/engine/model/init.ts';
-import { batchLoss, lossAndGradients, packBatch } from '../../../../src-main/engine/training/index.ts';
+import type { LanguageModel } from '../../../../src-main/engine/model/language-model.ts';
+import { linearCrossEntropy } from '../../../../src-main/engine/ops/index.ts';
+import type { TrainingBatch } from '../../../../src-main/engine/training/examples.ts';
+import { lossAndGradients, packBatch, WeightsTrainee } from '../../../../src-main/engine/training/index.ts';
 import { countingData, tinyConfig } from './tiny.ts';
+
+function batchLoss(model: LanguageModel, { inputs, targets, mask }: TrainingBatch): tf.Scalar {
+  const hidden = tf.reshape(model.forward(inputs), [-1, model.config.hiddenSize]) as tf.Tensor2D;
+  return linearCrossEntropy(hidden, model.headWeight(), targets, { mask });
+}
 
 beforeAll(async () => {
   await selectBackend('wasm');
@@ -21,10 +29,11 @@ test('the gradient of the whole model agrees with finite differences in every pa
     [0, 1, 2, 3].map((index) => data.example(index)),
     0,
   );
-  const names = [...model.parameters.keys()];
-  for (const name of names) model.parameters.set(name, tf.variable(model.parameters.get(name)!));
-  const variables = names.map((name) => model.parameters.get(name) as tf.Variable);
-  const { gradients } = lossAndGradients(model, variables, batch, 1);
+  const trainee = new WeightsTrainee(model, { ownsModel: true });
+  const names = trainee.parameters.map(({ name }) => name);
+  const variables = trainee.parameters.map(({ variable }) => variable);
+  const loss = (hidden: tf.Tensor2D, head: tf.Tensor2D) => linearCrossEntropy(hidden, head, batch.targets, { mask: batch.mask });
+  const { gradients } = lossAndGradients(trainee, { ...batch, loss, dispose: () => {} }, null);
 
   for (const [index, variable] of variables.entries()) {
     const direction = tf.tensor(new RandomStream(7, names[index]!).normals(variable.size), variable.shape);

@@ -55,7 +55,7 @@ test('every step reports loss, learning rate, gradient norm and tokens', async (
     expect(step.gradientNorm).toBeGreaterThan(0);
     expect(step.tokensPerSecond).toBeGreaterThan(0);
   }
-  expect(progress).toEqual({ step: 6, tokens: metrics.reduce((sum, step) => sum + step.tokens, 0) });
+  expect(progress).toEqual({ step: 6, tokens: metrics.reduce((sum, step) => sum + step.tokens, 0), best: null });
 });
 
 test('two micro-batches of four take the step of one batch of eight', async () => {
@@ -82,7 +82,7 @@ test('a checkpoint of other settings is refused', async () => {
   await run({ steps: 1 }, { checkpointDir: dir });
   await expect(run({ steps: 1, seed: 4 }, { checkpointDir: dir })).rejects.toMatchObject({
     code: 'bad-input',
-    message: expect.stringContaining('other settings'),
+    message: expect.stringContaining('other settings: seed was 3, now 4'),
   });
 });
 
