@@ -11,6 +11,7 @@ import { addQuantize } from './commands/quantize.ts';
 import { addReport } from './commands/report.ts';
 import { addSensitivity } from './commands/sensitivity.ts';
 import { addStudy } from './commands/study.ts';
+import { addTrain } from './commands/train.ts';
 import { addVerify } from './commands/verify.ts';
 import { type CliContext, createContext } from './context.ts';
 import type { Terminal } from './terminal.ts';
@@ -60,6 +61,7 @@ export function buildProgram(context: CliContext): Command {
     addGenerate,
     addSensitivity,
     addQuantize,
+    addTrain,
     addExport,
     addEvaluate,
     addVerify,
