@@ -48,7 +48,7 @@ export function intervalAround(value: number, variances: readonly Variance[]): I
   const total = variances.reduce((sum, { variance }) => sum + variance, 0);
   if (total === 0) return { value, low: value, high: value };
   const degrees = total ** 2 / variances.reduce((sum, part) => sum + part.variance ** 2 / part.degrees, 0);
-  const half = studentQuantile95(Math.max(1, Math.floor(degrees))) * Math.sqrt(total);
+  const half = studentQuantile95(Math.max(1, Math.floor(degrees + 1e-6))) * Math.sqrt(total);
   return { value, low: value - half, high: value + half };
 }
 
