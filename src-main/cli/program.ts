@@ -5,6 +5,7 @@ import { addBench } from './commands/bench.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addEvaluate } from './commands/evaluate.ts';
 import { addExport } from './commands/export.ts';
+import { addFindings } from './commands/findings.ts';
 import { addGenerate } from './commands/generate.ts';
 import { addModel } from './commands/model.ts';
 import { addQuantize } from './commands/quantize.ts';
@@ -66,6 +67,7 @@ export function buildProgram(context: CliContext): Command {
     addEvaluate,
     addVerify,
     addStudy,
+    addFindings,
     addReport,
     addBench,
   ];

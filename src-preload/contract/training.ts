@@ -135,6 +135,8 @@ const trainFlatquantSchema = z.strictObject({
 
 export const trainsSchema = z.discriminatedUnion('kind', [trainWeightsSchema, trainQuantizedSchema, trainLoraSchema, trainFlatquantSchema]);
 export type Trains = z.infer<typeof trainsSchema>;
+/** As written, before defaults. */
+export type TrainsInput = z.input<typeof trainsSchema>;
 export type TrainsOf<K extends Trains['kind']> = Extract<Trains, { kind: K }>;
 
 /** When weights (and activations) begin to be quantized: at once, from a step on, or mixed in linearly between two steps. */
