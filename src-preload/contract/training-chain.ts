@@ -13,6 +13,8 @@ export interface ModelState {
   /** How it was quantized; null for a float model, and for weights that training alone put on a grid. */
   method: QuantizationMethod | null;
   scheme: QuantizationScheme | null;
+  /** A LoRA adapter lies beside the weights. */
+  adapter: boolean;
 }
 
 export interface ChainProblem {
@@ -24,15 +26,17 @@ export interface ChainProblem {
   hint: string;
 }
 
-export const floatModel: ModelState = { weights: 'float', method: null, scheme: null };
+export const floatModel: ModelState = { weights: 'float', method: null, scheme: null, adapter: false };
 /** A folder that was quantized by an earlier run or by another tool. */
-export const quantizedModel: ModelState = { weights: 'unknown', method: null, scheme: null };
+export const quantizedModel: ModelState = { weights: 'unknown', method: null, scheme: null, adapter: false };
 
 /** What the model is after a stage. */
 export function stateAfter(state: ModelState, stage: Stage): ModelState {
-  if (stage.type === 'quantize') return { weights: stage.scheme.coding ?? 'integer', method: stage.method, scheme: stage.scheme };
-  if (stage.type !== 'train' || stage.trains.kind !== 'quantized') return state;
-  return { weights: 'integer', method: state.method, scheme: stage.trains.scheme ?? state.scheme };
+  if (stage.type === 'quantize') return { ...state, weights: stage.scheme.coding ?? 'integer', method: stage.method, scheme: stage.scheme };
+  if (stage.type !== 'train') return state;
+  if (stage.trains.kind === 'lora') return { ...state, adapter: true };
+  if (stage.trains.kind !== 'quantized') return state;
+  return { ...state, weights: 'integer', scheme: stage.trains.scheme ?? state.scheme };
 }
 
 /** Stages that cannot begin with what the stages before them leave, with the remedy. */
@@ -49,14 +53,20 @@ export function chainProblems(stages: readonly Stage[], start: ModelState = floa
 
 type Finding = Omit<ChainProblem, 'stage'>;
 
-function quantizeProblems({ weights }: ModelState): Finding[] {
+function quantizeProblems({ weights, adapter }: ModelState): Finding[] {
+  if (adapter && weights === 'float') return [besideAdapter('method', 'Quantize before this training, or train all weights.')];
   if (weights === 'float' || weights === 'unknown') return [];
   const hint = 'Quantize once: before training with quantization, or after training the float weights.';
   return [{ path: 'method', message: 'the model is quantized already when this stage begins', hint }];
 }
 
-function trainProblems({ trains }: TrainStage, { weights, method, scheme }: ModelState): Finding[] {
+function besideAdapter(path: string, hint: string): Finding {
+  return { path, message: 'a LoRA adapter lies beside the weights when this stage begins', hint };
+}
+
+function trainProblems({ trains }: TrainStage, { weights, method, scheme, adapter }: ModelState): Finding[] {
   const found = (path: string, message: string, hint: string): Finding[] => [{ path, message, hint }];
+  if (adapter && trains.kind !== 'lora') return [besideAdapter('trains.kind', 'Train LoRA further, or train something else before it.')];
   if (trains.kind === 'weights') {
     if (weights === 'float') return [];
     return found(

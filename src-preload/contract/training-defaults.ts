@@ -44,11 +44,12 @@ export function usualTrainStage(start: TrainingStart): TrainStage {
   const isSmall = (start.parameters ?? Number.POSITIVE_INFINITY) <= smallParameters;
   const isRl = objective !== 'sft' && objective !== 'kd';
   const size = isRl ? rlSizes(isSmall) : sizes(isSmall);
-  return trainStageSchema.parse({
+  const stage = trainStageSchema.parse({
     type: 'train',
     objective: usualObjective(objective, isSmall),
     trains: usualTrains(trains, method),
-    data: { path: dataPath, maxTokens: isSmall ? 512 : isRl ? 2048 : 8192 },
+    // A file still to be chosen leaves the path empty.
+    data: { path: dataPath || '-', maxTokens: isSmall ? 512 : isRl ? 2048 : 8192 },
     ...size,
     optimizer: {
       learningRate: isRl ? rlRate(start, isSmall) : rate(start, isSmall),
@@ -57,6 +58,7 @@ export function usualTrainStage(start: TrainingStart): TrainStage {
     },
     activationCheckpointing: !isSmall,
   });
+  return { ...stage, data: { ...stage.data, path: dataPath } };
 }
 
 function usualObjective(choice: ObjectiveChoice, isSmall: boolean): Objective {

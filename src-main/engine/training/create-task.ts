@@ -4,6 +4,7 @@ import type { TrainStage } from '#contract/training.ts';
 import type { ModelConfig } from '../model/config.ts';
 import type { ModelTokenizer } from '../model/tokenizer.ts';
 import { BatchOrder } from './batch-order.ts';
+import type { TrainingData } from './examples.ts';
 import type { TrainingTask } from './task.ts';
 import { SftTask } from './tasks/sft.ts';
 import { loadExamples } from './training-data.ts';
@@ -26,6 +27,8 @@ export interface PreparedTask {
   /** Examples or problems, and how many were left out as too long. */
   examples: number;
   tooLong: number;
+  /** Mean tokens of an example (of a prompt, for RL). */
+  meanTokens?: number;
 }
 
 /** Batches among which sequences are sorted by length. */
@@ -40,5 +43,11 @@ export async function createTask(source: TaskSource): Promise<PreparedTask> {
   const examples = await loadExamples(data, config, tokenizer, signal ? { signal } : {});
   const order = new BatchOrder(examples, { seed, batchSize, batchesPerWindow: batchesPerWindow[batching] });
   const task = new SftTask({ order, accumulation, padTokenId: config.padTokenId ?? 0 });
-  return { task, examples: examples.count, tooLong: examples.tooLong };
+  return { task, examples: examples.count, tooLong: examples.tooLong, meanTokens: meanTokensOf(examples) };
+}
+
+function meanTokensOf(examples: TrainingData): number {
+  let tokens = 0;
+  for (let index = 0; index < examples.count; index++) tokens += examples.example(index).ids.length;
+  return tokens / examples.count;
 }

@@ -15,6 +15,7 @@ import { restoreParameters, type TrainingProgress } from './checkpoint.ts';
 import { createTask, type PreparedTask } from './create-task.ts';
 import { createTrainee } from './create-trainee.ts';
 import { type LoopSettings, runTraining, type StepMetrics } from './loop.ts';
+import { estimateTrainingMemory } from './memory-estimate.ts';
 import type { SavedModel, SaveOptions, Trainee } from './trainee.ts';
 
 export interface TrainCheckpointOptions {
@@ -64,7 +65,11 @@ export async function trainCheckpoint(options: TrainCheckpointOptions): Promise<
     const saved = await trainee.save(outDir, saveOptions(options, stage.steps, options.replace ?? false));
     const best = await saveBest(options, trainee, progress, `${loop.checkpointDir}-best`, loop.resumeKey);
     await rm(workDir, { recursive: true, force: true });
-    const summary = summarize(options, trainee, prepared, saved, { ...progress, peakMemoryBytes: meter.peak() });
+    const memory = {
+      peakMemoryBytes: meter.peak(),
+      estimatedMemoryBytes: estimateTrainingMemory(trainee.config, stage, prepared.meanTokens),
+    };
+    const summary = { ...summarize(options, trainee, prepared, saved, progress), ...memory };
     return { checkpoint: saved.checkpoint, best, summary };
   } finally {
     prepared?.task.dispose();
@@ -131,20 +136,13 @@ async function evaluateTrainee(
   }
 }
 
-interface Outcome {
-  tokens: number;
-  best: { step: number; accuracy: number } | null;
-  last: TrainingProgress['last'];
-  peakMemoryBytes: number;
-}
-
 function summarize(
   { stage }: TrainCheckpointOptions,
   trainee: Trainee,
   { examples, tooLong }: PreparedTask,
   saved: SavedModel,
-  { tokens, best, last, peakMemoryBytes }: Outcome,
-): TrainSummary {
+  { tokens, best, last }: TrainingProgress,
+): Omit<TrainSummary, 'peakMemoryBytes'> {
   return {
     type: 'train',
     objective: objectiveTitle(stage.objective),
@@ -161,6 +159,5 @@ function summarize(
     quantizedBytes: saved.quantizedBytes,
     bitsPerWeight: saved.bitsPerWeight,
     notes: [...trainee.notes],
-    peakMemoryBytes,
   };
 }
