@@ -27,8 +27,8 @@ export interface PreparedTask {
   /** Examples or problems, and how many were left out as too long. */
   examples: number;
   tooLong: number;
-  /** Mean tokens of an example (of a prompt, for RL). */
-  meanTokens?: number;
+  /** Tokens of the longest example (of the longest prompt, for RL). */
+  longest?: number;
 }
 
 /** Batches among which sequences are sorted by length. */
@@ -43,11 +43,11 @@ export async function createTask(source: TaskSource): Promise<PreparedTask> {
   const examples = await loadExamples(data, config, tokenizer, signal ? { signal } : {});
   const order = new BatchOrder(examples, { seed, batchSize, batchesPerWindow: batchesPerWindow[batching] });
   const task = new SftTask({ order, accumulation, padTokenId: config.padTokenId ?? 0 });
-  return { task, examples: examples.count, tooLong: examples.tooLong, meanTokens: meanTokensOf(examples) };
+  return { task, examples: examples.count, tooLong: examples.tooLong, longest: longestOf(examples) };
 }
 
-function meanTokensOf(examples: TrainingData): number {
-  let tokens = 0;
-  for (let index = 0; index < examples.count; index++) tokens += examples.example(index).ids.length;
-  return tokens / examples.count;
+function longestOf(examples: TrainingData): number {
+  let longest = 0;
+  for (let index = 0; index < examples.count; index++) longest = Math.max(longest, examples.example(index).ids.length);
+  return longest;
 }
