@@ -53,35 +53,17 @@ describe('fake-quantized weights', () => {
     trainee.dispose();
   });
 
-  it('in a ramp: the loss moves with the latent by its unrounded share', async () => {
-    const settings = {
-      trains: { kind: 'quantized', scheme: parseScheme('W8:sym'), scales: 'frozen' },
-      quantizationStart: { kind: 'ramp', from: 0, to: 4 },
-    };
-    const trainee = await traineeOf(dense, settings);
-    // In 8 bits the rounded weight follows the latent closely enough for differences across many levels.
+  it('in a ramp, pass on the gradient in the mixture; before it they are plain weights', async () => {
+    const quantizationStart = { kind: 'ramp', from: 0, to: 4 };
+    const trainee = await traineeOf(dense, { trains: { kind: 'quantized', scheme: parseScheme('W2G16') }, quantizationStart });
+    await expectSlopes(trainee, { names: /proj|norm|embed/ });
     await trainee.beginStep(2);
     const gradients = await gradientsOf(trainee);
-    const zero = await traineeOf(dense, settings);
-    await zero.beginStep(0);
-    const float = await gradientsOf(zero);
-    for (const name of ['model.layers.0.self_attn.v_proj.weight', 'model.layers.1.mlp.up_proj.weight']) {
-      const [mixed, plain] = [gradients.get(name)!, float.get(name)!];
-      const cosine = dot(mixed, plain) / Math.sqrt(dot(mixed, mixed) * dot(plain, plain));
-      expect(cosine).toBeGreaterThan(0.99);
-    }
-    zero.dispose();
-    trainee.dispose();
-    // Unquantized, the latent's gradient is that of the loss.
-    const start = await traineeOf(dense, settings);
-    await expectSlopes(start, { names: /proj|norm|embed/ });
-    start.dispose();
-  });
-
-  it('through quantized activations, keys and values: the mask of tokens is that of their op', async () => {
-    const trainee = await traineeOf(dense, { trains: { kind: 'quantized', scheme: parseScheme('W8A8KV8') } });
-    // 8-bit tokens are fine enough that the loss is nearly smooth in the norms they follow.
-    await expectSlopes(trainee, { names: /final_norm|model\.norm|k_norm|q_norm|input_layernorm/, step: 0.03, tolerance: 0.1 });
+    const { model } = await trainee.generationModel();
+    const name = 'model.layers.0.self_attn.v_proj.weight';
+    const { measured, direction } = await slopeInPlace(trainee, model, name);
+    const slope = dot(gradients.get(name)!, direction);
+    expect(Math.abs(slope - measured), `${slope}, ${measured}`).toBeLessThan(2e-3 + 0.02 * Math.abs(measured));
     trainee.dispose();
   });
 });
@@ -115,7 +97,7 @@ async function slopeInPlace(trainee: Trainee, model: LanguageModel, name: string
 describe('low-rank updates', () => {
   it.each([
     ['an NF4 base', () => quantizedFolder('nf4', 'NF4:double')],
-    ['an integer base with quantized activations', () => quantizedFolder('rtn', 'W4G16')],
+    ['an integer base', () => quantizedFolder('rtn', 'W4G16')],
     ['a float base', async () => dense],
   ])('over %s, with dropout', async (_, folder) => {
     const trainee = await traineeOf(await folder(), { trains: { kind: 'lora', rank: 4, alpha: 8, dropout: 0.3 } });
