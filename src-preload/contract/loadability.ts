@@ -15,6 +15,8 @@ export interface ModelFacts {
   online: string | null;
   /** Groups of inputs are not consecutive (GPTQ's act-order without static groups). */
   scattered?: boolean;
+  /** A LoRA adapter lies beside the weights. */
+  adapter?: boolean;
 }
 
 export interface Loadability {
@@ -55,6 +57,7 @@ export function exportProblems(stages: readonly Stage[]): string[] {
   let facts: ModelFacts | null = null;
   for (const stage of stages) {
     if (stage.type === 'quantize') facts = stageFacts(stage);
+    if (stage.type === 'train' && stage.trains.kind === 'lora') facts = { ...(facts ?? { schemes: [], online: null }), adapter: true };
     const reason = stage.type === 'export' && facts ? reasonAgainst(stage.format, facts) : null;
     if (reason) problems.push(reason);
   }
@@ -94,10 +97,12 @@ export function loadabilityOf(facts: ModelFacts): Loadability[] {
 }
 
 /** Why `format` cannot express the model, remedy included; null when it can. */
-export function reasonAgainst(format: ExportFormat, { schemes, online, scattered = false }: ModelFacts): string | null {
+export function reasonAgainst(format: ExportFormat, { schemes, online, scattered = false, adapter = false }: ModelFacts): string | null {
   if (format === 'roundoff') return null;
   if (online) return `${online}, which ${format} cannot hold; export it as "roundoff"`;
   if (format === 'dequantized' || format.startsWith('gguf')) return null;
+  if (adapter)
+    return `a LoRA adapter lies beside the weights, and codes with the adapter merged in would be another model; choose "dequantized" or a gguf format, which merge it, or "roundoff", which keeps it`;
   if (format === 'awq' && scattered) return `act-order without static groups scatters groups, which awq cannot hold; choose "gptq"`;
   return reasonAgainstPacked(format, schemes);
 }

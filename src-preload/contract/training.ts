@@ -212,6 +212,8 @@ function trainProblems(stage: Omit<TrainStage, 'type'>): { path: string[]; messa
     add('quantizationStart', 'can be delayed only where fake-quantized weights are trained');
   if (quantizationStart.kind === 'ramp' && quantizationStart.to <= quantizationStart.from)
     add('quantizationStart.to', 'must lie after "from"');
+  if (quantizationStart.kind === 'ramp' && quantizationStart.to >= steps)
+    add('quantizationStart.to', `must lie before the last of ${steps} steps, so that the model ends up wholly quantized`);
   if (quantizationStart.kind === 'step' && quantizationStart.step >= steps)
     add('quantizationStart.step', `must lie before the last of ${steps} steps`);
   if (optimizer.warmupSteps >= steps) add('optimizer.warmupSteps', `must be fewer than the ${steps} steps`);

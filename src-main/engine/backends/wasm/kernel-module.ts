@@ -40,6 +40,7 @@ export type ParallelKernel =
   | 'crossEntropy'
   | 'dequantizeInteger'
   | 'dequantizeNf4'
+  | 'dropout'
   | 'kroneckerBackward'
   | 'kroneckerForward'
   | 'quantizeTokens'

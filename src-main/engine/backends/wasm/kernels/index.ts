@@ -3,6 +3,7 @@ export { attentionBackward, attentionForward, attentionScratch } from './attenti
 export { clampRowsBackward, clampRowsForward, clippedQuantizeBackward, clippedQuantizeForward } from './clipped-quantize';
 export { crossEntropy } from './cross-entropy';
 export { dequantizeInteger, dequantizeNf4 } from './dequantize';
+export { dropout } from './dropout';
 export { addBias, addTo, firstBadId, gatherRows, scatterAddRows, sumRows } from './embedding';
 export { fakeQuantizeBackward, fakeQuantizeForward } from './fake-quantize';
 export { kroneckerBackward, kroneckerBlockRows, kroneckerForward, kroneckerGradients, kroneckerScratch } from './kronecker';
