@@ -67,7 +67,7 @@ export const rlSchema = z.strictObject({
   maxNewTokens: z.int().positive(),
   /** Completions cut by the token limit do not count in the loss. */
   maskTruncated: z.boolean().default(false),
-  /** Rewards: `format` when an answer can be extracted, plus `correct` when it is right; `truncated` instead for cut ones, if given. */
+  /** Rewards: `format` when there is an answer in a box, plus `correct` when it is right; `truncated` instead for cut ones, if given. */
   reward: z
     .strictObject({
       format: z.number().default(0.1),
