@@ -12,6 +12,7 @@ import { addQuantize } from './commands/quantize.ts';
 import { addReport } from './commands/report.ts';
 import { addSensitivity } from './commands/sensitivity.ts';
 import { addStudy } from './commands/study.ts';
+import { addTrain } from './commands/train.ts';
 import { addVerify } from './commands/verify.ts';
 import { type CliContext, createContext } from './context.ts';
 import type { Terminal } from './terminal.ts';
@@ -61,6 +62,7 @@ export function buildProgram(context: CliContext): Command {
     addGenerate,
     addSensitivity,
     addQuantize,
+    addTrain,
     addExport,
     addEvaluate,
     addVerify,

@@ -125,7 +125,9 @@ export interface TrainSummary {
   quantizedBytes: number | null;
   bitsPerWeight: number | null;
   notes: string[];
+  /** Largest resident memory of the process during the stage, and what was estimated before it. */
   peakMemoryBytes: number;
+  estimatedMemoryBytes?: number;
 }
 export interface EvaluateSummary {
   type: 'evaluate';
