@@ -1,4 +1,4 @@
-// Writes the sample's benchmarks, calibration texts and tokenizer under resources/sample. Running it again changes nothing.
+// Writes the sample's benchmarks, calibration texts, training data and tokenizer under resources/sample. Running it again changes nothing.
 import { mkdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { writeWholeFile } from '../src-main/engine/formats/atomic-file.ts';

@@ -16,6 +16,8 @@ export interface ModelFacts {
   online: string | null;
   /** Groups of inputs are not consecutive (GPTQ's act-order without static groups). */
   scattered?: boolean;
+  /** A LoRA adapter lies beside the weights. */
+  adapter?: boolean;
 }
 
 export interface Loadability {
@@ -65,7 +67,9 @@ export function exportProblems(stages: readonly Stage[]): string[] {
 /** What is known of the model after a stage, from what was known before; null for a float model. */
 export function factsAfter(facts: ModelFacts | null, stage: Stage): ModelFacts | null {
   if (stage.type === 'quantize') return stageFacts(stage);
-  if (stage.type !== 'train' || stage.trains.kind !== 'quantized' || !stage.trains.scheme) return facts;
+  if (stage.type !== 'train') return facts;
+  if (stage.trains.kind === 'lora') return { ...(facts ?? { schemes: [], online: null }), adapter: true };
+  if (stage.trains.kind !== 'quantized' || !stage.trains.scheme) return facts;
   const { scheme, modules } = stage.trains;
   const schemes = modules.length < linearNames.length ? [scheme, null] : [scheme];
   return { schemes, online: facts?.online ?? onlineQuantization(schemes) };
@@ -108,10 +112,12 @@ export function loadabilityOf(facts: ModelFacts): Loadability[] {
 }
 
 /** Why `format` cannot express the model, remedy included; null when it can. */
-export function reasonAgainst(format: ExportFormat, { schemes, online, scattered = false }: ModelFacts): string | null {
+export function reasonAgainst(format: ExportFormat, { schemes, online, scattered = false, adapter = false }: ModelFacts): string | null {
   if (format === 'roundoff') return null;
   if (online) return `${online}, which ${format} cannot hold; export it as "roundoff"`;
   if (format === 'dequantized' || format.startsWith('gguf')) return null;
+  if (adapter)
+    return `a LoRA adapter lies beside the weights, and codes with the adapter merged in would be another model; choose "dequantized" or a gguf format, which merge it, or "roundoff", which keeps it`;
   if (format === 'awq' && scattered) return `act-order without static groups scatters groups, which awq cannot hold; choose "gptq"`;
   return reasonAgainstPacked(format, schemes);
 }

@@ -67,7 +67,7 @@ export const rlSchema = z.strictObject({
   maxNewTokens: z.int().positive(),
   /** Completions cut by the token limit do not count in the loss. */
   maskTruncated: z.boolean().default(false),
-  /** Rewards: `format` when an answer can be extracted, plus `correct` when it is right; `truncated` instead for cut ones, if given. */
+  /** Rewards: `format` when there is an answer in a box, plus `correct` when it is right; `truncated` instead for cut ones, if given. */
   reward: z
     .strictObject({
       format: z.number().default(0.1),
@@ -212,6 +212,8 @@ function trainProblems(stage: Omit<TrainStage, 'type'>): { path: string[]; messa
     add('quantizationStart', 'can be delayed only where fake-quantized weights are trained');
   if (quantizationStart.kind === 'ramp' && quantizationStart.to <= quantizationStart.from)
     add('quantizationStart.to', 'must lie after "from"');
+  if (quantizationStart.kind === 'ramp' && quantizationStart.to >= steps)
+    add('quantizationStart.to', `must lie before the last of ${steps} steps, so that the model ends up wholly quantized`);
   if (quantizationStart.kind === 'step' && quantizationStart.step >= steps)
     add('quantizationStart.step', `must lie before the last of ${steps} steps`);
   if (optimizer.warmupSteps >= steps) add('optimizer.warmupSteps', `must be fewer than the ${steps} steps`);

@@ -4,13 +4,23 @@ import '../backends/gradients.ts';
 export { type AdamWSettings, adamW, createMoments, type Moments } from './adam-w/index.ts';
 export { causalAttention } from './causal-attention/index.ts';
 export { clampRows } from './clamp-rows/index.ts';
-export { type ClippedGrid, clippedQuantize, type RangeFactors } from './clipped-quantize/index.ts';
+export { type ClippedGrid, clippedQuantize, type RangeFactors, roundToGrid } from './clipped-quantize/index.ts';
+export { dropout } from './dropout/index.ts';
 export { embedding } from './embedding/index.ts';
-export { codeRange, fakeQuantize, type Grid, type GridParameters, gridParameters } from './fake-quantize/index.ts';
+export { codeRange, fakeQuantize, type Grid, type GridParameters, gridParameters, straightThrough } from './fake-quantize/index.ts';
 export { clipByGlobalNorm, globalNorm } from './gradient-norm/index.ts';
 export { kronecker } from './kronecker/index.ts';
 export { linear } from './linear/index.ts';
 export { type LinearCrossEntropyOptions, linearCrossEntropy } from './linear-cross-entropy/index.ts';
+export { type LinearKlOptions, linearKl, type Teacher } from './linear-kl/index.ts';
+export {
+  type LinearPolicyOptions,
+  linearPolicy,
+  type PolicyRows,
+  type PolicySettings,
+  type TokenStatistics,
+  tokenStatistics,
+} from './linear-policy/index.ts';
 export {
   dequantizeWeight,
   disposePacked,

@@ -189,11 +189,16 @@ async function accumulate(trainee: Trainee, microBatches: MicroBatch[], seed: nu
     const part = lossAndGradients(trainee, micro, dropoutSeed);
     micro.dispose();
     tokens += micro.tokens;
-    if (probes) squaredNorms.push(await squaredNorm(part.gradients));
+    if (probes) {
+      // The probes speak of the parameters; without them one conversion of the sum does.
+      part.gradients = await trainee.parameterGradients(part.gradients);
+      squaredNorms.push(await squaredNorm(part.gradients));
+    }
     total = total ? addAndDispose(total, part) : part;
   }
   if (!total) throw new Error('a step needs at least one micro-batch');
-  return { loss: total.loss, gradients: await trainee.parameterGradients(total.gradients), tokens, squaredNorms };
+  const gradients = probes ? total.gradients : await trainee.parameterGradients(total.gradients);
+  return { loss: total.loss, gradients, tokens, squaredNorms };
 }
 
 /** The loss of a micro-batch and its gradients in the order of the trainee's leaves. The caller disposes all of them. */

@@ -56,7 +56,7 @@ export async function trainCheckpoint(options: TrainCheckpointOptions): Promise<
     trainee = await createTrainee({ modelDir: sourceDir, baseDir, stage, seed, ...cancellation });
     for (const note of trainee.notes) onLog?.('info', note);
     prepared = await createTask({
-      ...{ stage, tokenizer, baseDir, workDir, seed, ...cancellation },
+      ...{ stage, tokenizer, trainee, baseDir, workDir, seed, ...cancellation },
       config: trainee.config,
       onLog: (message) => onLog?.('warning', message),
     });
@@ -72,7 +72,7 @@ export async function trainCheckpoint(options: TrainCheckpointOptions): Promise<
     const summary = { ...summarize(options, trainee, prepared, saved, progress), ...memory };
     return { checkpoint: saved.checkpoint, best, summary };
   } finally {
-    prepared?.task.dispose();
+    await prepared?.task.dispose();
     trainee?.dispose();
     meter.stop();
   }

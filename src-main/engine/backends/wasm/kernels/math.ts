@@ -22,6 +22,14 @@ export function maxLanes(v: v128): f32 {
   return max(f32x4.extract_lane(pairs, 0), f32x4.extract_lane(pairs, 1));
 }
 
+/** A positive number to the nearest of binary16, ties to even: never 0, and infinity above 65504. */
+export function roundToHalf(x: f32): f32 {
+  if (x < 6.103515625e-5) return max<f32>(nearest<f32>(x * 16777216), 1) * 5.9604644775390625e-8;
+  const bits = reinterpret<u32>(x);
+  const half = reinterpret<f32>((bits + 0xfff + ((bits >> 13) & 1)) & 0xffffe000);
+  return half > 65504 ? <f32>Infinity : half;
+}
+
 /**
  * eˣ by range reduction to |r| ≤ ln2/2 and a degree-6 polynomial (Cephes expf), about 1 unit in the last place. x is clamped to [−87, 88], NaN
  * stays NaN (the constant comes first in min and max). n = round(x/ln2) is read from the low bits left by adding 1.5·2²³.
@@ -70,4 +78,20 @@ export function log1(x: f64): f64 {
   series = series * q + 1.0 / 5;
   series = series * q + 1.0 / 3;
   return <f64>exponent * Math.LN2 + 2 * s * (1 + q * series);
+}
+
+/** eᵈ − 1 − d for |d| ≤ ¼, by its series: always at least 0, where the plain difference would cancel. */
+export function excess4(d: v128): v128 {
+  let series = fma(d, f32x4.splat(1.0 / 5040), f32x4.splat(1.0 / 720));
+  series = fma(series, d, f32x4.splat(1.0 / 120));
+  series = fma(series, d, f32x4.splat(1.0 / 24));
+  series = fma(series, d, f32x4.splat(1.0 / 6));
+  series = fma(series, d, f32x4.splat(0.5));
+  return f32x4.mul(f32x4.mul(d, d), series);
+}
+
+/** eᵈ − 1 − d, accurate for small d too. */
+export function excess1(d: f64): f64 {
+  if (abs(d) > 0.25) return <f64>exp1(<f32>d) - 1 - d;
+  return d * d * (0.5 + d * (1.0 / 6 + d * (1.0 / 24 + d * (1.0 / 120 + d * (1.0 / 720 + d * (1.0 / 5040 + d / 40320))))));
 }
