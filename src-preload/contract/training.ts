@@ -67,7 +67,7 @@ export const rlSchema = z.strictObject({
   maxNewTokens: z.int().positive(),
   /** Completions cut by the token limit do not count in the loss. */
   maskTruncated: z.boolean().default(false),
-  /** Rewards: `format` when an answer can be extracted, plus `correct` when it is right; `truncated` instead for cut ones, if given. */
+  /** Rewards: `format` when there is an answer in a box, plus `correct` when it is right; `truncated` instead for cut ones, if given. */
   reward: z
     .strictObject({
       format: z.number().default(0.1),
@@ -135,6 +135,8 @@ const trainFlatquantSchema = z.strictObject({
 
 export const trainsSchema = z.discriminatedUnion('kind', [trainWeightsSchema, trainQuantizedSchema, trainLoraSchema, trainFlatquantSchema]);
 export type Trains = z.infer<typeof trainsSchema>;
+/** As written, before defaults. */
+export type TrainsInput = z.input<typeof trainsSchema>;
 export type TrainsOf<K extends Trains['kind']> = Extract<Trains, { kind: K }>;
 
 /** When weights (and activations) begin to be quantized: at once, from a step on, or mixed in linearly between two steps. */

@@ -12,6 +12,15 @@ export { clipByGlobalNorm, globalNorm } from './gradient-norm/index.ts';
 export { kronecker } from './kronecker/index.ts';
 export { linear } from './linear/index.ts';
 export { type LinearCrossEntropyOptions, linearCrossEntropy } from './linear-cross-entropy/index.ts';
+export { type LinearKlOptions, linearKl, type Teacher } from './linear-kl/index.ts';
+export {
+  type LinearPolicyOptions,
+  linearPolicy,
+  type PolicyRows,
+  type PolicySettings,
+  type TokenStatistics,
+  tokenStatistics,
+} from './linear-policy/index.ts';
 export {
   dequantizeWeight,
   disposePacked,

@@ -1,6 +1,7 @@
 /**
  * Continuous batching: which sequence sits in which slot, what each step computes, and when a sequence ends. It knows nothing of how a step
- * is computed, so both engines share it. Prompts enter in chunks beside the sequences that are already generating.
+ * is computed, so both engines share it. Prompts enter in chunks beside the sequences that are already generating; a prompt that another sequence
+ * of the batch has computed, or is computing, is copied from it.
  */
 import type { FinishReason } from '#contract/worker.ts';
 import { RandomStream } from '../data/random-stream.ts';
@@ -15,6 +16,13 @@ export interface Span {
   ids: ArrayLike<number>;
   /** Whether the logits after the last of these tokens are wanted. */
   wantsLogits: boolean;
+}
+
+/** Cached keys and values of the first `positions` positions that a slot takes over from another one before the step is computed. */
+export interface CacheCopy {
+  from: number;
+  to: number;
+  positions: number;
 }
 
 /** What a batch must know of the engine that computes it. */
@@ -36,6 +44,11 @@ export interface StepLogits {
 
 export type QueuedRequest = Pick<GenerationRequest, 'promptIds' | 'seed' | 'stream'>;
 
+export interface ClaimedRequest {
+  index: number;
+  request: QueuedRequest;
+}
+
 /** A finished sequence; `index` as claimed. */
 export interface FinishedSequence {
   index: number;
@@ -53,6 +66,10 @@ interface Sequence {
   computed: number;
   tokenIds: number[];
   logprobs: number[] | null;
+  /** The sequence whose prompt is copied; null once it is, or where the prompt is computed. */
+  source: Sequence | null;
+  /** After the prompt, [vocab], for later sequences of the same prompt. */
+  promptLogits: Float32Array | null;
 }
 
 export class Batch {
@@ -61,20 +78,17 @@ export class Batch {
   private readonly shape: BatchShape;
   private readonly settings: SamplingSettings;
   private readonly endTokens: Set<number>;
-  private readonly claim: () => { index: number; request: QueuedRequest } | null;
+  private readonly claim: (most: number) => ClaimedRequest[];
   private readonly sampler: Sampler;
   private readonly freeSlots: number[];
   private sequences: Sequence[] = [];
   private inFlight: { sequence: Sequence; span: Span }[] = [];
+  private copied: Sequence[] = [];
+  private planned: CacheCopy[] = [];
   private exhausted = false;
 
-  /** @param claim hands out the next request, or null when none is left */
-  constructor(
-    shape: BatchShape,
-    settings: SamplingSettings,
-    eosTokenIds: readonly number[],
-    claim: () => { index: number; request: QueuedRequest } | null,
-  ) {
+  /** @param claim hands out up to `most` requests, one at least until none is left */
+  constructor(shape: BatchShape, settings: SamplingSettings, eosTokenIds: readonly number[], claim: (most: number) => ClaimedRequest[]) {
     this.shape = shape;
     this.settings = settings;
     this.endTokens = new Set([...(settings.ignoreEndTokens ? [] : eosTokenIds), ...settings.stopTokenIds]);
@@ -83,18 +97,29 @@ export class Batch {
     this.freeSlots = [...shape.slots].reverse();
   }
 
+  /** To be carried out in this order before the planned step is computed. */
+  get copies(): readonly CacheCopy[] {
+    return this.planned;
+  }
+
   /** The next step's tokens; empty when everything is generated. */
   plan(): Span[] {
+    this.planned = [];
+    // Before slots are given away anew: what is copied may lie in the slot of a sequence that has just ended.
+    for (const sequence of this.copied) this.planned.push(copyOf(sequence));
+    this.copied = [];
+    for (const sequence of this.sequences) sequence.source = sequence.tokenIds.length > 0 ? null : sequence.source;
     this.admit();
     this.inFlight = [];
     for (const sequence of this.sequences) {
       const { slot, computed: position, tokenIds } = sequence;
       if (tokenIds.length > 0) this.inFlight.push({ sequence, span: { slot, position, ids: tokenIds.slice(-1), wantsLogits: true } });
+      else if (sequence.source?.promptLogits) this.planned.push(copyOf(sequence));
     }
     let room = this.shape.maxRows - this.inFlight.length;
     for (const sequence of this.sequences) {
       const { slot, computed: position, promptIds, tokenIds } = sequence;
-      if (tokenIds.length > 0) continue;
+      if (tokenIds.length > 0 || sequence.source) continue;
       const missing = promptIds.length - position;
       const count = Math.min(missing, room);
       if (count === 0) break;
@@ -107,50 +132,89 @@ export class Batch {
 
   /** Takes the logits of the planned step, one row per span that wants them; returns the sequences that ended. */
   accept(logits: StepLogits): FinishedSequence[] {
-    const finished: FinishedSequence[] = [];
+    const ended: FinishedSequence[] = [];
+    const late = this.sequences.filter(({ source }) => source?.promptLogits);
     let row = 0;
     for (const { sequence, span } of this.inFlight) {
       sequence.computed += span.ids.length;
       if (!span.wantsLogits) continue;
-      const finishReason = this.extend(sequence, logits, row++);
-      if (!finishReason) continue;
-      this.freeSlots.push(sequence.slot);
-      finished.push({ index: sequence.index, tokenIds: sequence.tokenIds, finishReason, logprobs: sequence.logprobs });
+      if (sequence.tokenIds.length === 0) this.promptComputed(sequence, logits, row, ended);
+      this.extend(sequence, logits, row++, ended);
     }
-    if (finished.length > 0) {
-      const ended = new Set(finished.map(({ index }) => index));
-      this.sequences = this.sequences.filter(({ index }) => !ended.has(index));
+    for (const sequence of late) {
+      const values = sequence.source!.promptLogits!;
+      Object.assign(sequence, { computed: sequence.promptIds.length, promptLogits: values });
+      this.extend(sequence, { values }, 0, ended);
     }
-    return finished;
+    if (ended.length > 0) {
+      const indices = new Set(ended.map(({ index }) => index));
+      this.sequences = this.sequences.filter(({ index }) => !indices.has(index));
+    }
+    return ended;
+  }
+
+  /** Sequences that waited for this prompt go on from its logits; their keys and values follow before the next step. */
+  private promptComputed(sequence: Sequence, logits: StepLogits, row: number, ended: FinishedSequence[]): void {
+    const { vocabSize } = this.shape;
+    if (!this.exhausted) sequence.promptLogits = logits.values.slice(row * vocabSize, (row + 1) * vocabSize);
+    for (const waiting of this.sequences) {
+      if (waiting.source !== sequence) continue;
+      waiting.computed = sequence.computed;
+      waiting.promptLogits = sequence.promptLogits;
+      this.copied.push(waiting);
+      this.extend(waiting, logits, row, ended);
+    }
   }
 
   private admit(): void {
     while (!this.exhausted && this.freeSlots.length > 0) {
-      const next = this.claim();
-      if (!next) {
-        this.exhausted = true;
-        return;
-      }
-      const { promptIds, seed, stream } = next.request;
-      this.sequences.push({
-        index: next.index,
-        slot: this.freeSlots.pop()!,
-        promptIds,
-        random: new RandomStream(seed, stream),
-        computed: 0,
-        tokenIds: [],
-        logprobs: this.settings.logprobs ? [] : null,
-      });
+      const claimed = this.claim(this.freeSlots.length);
+      this.exhausted = claimed.length === 0;
+      for (const { index, request } of claimed) this.sequences.push(this.open(index, request));
     }
   }
 
-  private extend(sequence: Sequence, { values, peaks }: StepLogits, row: number): FinishReason | null {
-    const obvious = peaks ? this.sampler.obvious(peaks.tokens[row]!, peaks.shares[row]!) : null;
-    const token = obvious ?? this.sampler.sample(values, row * this.shape.vocabSize, sequence.random.uniformAt(sequence.tokenIds.length));
-    sequence.tokenIds.push(token);
-    sequence.logprobs?.push(this.sampler.logprob);
-    this.generatedTokens++;
-    if (this.endTokens.has(token)) return 'stop';
-    return sequence.tokenIds.length >= this.settings.maxNewTokens ? 'length' : null;
+  private open(index: number, { promptIds, seed, stream }: QueuedRequest): Sequence {
+    return {
+      index,
+      slot: this.freeSlots.pop()!,
+      promptIds,
+      random: new RandomStream(seed, stream),
+      computed: 0,
+      tokenIds: [],
+      logprobs: this.settings.logprobs ? [] : null,
+      source: this.sequences.find((other) => other.source === null && samePrompt(other.promptIds, promptIds)) ?? null,
+      promptLogits: null,
+    };
   }
+
+  /** Draws a sequence's next token from a row of logits; where that ends it, its slot is free again. */
+  private extend(sequence: Sequence, { values, peaks }: StepLogits, row: number, ended: FinishedSequence[]): void {
+    const { index, slot, tokenIds, logprobs } = sequence;
+    const obvious = peaks ? this.sampler.obvious(peaks.tokens[row]!, peaks.shares[row]!) : null;
+    const token = obvious ?? this.sampler.sample(values, row * this.shape.vocabSize, sequence.random.uniformAt(tokenIds.length));
+    tokenIds.push(token);
+    logprobs?.push(this.sampler.logprob);
+    this.generatedTokens++;
+    const finishReason = this.endTokens.has(token) ? 'stop' : tokenIds.length >= this.settings.maxNewTokens ? 'length' : null;
+    if (!finishReason) return;
+    this.freeSlots.push(slot);
+    ended.push({ index, tokenIds, finishReason, logprobs });
+  }
+}
+
+/** Requests from `first` on that a batch with `most` free slots should take together: those that share their prompt. */
+export function claimable(requests: readonly QueuedRequest[], first: number, most: number): number {
+  let count = Math.min(1, requests.length - first);
+  while (count < most && first + count < requests.length && samePrompt(requests[first]!.promptIds, requests[first + count]!.promptIds))
+    count++;
+  return count;
+}
+
+function samePrompt(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((id, place) => id === b[place]);
+}
+
+function copyOf({ source, slot, promptIds }: Sequence): CacheCopy {
+  return { from: source!.slot, to: slot, positions: promptIds.length };
 }

@@ -6,6 +6,7 @@
 import { RoundoffError } from '#contract/errors.ts';
 import type { FinishReason } from '#contract/worker.ts';
 import type { ModelConfig } from '../model/config.ts';
+import type { LanguageModel } from '../model/language-model.ts';
 
 export interface SamplingSettings {
   /** 0 means greedy. */
@@ -69,6 +70,11 @@ export interface Generator {
   readonly reason: string | null;
   /** Generates one completion per request. Resolves when all ended. @throws RoundoffError `bad-input`, `cancelled`, `numeric` */
   run(requests: readonly GenerationRequest[], settings: SamplingSettings, options: GenerationOptions): Promise<void>;
+  /**
+   * Takes the present weights of `model`, which then is the one generated with; much faster than a new generator. False when it differs in more
+   * than values (architecture, transforms), and nothing has changed then. Not during a run.
+   */
+  update(model: LanguageModel): boolean;
   /** Frees what the generator holds; the model is not touched. */
   dispose(): Promise<void>;
 }

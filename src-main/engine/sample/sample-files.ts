@@ -1,15 +1,18 @@
 /**
- * The data files of the bundled sample: benchmarks from the test split, calibration text from the calibration split, general text.
- * Equal byte for byte wherever they are made.
+ * The data files of the bundled sample: benchmarks from the test split, calibration text from the calibration split, training problems from the
+ * train split, general text. Equal byte for byte wherever they are made.
  */
 import { RandomStream } from '../data/random-stream.ts';
 import { drawGeneralText } from './general-text.ts';
 import { completionOf, drawDistinctProblems, tasks } from './problems.ts';
+import { abacusPhases } from './recipe.ts';
 
 const seed = 2026;
 const problemsPerBenchmark = 300;
 const calibrationRowsPerTask = 120;
 const generalRows = 600;
+const trainingRows = 6000;
+const generalTrainingRows = 2000;
 
 /** File contents by path below `resources/sample`. */
 export function sampleDataFiles(): Map<string, string> {
@@ -21,7 +24,9 @@ export function sampleDataFiles(): Map<string, string> {
     files.set(`benchmarks/${task.name}.jsonl`, jsonLines(rows));
   }
   files.set('calibration/abacus.jsonl', jsonLines(calibrationRows()));
-  files.set('calibration/general.jsonl', jsonLines(generalTextRows()));
+  files.set('calibration/general.jsonl', jsonLines(generalTextRows(generalRows, 'general-text')));
+  files.set('training/abacus.jsonl', jsonLines(trainingRowsOfAbacus()));
+  files.set('training/general.jsonl', jsonLines(generalTextRows(generalTrainingRows, 'general-training-text')));
   return files;
 }
 
@@ -35,9 +40,26 @@ function calibrationRows(): object[] {
   ).flat();
 }
 
-function generalTextRows(): object[] {
-  const stream = new RandomStream(seed, 'general-text');
-  return Array.from({ length: generalRows }, () => ({ text: drawGeneralText(stream.integer(3, 6), stream) }));
+/**
+ * Worked problems of all tasks, mixed as in the last phase of Abacus's own training. A row is an example to learn the solution of, and a problem
+ * with its answer.
+ */
+function trainingRowsOfAbacus(): object[] {
+  const { mix } = abacusPhases.at(-1)!;
+  const shares = mix.reduce((sum, { share }) => sum + share, 0);
+  const stream = new RandomStream(seed, 'training');
+  const problems = mix.flatMap(({ task, share }) =>
+    drawDistinctProblems(task, 'train', Math.round((trainingRows * share) / shares), stream.fork(task.name)),
+  );
+  return stream
+    .fork('order')
+    .shuffle(problems)
+    .map((problem) => ({ problem: problem.question, answer: problem.answer, solution: completionOf(problem) }));
+}
+
+function generalTextRows(count: number, name: string): object[] {
+  const stream = new RandomStream(seed, name);
+  return Array.from({ length: count }, () => ({ text: drawGeneralText(stream.integer(3, 6), stream) }));
 }
 
 function jsonLines(rows: object[]): string {

@@ -27,5 +27,5 @@ export interface TrainingTask {
   metrics(): Promise<Record<string, number>>;
   /** Whether a continued run may begin at `step`; false between the updates of one rollout. */
   canResumeAt(step: number): boolean;
-  dispose(): void;
+  dispose(): void | Promise<void>;
 }

@@ -4,6 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { hasKernel, runKernel } from '../kernel.ts';
+import { defaultChunkRows } from '../row-chunks.ts';
 import './wasm.ts';
 
 export interface LinearCrossEntropyOptions {
@@ -11,11 +12,6 @@ export interface LinearCrossEntropyOptions {
   mask?: tf.Tensor1D;
   /** Rows whose logits are held at once. */
   chunkRows?: number;
-}
-
-/** Rows per chunk by default: logits of 2 MiB, which stay in the cache, but with a large vocabulary up to 64 MiB for 128 rows. */
-function defaultChunkRows(vocab: number): number {
-  return Math.max(1, Math.floor(2 ** 19 / vocab), Math.min(128, Math.floor(2 ** 24 / vocab)));
 }
 
 /**

@@ -16,8 +16,8 @@ import {
 } from '../settings.ts';
 import { preferHugePages } from './huge-pages.ts';
 import { LanePool } from './lane-pool.ts';
-import { controlWords, planDecoding, unsupportedReason } from './plan.ts';
-import { createSharedMemory } from './shared-memory.ts';
+import { controlWords, type DecodePlan, planDecoding, unsupportedReason } from './plan.ts';
+import { createSharedMemory, type SharedMemory } from './shared-memory.ts';
 import { copyConstants, createSessions, type DecodeSessions, releaseSessions } from './weights.ts';
 
 const progressIntervalMs = 100;
@@ -28,30 +28,48 @@ export class CpuGenerator implements Generator {
   readonly implementation = 'cpu';
   readonly reason = null;
   private readonly config: LanguageModel['config'];
+  private readonly options: GeneratorOptions;
   private readonly capacity: number;
-  private readonly sessions: DecodeSessions;
+  private readonly plan: DecodePlan;
+  private readonly memory: SharedMemory;
+  private readonly sessionThreads: number;
+  private sessions: DecodeSessions;
   private readonly control: Int32Array;
   private readonly pool: LanePool;
   private state: 'idle' | 'running' | 'disposed' = 'idle';
 
   /** @throws RoundoffError `unsupported` for dimensions the kernels do not cover, `out-of-memory` */
-  constructor(model: LanguageModel, { slots, capacity, threads = availableParallelism() }: GeneratorOptions) {
+  constructor(model: LanguageModel, options: GeneratorOptions) {
+    const { capacity, threads = availableParallelism() } = options;
     const activations = model.layerActivations();
     const reason = unsupportedReason(model.config, activations);
     if (reason) {
       throw new RoundoffError('unsupported', `The CPU decode engine cannot run this model: ${reason}.`, 'Use the `tensor` implementation.');
     }
     this.config = model.config;
+    this.options = options;
     this.capacity = capacity;
-    const lanes = Math.max(1, Math.min(threads, Math.floor(slots / leastSlotsPerLane)));
-    const plan = planDecoding(model.config, { slots, capacity, lanes, activations });
+    const plan = planFor(model, options);
     const memory = createSharedMemory(plan.sizeBytes);
     preferHugePages(memory);
     copyConstants(model, plan, memory);
-    const sessions = createSessions(model, Math.max(1, Math.floor(threads / lanes)));
-    this.sessions = sessions;
+    this.plan = plan;
+    this.memory = memory;
+    this.sessionThreads = Math.max(1, Math.floor(threads / plan.lanes.length));
+    this.sessions = createSessions(model, this.sessionThreads);
     this.control = new Int32Array(memory.buffer, plan.control, controlWords.tokens + plan.lanes.length);
-    this.pool = new LanePool(plan.lanes.map((_, lane) => ({ plan, lane, sessions, memory })));
+    this.pool = new LanePool(plan.lanes.map((_, lane) => ({ plan, lane, memory })));
+  }
+
+  update(model: LanguageModel): boolean {
+    this.requireState('idle');
+    if (unsupportedReason(model.config, model.layerActivations())) return false;
+    if (JSON.stringify(planFor(model, this.options)) !== JSON.stringify(this.plan)) return false;
+    copyConstants(model, this.plan, this.memory);
+    const before = this.sessions;
+    this.sessions = createSessions(model, this.sessionThreads);
+    releaseSessions(before);
+    return true;
   }
 
   async run(requests: readonly GenerationRequest[], settings: SamplingSettings, options: GenerationOptions): Promise<void> {
@@ -99,7 +117,7 @@ export class CpuGenerator implements Generator {
     const timer = setInterval(report, progressIntervalMs);
     const queue = requests.map(({ promptIds, seed, stream }) => ({ promptIds: [...promptIds], seed, stream }));
     try {
-      await this.pool.run({ type: 'run', requests: queue, settings }, stop, ({ index, ...result }) => {
+      await this.pool.run({ type: 'run', requests: queue, settings, sessions: this.sessions }, stop, ({ index, ...result }) => {
         if (signal?.aborted) return;
         finished++;
         onResult({ key: requests[index]!.key, ...result });
@@ -119,4 +137,10 @@ export class CpuGenerator implements Generator {
   private generatedTokens(): number {
     return this.control.subarray(controlWords.tokens).reduce((sum, count) => sum + count, 0);
   }
+}
+
+/** Where everything of a model lies; equal plans are of models that differ in values alone. */
+function planFor(model: LanguageModel, { slots, capacity, threads = availableParallelism() }: GeneratorOptions): DecodePlan {
+  const lanes = Math.max(1, Math.min(threads, Math.floor(slots / leastSlotsPerLane)));
+  return planDecoding(model.config, { slots, capacity, lanes, activations: model.layerActivations() });
 }

@@ -1,7 +1,7 @@
 /** Entry of a decode thread: runs one lane's batch over the requests it claims, without a pause between steps. */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { toErrorInfo } from '#contract/errors.ts';
-import { Batch } from '../batch.ts';
+import { Batch, type ClaimedRequest, claimable } from '../batch.ts';
 import { DecodeLane } from './lane.ts';
 import type { LaneCommand, LaneEvent, LaneSetup } from './messages.ts';
 import { controlWords } from './plan.ts';
@@ -20,7 +20,8 @@ port.on('message', (command: LaneCommand) => {
     return;
   }
   try {
-    lane ??= new DecodeLane(plan, setup.lane, setup.sessions, memory);
+    lane ??= new DecodeLane(plan, setup.lane, command.sessions, memory);
+    lane.sessions = command.sessions;
     generate(lane, command);
   } catch (error) {
     post({ type: 'failed', error: toErrorInfo(error) });
@@ -35,14 +36,19 @@ function generate(engine: DecodeLane, { requests, settings }: Extract<LaneComman
     vocabSize: plan.config.vocabSize,
     maxRows: plan.maxRows,
   };
-  const batch = new Batch(shape, settings, plan.config.eosTokenIds, () => {
-    const index = Atomics.add(control, controlWords.next, 1);
-    const request = requests[index];
-    return request ? { index, request } : null;
-  });
+  const claim = (most: number): ClaimedRequest[] => {
+    for (;;) {
+      const first = Atomics.load(control, controlWords.next);
+      const count = claimable(requests, first, most);
+      if (Atomics.compareExchange(control, controlWords.next, first, first + count) !== first) continue;
+      return requests.slice(first, first + count).map((request, place) => ({ index: first + place, request }));
+    }
+  };
+  const batch = new Batch(shape, settings, plan.config.eosTokenIds, claim);
   while (Atomics.load(control, controlWords.stop) === 0) {
     const spans = batch.plan();
     if (spans.length === 0) return;
+    engine.copyCache(batch.copies);
     for (const sequence of batch.accept(engine.forward(spans, settings.temperature))) post({ type: 'finished', sequence });
     Atomics.store(control, controlWords.tokens + setup.lane, batch.generatedTokens);
   }

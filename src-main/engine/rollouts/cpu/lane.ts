@@ -4,9 +4,9 @@
  * each row attends to its own slot up to its own position. Every part computes a row from that row alone, so results do not depend on company.
  */
 import { onnxRuntime } from '../../backends/wasm/onnx-runtime.ts';
-import type { Span, StepLogits } from '../batch.ts';
+import type { CacheCopy, Span, StepLogits } from '../batch.ts';
 import { type DecodeKernels, decodeKernels } from './kernels.ts';
-import type { DecodePlan, InputPlan, LanePlan } from './plan.ts';
+import { cacheBlock, type DecodePlan, type InputPlan, type LanePlan } from './plan.ts';
 import type { SharedMemory } from './shared-memory.ts';
 import type { DecodeSessions } from './weights.ts';
 
@@ -27,9 +27,11 @@ const maxCachedRowCounts = 512;
 
 export class DecodeLane {
   readonly plan: LanePlan;
+  /** The weights to compute with. */
+  sessions: DecodeSessions;
   private readonly whole: DecodePlan;
-  private readonly sessions: DecodeSessions;
   private readonly kernels: DecodeKernels;
+  private readonly floats: Float32Array;
   private readonly tables: Record<'ids' | 'slots' | 'positions' | 'selected', Int32Array>;
   private readonly logits: Required<StepLogits>;
   private readonly address: bigint;
@@ -50,6 +52,7 @@ export class DecodeLane {
       values: new Float32Array(memory.buffer, logits, slots * plan.config.vocabSize),
       peaks: { tokens: new Int32Array(memory.buffer, peakTokens, slots), shares: new Float32Array(memory.buffer, peakShares, slots) },
     };
+    this.floats = new Float32Array(memory.buffer);
     this.kernels = decodeKernels(memory);
     const probe = this.runtime.createTensor(new Uint8Array(memory.buffer), 4, [1]);
     this.address = this.runtime.dataAddress(probe);
@@ -83,6 +86,26 @@ export class DecodeLane {
     }
     this.head(wanted, temperature);
     return this.logits;
+  }
+
+  /** Copies keys and values between slots of this lane, in order. Keys lie in whole blocks of positions. */
+  copyCache(copies: readonly CacheCopy[]): void {
+    const { layers, capacity, config } = this.whole;
+    const { kvHeads, headDim } = config;
+    const headWords = capacity * headDim;
+    const move = (base: number, from: number, to: number, words: number) => {
+      const start = base / 4 + from * headWords;
+      this.floats.copyWithin(base / 4 + to * headWords, start, start + words);
+    };
+    for (const { from, to, positions } of copies) {
+      const keyWords = Math.ceil(positions / cacheBlock) * cacheBlock * headDim;
+      for (const { keys, values } of layers) {
+        for (let head = 0; head < kvHeads; head++) {
+          move(keys, from * kvHeads + head, to * kvHeads + head, keyWords);
+          move(values, from * kvHeads + head, to * kvHeads + head, positions * headDim);
+        }
+      }
+    }
   }
 
   /** Frees the native tensors; the sessions belong to the engine. */

@@ -6,15 +6,17 @@ import type { DecodePlan } from './plan.ts';
 import type { SharedMemory } from './shared-memory.ts';
 import type { DecodeSessions } from './weights.ts';
 
-/** What a thread is started with. Session pointers are valid in the whole process. */
+/** What a thread is started with. */
 export interface LaneSetup {
   plan: DecodePlan;
   lane: number;
-  sessions: DecodeSessions;
   memory: SharedMemory;
 }
 
-export type LaneCommand = { type: 'run'; requests: QueuedRequest[]; settings: SamplingSettings } | { type: 'close' };
+/** Session pointers are valid in the whole process; they change when the generator takes other weights. */
+export type LaneCommand =
+  | { type: 'run'; requests: QueuedRequest[]; settings: SamplingSettings; sessions: DecodeSessions }
+  | { type: 'close' };
 
 /** `idle` ends every run, whether it completed, was stopped or failed. */
 export type LaneEvent = { type: 'finished'; sequence: FinishedSequence } | { type: 'failed'; error: ErrorInfo } | { type: 'idle' };

@@ -92,7 +92,8 @@ export const controlWords = { stop: 0, next: 1, tokens: 2 } as const;
 const maxLanes = 64;
 const alignment = 64;
 const heapLimit = 65536 * 65536;
-const cacheBlock = 16;
+/** Positions whose keys interleave; capacities are multiples of it. */
+export const cacheBlock = 16;
 const leastRows = 256;
 
 /** Why this model cannot run on the CPU decode engine, or null. */

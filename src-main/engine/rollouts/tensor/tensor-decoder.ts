@@ -65,6 +65,15 @@ export class TensorDecoder {
     });
   }
 
+  /** Copies all keys and values of a slot into another one. */
+  copySlot(from: number, to: number): void {
+    tf.tidy(() => {
+      const chosen = tf.reshape(oneHot([to], this.slots), [this.slots, 1, 1, 1]) as tf.Tensor4D;
+      const row = (cache: tf.Tensor4D) => tf.slice(cache, [from, 0, 0, 0], [1, -1, -1, -1]);
+      for (const [index, { keys, values }] of this.caches.entries()) this.write(index, chosen, row(keys), row(values));
+    });
+  }
+
   /** Computes one token of every slot at its position; returns logits [slots, vocab]. Unused slots may hold any token. */
   step(ids: Int32Array, positions: Int32Array): tf.Tensor2D {
     return tf.tidy(() => {

@@ -2,7 +2,7 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { throwIfCancelled } from '../../data/cancellation.ts';
 import type { LanguageModel } from '../../model/language-model.ts';
-import { Batch, type Span } from '../batch.ts';
+import { Batch, claimable, type Span } from '../batch.ts';
 import {
   type GenerationOptions,
   type GenerationRequest,
@@ -16,7 +16,7 @@ import { TensorDecoder } from './tensor-decoder.ts';
 export class TensorGenerator implements Generator {
   readonly implementation = 'tensor';
   readonly reason: string | null;
-  private readonly model: LanguageModel;
+  private model: LanguageModel;
   private readonly slots: number;
   private readonly capacity: number;
 
@@ -31,7 +31,11 @@ export class TensorGenerator implements Generator {
     const { config } = this.model;
     validateGeneration(requests, settings, config, this.capacity);
     let claimed = 0;
-    const claim = () => (claimed < requests.length ? { index: claimed, request: requests[claimed++]! } : null);
+    const claim = (most: number) => {
+      const first = claimed;
+      claimed += claimable(requests, first, most);
+      return requests.slice(first, claimed).map((request, place) => ({ index: first + place, request }));
+    };
     const slots = Array.from({ length: this.slots }, (_, slot) => slot);
     const shape = { slots, vocabSize: config.vocabSize, maxRows: Infinity };
     const batch = new Batch(shape, settings, config.eosTokenIds, claim);
@@ -40,6 +44,7 @@ export class TensorGenerator implements Generator {
     try {
       for (let spans = batch.plan(); spans.length > 0; spans = batch.plan()) {
         throwIfCancelled(options.signal, 'Generation');
+        for (const { from, to } of batch.copies) decoder.copySlot(from, to);
         for (const { index, ...result } of batch.accept({ values: await this.logits(decoder, spans) })) {
           finished++;
           options.onResult({ key: requests[index]!.key, ...result });
@@ -52,6 +57,12 @@ export class TensorGenerator implements Generator {
     } finally {
       decoder.dispose();
     }
+  }
+
+  update(model: LanguageModel): boolean {
+    if (JSON.stringify(model.config) !== JSON.stringify(this.model.config)) return false;
+    this.model = model;
+    return true;
   }
 
   async dispose(): Promise<void> {}

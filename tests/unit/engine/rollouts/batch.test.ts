@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { Batch, type BatchShape, type FinishedSequence, type QueuedRequest } from '../../../../src-main/engine/rollouts/batch.ts';
+import {
+  Batch,
+  type BatchShape,
+  claimable,
+  type FinishedSequence,
+  type QueuedRequest,
+} from '../../../../src-main/engine/rollouts/batch.ts';
 import type { SamplingSettings } from '../../../../src-main/engine/rollouts/generator.ts';
 
 const vocabSize = 10;
@@ -11,13 +17,16 @@ function runBatch(prompts: number[][], next: (tokens: number[]) => number, shape
   const steps: number[][] = [];
   const finished: FinishedSequence[] = [];
   let claimed = 0;
-  const claim = () => {
-    const request: QueuedRequest = { promptIds: prompts[claimed]!, seed: 1, stream: 's' };
-    return claimed < prompts.length ? { index: claimed++, request } : null;
+  const requests = prompts.map((promptIds, index): QueuedRequest => ({ promptIds, seed: 1, stream: `s${index}` }));
+  const claim = (most: number) => {
+    const first = claimed;
+    claimed += claimable(requests, first, most);
+    return requests.slice(first, claimed).map((request, place) => ({ index: first + place, request }));
   };
   const batch = new Batch({ slots: [4, 5], vocabSize, maxRows: 100, ...shape }, settings, [9], claim);
   for (let spans = batch.plan(); spans.length > 0; spans = batch.plan()) {
     const logits: number[] = [];
+    for (const { from, to, positions } of batch.copies) cache.set(to, cache.get(from)!.slice(0, positions));
     for (const { slot, position, ids, wantsLogits } of spans) {
       const tokens = [...(position === 0 ? [] : cache.get(slot)!), ...Array.from(ids)];
       expect(tokens.length).toBe(position + ids.length);
@@ -80,6 +89,34 @@ describe('Batch', () => {
       [1, 1],
     ]);
     expect(finished.find(({ index }) => index === 1)).toMatchObject({ tokenIds: [6, 5, 4, 3] });
+  });
+
+  it('computes a prompt once for all sequences that share it, also those that come later', () => {
+    const { steps, finished } = runBatch([[5, 3], [5, 3], [5, 3], [8], [8]], countDown, { slots: [0, 1] });
+    expect(finished.sort((a, b) => a.index - b.index).map(({ tokenIds }) => tokenIds)).toEqual([
+      [2, 1, 0, 9],
+      [2, 1, 0, 9],
+      [2, 1, 0, 9],
+      [7, 6, 5, 4],
+      [7, 6, 5, 4],
+    ]);
+    const prompts = steps.flat().filter((count) => count === 2);
+    // Both slots end together here, so the third sequence finds no copy of its prompt and computes it again.
+    expect(prompts).toHaveLength(2);
+    expect(steps[0]).toEqual([2]);
+  });
+
+  it('gives a late sequence the prompt of one that is still generating, and its own random numbers', () => {
+    const flat: SamplingSettings = { temperature: 1, topP: 1, topK: 0, maxNewTokens: 6, stopTokenIds: [0, 1, 2, 3], logprobs: true };
+    const uniform = () => -1;
+    const prompts = Array.from({ length: 12 }, () => [4, 5, 6]);
+    const shared = runBatch(prompts, uniform, { slots: [0, 1, 2] }, flat);
+    expect(shared.steps.flat().filter((count) => count === 3)).toHaveLength(1);
+    const texts = shared.finished.sort((a, b) => a.index - b.index).map(({ tokenIds }) => tokenIds);
+    // One slot computes every prompt by itself.
+    const alone = runBatch(prompts, uniform, { slots: [0] }, flat);
+    expect(alone.finished.sort((a, b) => a.index - b.index).map(({ tokenIds }) => tokenIds)).toEqual(texts);
+    expect(new Set(texts.map(String)).size).toBeGreaterThan(6);
   });
 
   it('has nothing to do without requests', () => {

@@ -12,8 +12,11 @@ import {
   abacusPhases,
   drawGeneralText,
   sampleDataFiles,
+  sampleModels,
   trainingDataOf,
 } from '../../../../src-main/engine/sample/index.ts';
+import { loadExamples, loadRlProblems } from '../../../../src-main/engine/training/training-data.ts';
+import { verify } from '../../../../src-main/engine/verifiers/index.ts';
 
 const sampleDir = resolve(import.meta.dirname, '../../../../resources/sample');
 let dir: string;
@@ -27,9 +30,36 @@ afterAll(() => rm(dir, { recursive: true, force: true }));
 
 test('the bundled files are what the generators make, byte for byte', async () => {
   const files = sampleDataFiles();
-  for (const [name, content] of Object.entries(abacusFiles())) files.set(`abacus/${name}`, content);
-  expect(files.size).toBe(11);
+  for (const [folder, { config }] of Object.entries(sampleModels))
+    for (const [name, content] of Object.entries(abacusFiles(config))) files.set(`${folder}/${name}`, content);
+  expect(files.size).toBe(17);
   for (const [name, content] of files) expect(await readFile(join(sampleDir, name), 'utf8'), name).toBe(content);
+});
+
+test('training data is of the train split alone, and reads as examples and as problems', async () => {
+  const settings = { path: join(sampleDir, 'training/abacus.jsonl'), limit: null, maxTokens: 512, promptTemplate: '{question}' };
+  const examples = await loadExamples(settings, abacusConfig, tokenizer);
+  expect(examples.count).toBeGreaterThan(5990);
+  expect(examples.tooLong).toBe(0);
+  const { problems } = await loadRlProblems(settings, 128, abacusConfig, tokenizer);
+  expect(problems).toHaveLength(examples.count);
+  for (const index of [0, 17, 4321]) {
+    const { ids, lossStart } = examples.example(index);
+    expect(Array.from(ids).slice(0, lossStart)).toEqual(problems[index]!.promptIds);
+    const solution = tokenizer.decode(Array.from(ids).slice(lossStart, -1));
+    expect(verify({ gold: problems[index]!.gold, completion: solution, finishReason: 'stop' }).verdict).toBe('correct');
+  }
+  const questions = (split: string, column: string) =>
+    readFile(join(sampleDir, split), 'utf8').then((text) =>
+      text
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line)[column] as string),
+    );
+  const trained = new Set(await questions('training/abacus.jsonl', 'problem'));
+  for (const short of ['sums', 'binary', 'products', 'divisors', 'chains'])
+    for (const question of await questions(`benchmarks/abacus-${short}.jsonl`, 'problem')) expect(trained.has(question)).toBe(false);
+  for (const question of await questions('calibration/abacus.jsonl', 'prompt')) expect(trained.has(question)).toBe(false);
 });
 
 test('the configuration file describes the architecture that is trained', () => {

@@ -79,3 +79,19 @@ export function log1(x: f64): f64 {
   series = series * q + 1.0 / 3;
   return <f64>exponent * Math.LN2 + 2 * s * (1 + q * series);
 }
+
+/** eᵈ − 1 − d for |d| ≤ ¼, by its series: always at least 0, where the plain difference would cancel. */
+export function excess4(d: v128): v128 {
+  let series = fma(d, f32x4.splat(1.0 / 5040), f32x4.splat(1.0 / 720));
+  series = fma(series, d, f32x4.splat(1.0 / 120));
+  series = fma(series, d, f32x4.splat(1.0 / 24));
+  series = fma(series, d, f32x4.splat(1.0 / 6));
+  series = fma(series, d, f32x4.splat(0.5));
+  return f32x4.mul(f32x4.mul(d, d), series);
+}
+
+/** eᵈ − 1 − d, accurate for small d too. */
+export function excess1(d: f64): f64 {
+  if (abs(d) > 0.25) return <f64>exp1(<f32>d) - 1 - d;
+  return d * d * (0.5 + d * (1.0 / 6 + d * (1.0 / 24 + d * (1.0 / 120 + d * (1.0 / 720 + d * (1.0 / 5040 + d / 40320))))));
+}
