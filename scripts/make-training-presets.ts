@@ -109,7 +109,7 @@ function paperB(): StudySpec {
     const gptq = quantize('gptq', width, maths, { keepLatents: true });
     const ofRtn = qat(`${width}:sym`);
     return [
-      variant(`RTN ${width}`, rtn),
+      variant(`RTN ${width}:sym`, rtn),
       variant(`GPTQ ${width}`, gptq),
       variant(`AWQ ${width}`, quantize('awq', width, maths)),
       variant(`RTN → SFT ${width}`, rtn, supervised('sft', ofRtn, { rate: 2e-5 })),
@@ -152,11 +152,11 @@ function abacusTraining(): StudySpec {
   const supervised = (kind: 'sft' | 'kd', trains: TrainsInput, learningRate: number) =>
     trainStageSchema.parse({
       ...{ type: 'train', objective: { kind }, trains, data: { path, maxTokens: 256 } },
-      ...{ steps: 300, batchSize: 16, checkpointEvery: 50, evaluation: { every: 100, problems: 20 } },
-      optimizer: { learningRate, schedule: 'cosine', warmupSteps: 9 },
+      ...{ steps: 150, batchSize: 16, checkpointEvery: 25, evaluation: { every: 50, problems: 20 } },
+      optimizer: { learningRate, schedule: 'cosine', warmupSteps: 5 },
     });
   const grpo = trainStageSchema.parse({
-    ...{ type: 'train', trains: frozen, data: { path, maxTokens: 128 }, steps: 30, batchSize: 32, checkpointEvery: 10 },
+    ...{ type: 'train', trains: frozen, data: { path, maxTokens: 128 }, steps: 20, batchSize: 32, checkpointEvery: 5 },
     objective: { kind: 'rl', promptsPerStep: 8, groupSize: 8, maxNewTokens: 200, reward: { format: 0, correct: 1 } },
     optimizer: { learningRate: 2e-5, schedule: 'cosine', warmupSteps: 2 },
   });
@@ -175,7 +175,7 @@ function abacusTraining(): StudySpec {
       'Can training bring back what two bits take from Abacus? Supervised training against distillation from RTN, distillation from GPTQ, and GRPO after it: paper B’s workflow in minutes.',
     models: ['sample:abacus'],
     variants: [
-      variant(`RTN ${width}`, rtn),
+      variant(`RTN ${width}:sym`, rtn),
       variant(`RTN → SFT ${width}`, rtn, supervised('sft', ofRtn, 1e-3)),
       variant(`RTN → KD ${width}`, rtn, supervised('kd', ofRtn, 1e-3)),
       variant(`GPTQ ${width}`, gptq),
@@ -187,7 +187,7 @@ function abacusTraining(): StudySpec {
       name: `abacus-${task}`,
       path: `sample:benchmarks/abacus-${task}.jsonl`,
     })),
-    protocol: { ...sampling, maxNewTokens: 256, promptTemplate: '{question}', problemsPerBenchmark: 100 },
+    protocol: { ...sampling, maxNewTokens: 256, promptTemplate: '{question}', problemsPerBenchmark: 60 },
   });
 }
 
