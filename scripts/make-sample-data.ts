@@ -2,11 +2,12 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { writeWholeFile } from '../src-main/engine/formats/atomic-file.ts';
-import { abacusFiles, sampleDataFiles } from '../src-main/engine/sample/index.ts';
+import { abacusFiles, sampleDataFiles, sampleModels } from '../src-main/engine/sample/index.ts';
 
 const sampleDir = resolve(import.meta.dirname, '../resources/sample');
 const files = sampleDataFiles();
-for (const [name, content] of Object.entries(abacusFiles())) files.set(`abacus/${name}`, content);
+for (const [folder, { config }] of Object.entries(sampleModels))
+  for (const [name, content] of Object.entries(abacusFiles(config))) files.set(`${folder}/${name}`, content);
 for (const [name, content] of files) {
   const path = join(sampleDir, name);
   await mkdir(dirname(path), { recursive: true });

@@ -1,4 +1,4 @@
-// Measures the bundled Abacus on its benchmarks and writes the numbers into its model card, resources/sample/abacus/README.md.
+// Measures a sample model (--name abacus|abacus-small) on the benchmarks and writes the numbers into its model card, README.md.
 // With --model DIR or --problems N (the first N of each benchmark) it only prints.
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -10,13 +10,15 @@ import { evaluateModel } from '../src-main/engine/benchmarks/index.ts';
 import { writeWholeFile } from '../src-main/engine/formats/atomic-file.ts';
 import { loadModel } from '../src-main/engine/model/load.ts';
 import { loadTokenizer } from '../src-main/engine/model/tokenizer.ts';
-import { tasks } from '../src-main/engine/sample/index.ts';
+import { type SampleModelName, tasks } from '../src-main/engine/sample/index.ts';
 import { type MeasuredBenchmark, modelCard } from '../src-main/engine/sample/model-card.ts';
 import { accuracyInterval } from '../src-main/engine/statistics/index.ts';
 
 const sampleDir = resolve(import.meta.dirname, '../resources/sample');
-const { values } = parseArgs({ options: { model: { type: 'string' }, problems: { type: 'string' } } });
-const modelDir = resolve(values.model ?? join(sampleDir, 'abacus'));
+const { values } = parseArgs({
+  options: { name: { type: 'string', default: 'abacus' }, model: { type: 'string' }, problems: { type: 'string' } },
+});
+const modelDir = resolve(values.model ?? join(sampleDir, values.name));
 const protocol: EvaluationProtocol = {
   temperature: 0.6,
   topP: 0.95,
@@ -53,7 +55,7 @@ model.dispose();
 
 async function writeCard(): Promise<void> {
   const path = join(modelDir, 'README.md');
-  const card = modelCard(measured, protocol);
+  const card = modelCard(values.name as SampleModelName, measured, protocol);
   if (card !== (await readFile(path, 'utf8').catch(() => ''))) await writeWholeFile(path, card);
   console.log(`model card: ${path}`);
 }

@@ -1,5 +1,5 @@
-// Trains Abacus with the engine's own training loop and writes its weights to resources/sample/abacus. An interrupted run continues from
-// its last checkpoint. Option: --work DIR (checkpoints and metrics; default out/abacus).
+// Trains a sample model with the engine's own training loop and writes its weights to resources/sample/<name>. An interrupted run continues
+// from its last checkpoint. Options: --name abacus|abacus-small, --work DIR (checkpoints and metrics; default out/<name>).
 import { appendFile, mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -7,21 +7,23 @@ import { selectBackend } from '../src-main/engine/backends/select.ts';
 import { writeSafetensors } from '../src-main/engine/formats/safetensors.ts';
 import { createRandomModel } from '../src-main/engine/model/init.ts';
 import type { LanguageModel } from '../src-main/engine/model/language-model.ts';
-import { abacusConfig, abacusPhases, type TrainingPhase, trainingDataOf } from '../src-main/engine/sample/index.ts';
+import { abacusPhases, type SampleModelName, sampleModels, type TrainingPhase, trainingDataOf } from '../src-main/engine/sample/index.ts';
 import { type StepMetrics, train } from '../src-main/engine/training/index.ts';
 
 const root = resolve(import.meta.dirname, '..');
-const { values } = parseArgs({ options: { work: { type: 'string' } } });
-const workDir = resolve(values.work ?? join(root, 'out/abacus'));
+const { values } = parseArgs({ options: { name: { type: 'string', default: 'abacus' }, work: { type: 'string' } } });
+const name = values.name as SampleModelName;
+const { title, config } = sampleModels[name];
+const workDir = resolve(values.work ?? join(root, 'out', name));
 const reportEvery = 50;
 
 const interrupt = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort());
 const { device } = await selectBackend('wasm');
-console.log(`training Abacus on ${device}`);
-const model = createRandomModel(abacusConfig, abacusPhases[0]!.settings.seed);
+console.log(`training ${title} on ${device}`);
+const model = createRandomModel(config, abacusPhases[0]!.settings.seed);
 for (const phase of abacusPhases) await runPhase(phase);
-const written = await saveWeights(model, join(root, 'resources/sample/abacus/model.safetensors'));
+const written = await saveWeights(model, join(root, 'resources/sample', name, 'model.safetensors'));
 console.log(`wrote ${written.path}, ${written.sizeBytes} bytes, sha256 ${written.sha256}`);
 console.log('measure it, and renew its model card, with scripts/measure-abacus.ts');
 model.dispose();

@@ -1,7 +1,7 @@
 /**
  * Fetches what `npm run test:interop` holds Roundoff's exports against: other runtimes' own loaders. They are no dependencies of the app and
  * go into `.cache/interop` (git-ignored), pinned, once:
- *   venv/   PyTorch, transformers, gguf, bitsandbytes, compressed-tensors, GPTQModel with optimum
+ *   venv/   PyTorch, transformers, gguf, bitsandbytes, PEFT, compressed-tensors, GPTQModel with optimum
  *   llama/  node-llama-cpp with this platform's CPU binary alone (its CUDA binaries would be 540 MB more)
  * What cannot be installed is named with the reason, and the tests that need it are skipped; nothing fails for that.
  *
@@ -30,6 +30,7 @@ const pythonGroups = [
   },
   { packages: ['gguf==0.19.0'], imports: ['gguf'] },
   { packages: ['bitsandbytes==0.50.2'], imports: ['bitsandbytes'] },
+  { packages: ['peft==0.21.2'], imports: ['peft'] },
   { packages: ['compressed-tensors==0.20.0'], imports: ['compressed_tensors'] },
   { packages: ['optimum==2.3.0', 'gptqmodel==7.7.0'], imports: ['gptqmodel'], needsTorchToBuild: true },
 ];

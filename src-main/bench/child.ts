@@ -4,6 +4,7 @@ import { timeDecode, timePrefill } from '../engine/bench/decode.ts';
 import { benchGptqLayer } from '../engine/bench/gptq.ts';
 import { benchLargeGptq } from '../engine/bench/large.ts';
 import { timeEngineStep, timeStockStep } from '../engine/bench/toy-training-step.ts';
+import { benchGrpoStep, benchKdStep } from '../engine/bench/training-steps.ts';
 import { loadModel } from '../engine/model/load.ts';
 
 type Figure = { value: number; unit: string };
@@ -15,6 +16,14 @@ const newTokens = 96;
 const measures: Record<string, () => Promise<Figure>> = {
   'train-step': async () => ({ value: (await timeEngineStep({ steps: 30, warmUp: 5 })).fastestMilliseconds, unit: 'ms/step' }),
   'train-step-stock': async () => ({ value: (await timeStockStep({ steps: 3, warmUp: 1 })).fastestMilliseconds, unit: 'ms/step' }),
+  'kd-step': async () => {
+    await selectBackend('wasm');
+    return benchKdStep(modelDir, { steps: 15 });
+  },
+  'grpo-step': async () => {
+    await selectBackend('wasm');
+    return benchGrpoStep(modelDir, { steps: 6 });
+  },
   'gptq-layer': async () => {
     await selectBackend('wasm');
     return benchGptqLayer({ repeats: 3 });

@@ -5,12 +5,14 @@ import { addBench } from './commands/bench.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addEvaluate } from './commands/evaluate.ts';
 import { addExport } from './commands/export.ts';
+import { addFindings } from './commands/findings.ts';
 import { addGenerate } from './commands/generate.ts';
 import { addModel } from './commands/model.ts';
 import { addQuantize } from './commands/quantize.ts';
 import { addReport } from './commands/report.ts';
 import { addSensitivity } from './commands/sensitivity.ts';
 import { addStudy } from './commands/study.ts';
+import { addTrain } from './commands/train.ts';
 import { addVerify } from './commands/verify.ts';
 import { type CliContext, createContext } from './context.ts';
 import type { Terminal } from './terminal.ts';
@@ -60,10 +62,12 @@ export function buildProgram(context: CliContext): Command {
     addGenerate,
     addSensitivity,
     addQuantize,
+    addTrain,
     addExport,
     addEvaluate,
     addVerify,
     addStudy,
+    addFindings,
     addReport,
     addBench,
   ];

@@ -1,6 +1,7 @@
 /** Runs a study through the same services as the workbench, or continues it where an earlier execution stopped. */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import { makeChoices, openChoices } from '#contract/choices.ts';
 import type { CommandName, CommandOutput } from '#contract/commands.ts';
 import type { StudyComparison } from '#contract/comparison.ts';
 import { fromErrorInfo, RoundoffError } from '#contract/errors.ts';
@@ -13,6 +14,7 @@ import { createServices, type Services } from '../ipc/services.ts';
 import { duration } from '../reports/format.ts';
 import { anchorPaths } from '../runs/resources.ts';
 import type { CliContext } from './context.ts';
+import { userPath } from './options.ts';
 
 /** A study file, or the preset of this name. Throws `recipe-invalid` or `not-found`. */
 export async function findSpec(name: string, resourcesDir: string): Promise<StudySpec> {
@@ -20,6 +22,43 @@ export async function findSpec(name: string, resourcesDir: string): Promise<Stud
   if (!existsSync(file)) return (await findPreset(resourcesDir, name)).spec;
   const json = await readJsonObject(file, { code: 'recipe-invalid', hint: 'Correct the file, or start from a preset.' });
   return anchorPaths(parseStudySpec(json, file), path.dirname(file));
+}
+
+interface Chosen {
+  models: readonly string[];
+  /** As `NAME=PATH`. */
+  choices: readonly string[];
+  resourcesDir: string;
+}
+
+/** The study with the user's models and with what it leaves to choose. Throws `bad-input` for a name it does not ask for, and for those left open. */
+export function chosenSpec(spec: StudySpec, { models, choices, resourcesDir }: Chosen): StudySpec {
+  const withModels = models.length > 0 ? { ...spec, models: models.map((model) => userPath(model, resourcesDir)) } : spec;
+  const asked = openChoices(withModels);
+  const chosen = new Map(choices.map((text) => parseChoice(text, resourcesDir)));
+  const unknown = [...chosen.keys()].find((name) => !asked.includes(name));
+  if (unknown !== undefined)
+    throw new RoundoffError(
+      'bad-input',
+      `The study leaves no "${unknown}" to choose.`,
+      asked.length > 0 ? `It asks for: ${asked.join(', ')}.` : 'Leave --choose out.',
+    );
+  const made = makeChoices(withModels, chosen);
+  const open = openChoices(made);
+  if (open.length === 0) return made;
+  const problems = open.map((name) => `"${name}" is still to be chosen.`);
+  throw new RoundoffError(
+    'bad-input',
+    problems[0]!,
+    'Give a model with --model FOLDER, and every other with --choose "NAME=PATH"; or open the preset in the workbench.',
+    { problems },
+  );
+}
+
+function parseChoice(text: string, resourcesDir: string): [name: string, path: string] {
+  const at = text.indexOf('=');
+  if (at < 1 || at === text.length - 1) throw new RoundoffError('bad-input', `"${text}" chooses nothing.`, 'Write --choose NAME=PATH.');
+  return [text.slice(0, at), userPath(text.slice(at + 1), resourcesDir)];
 }
 
 /** Resolves when every run has ended. Ctrl-C stops at a checkpoint and throws `cancelled`. */

@@ -29,6 +29,7 @@ function resultRow(row: ComparisonRow): object {
     scheme: row.scheme,
     bytes: row.sizeBytes,
     bitsPerWeight: row.bitsPerWeight,
+    ...(row.training.length > 0 ? { training: row.training } : {}),
     benchmarks: row.benchmarks.map(({ benchmark, accuracy, problems, seeds, verdicts, meanTokens, versusBaseline }) => ({
       benchmark,
       accuracy: accuracy.value,

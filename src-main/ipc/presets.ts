@@ -21,12 +21,15 @@ export async function findPreset(resourcesDir: string, id: string): Promise<Pres
   );
 }
 
+/** Listed before all others. */
+const firstPreset = 'first-study';
+
 async function presetIds(resourcesDir: string): Promise<string[]> {
   const names = await readdir(path.join(resourcesDir, 'recipes')).catch(() => []);
   return names
     .filter((name) => name.endsWith('.json'))
     .map((name) => name.slice(0, -'.json'.length))
-    .sort();
+    .sort((a, b) => Number(b === firstPreset) - Number(a === firstPreset) || (a < b ? -1 : 1));
 }
 
 async function readPreset(resourcesDir: string, id: string): Promise<Preset> {

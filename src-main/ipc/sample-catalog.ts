@@ -1,4 +1,5 @@
 /** What the bundled sample folder offers: the model, its benchmarks from easy to hard, and calibration text. */
+import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { RoundoffError } from '#contract/errors.ts';
@@ -23,15 +24,26 @@ export async function sampleCatalog(resourcesDir: string): Promise<SampleCatalog
     title: calibrationTitles[name] ?? name,
     path: `sample:calibration/${name}.jsonl`,
   }));
-  return { modelDir: path.join(sampleDir, 'abacus'), benchmarks, calibration };
+  const training = (await jsonlNames(path.join(sampleDir, 'training'), true)).map((name) => ({
+    name,
+    title: trainingTitles[name] ?? name,
+    path: `sample:training/${name}.jsonl`,
+  }));
+  return { modelDir: path.join(sampleDir, 'abacus'), benchmarks, calibration, training };
 }
+
+const trainingTitles: Record<string, string> = {
+  abacus: 'Problems of all five tasks with worked solutions',
+  general: 'General text without arithmetic',
+};
 
 const calibrationTitles: Record<string, string> = {
   abacus: 'Worked problems of all five tasks',
   general: 'General text without arithmetic',
 };
 
-async function jsonlNames(dir: string): Promise<string[]> {
+async function jsonlNames(dir: string, isOptional = false): Promise<string[]> {
+  if (isOptional && !existsSync(dir)) return [];
   try {
     const names = await readdir(dir);
     return names

@@ -146,7 +146,25 @@ CREATE TABLE events (
 ) STRICT, WITHOUT ROWID;
 `;
 
-export const migrations: readonly string[] = [version1];
+/** Training data are datasets too. A constraint changes by way of a new table; what refers to the old one by name refers to the new one then. */
+const version2 = `
+CREATE TABLE datasets_with_training (
+  id INTEGER PRIMARY KEY,
+  kind TEXT NOT NULL CHECK (kind IN ('benchmark', 'calibration', 'training')),
+  name TEXT NOT NULL,
+  path TEXT NOT NULL,
+  sha256 TEXT NOT NULL,
+  row_count INTEGER NOT NULL,
+  size_bytes INTEGER NOT NULL,
+  added_at INTEGER NOT NULL,
+  UNIQUE (kind, path, sha256)
+) STRICT;
+INSERT INTO datasets_with_training SELECT id, kind, name, path, sha256, row_count, size_bytes, added_at FROM datasets;
+DROP TABLE datasets;
+ALTER TABLE datasets_with_training RENAME TO datasets;
+`;
+
+export const migrations: readonly string[] = [version1, version2];
 export const schemaVersion = migrations.length;
 
 /** The tables that a project file of any version has. */

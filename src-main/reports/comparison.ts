@@ -2,16 +2,16 @@
  * Builds a study's comparison from plain recorded data: one row per run with accuracies, intervals, and paired differences
  * against the baseline of the same model. Pure, so that the workbench, the command line and every report show the same numbers.
  */
-import type { ComparisonRow, LineageNode, LoadsIn, PairedDifference, StudyComparison } from '#contract/comparison.ts';
-import { runtimesOf } from '#contract/loads-in.ts';
+import type { ComparisonRow, LineageNode, LoadsIn, PairedDifference, StudyComparison, TrainingRecord } from '#contract/comparison.ts';
+import { runtimesAfter } from '#contract/loads-in.ts';
 import type { EvaluationProtocol } from '#contract/protocol.ts';
-import { type CalibrationSettings, calibrationOf, type QuantizeStage, stageScheme } from '#contract/recipe.ts';
+import { type CalibrationSettings, calibrationOf, type QuantizeStage } from '#contract/recipe.ts';
 import type { ArtifactRecord, ModelRecord, RunRecord, StageRecord } from '#contract/records.ts';
-import { formatScheme } from '#contract/scheme.ts';
-import type { CalibrationRecord, QuantizeSummary, StageSummary } from '#contract/worker.ts';
+import { lastQuantizeStage, methodOfStages, schemeOfStages, trainingTitle } from '#contract/training-chain.ts';
+import type { CalibrationRecord, QuantizeSummary, StageSummary, TrainSummary } from '#contract/worker.ts';
 import { averageDrop, averageIntervals } from '../engine/statistics/index.ts';
 import { type BenchmarkSamples, benchmarkResult, type CompactSample, groupSamples, type RunSamples } from './comparison-samples.ts';
-import { bytes } from './format.ts';
+import { bytes, count, percent } from './format.ts';
 
 export type { CompactSample } from './comparison-samples.ts';
 
@@ -72,7 +72,9 @@ function comparisonRow(run: ComparisonRun, input: ComparisonInput, samples: RunS
   const comparable = complete && !run.isBaseline && isComplete(reference, input);
   const drop = comparable ? averageDrop(differences) : null;
   const quantization = lastQuantization(run);
-  const stage = run.recipe.stages.findLast((candidate) => candidate.type === 'quantize') ?? null;
+  const made = lastCheckpoint(run);
+  const stages = run.recipe.stages;
+  const stage = lastQuantizeStage(stages);
   return {
     runId: run.id,
     name: run.name,
@@ -81,13 +83,14 @@ function comparisonRow(run: ComparisonRun, input: ComparisonInput, samples: RunS
     model: model?.name ?? '',
     modelId: run.modelId,
     seed: run.seed,
-    method: methodOf(run),
-    scheme: stage ? (stage.mixed ? stageScheme(stage) : formatScheme(stage.scheme)) : 'none',
+    method: methodOfStages(stages),
+    scheme: schemeOfStages(stages),
     overrides: stage?.overrides ?? [],
     calibration: quantization?.calibration ?? plannedCalibration(stage),
-    loadsIn: stage && loadsIn(run, stage),
-    sizeBytes: quantization?.totalBytes ?? (run.isBaseline ? (model?.sizeBytes ?? null) : null),
-    bitsPerWeight: quantization?.bitsPerWeight ?? (run.isBaseline && model ? storedBits(model) : null),
+    training: trainingOf(run),
+    loadsIn: loadsIn(run),
+    sizeBytes: made?.totalBytes ?? (run.isBaseline ? (model?.sizeBytes ?? null) : null),
+    bitsPerWeight: bitsOf(run, made, model),
     benchmarks,
     average,
     drop,
@@ -117,9 +120,35 @@ function lastQuantization(run: ComparisonRun): QuantizeSummary | null {
   return summaries.at(-1) ?? null;
 }
 
-function methodOf(run: ComparisonRun): string {
-  const methods = run.recipe.stages.flatMap((stage) => (stage.type === 'quantize' ? [stage.method] : []));
-  return methods.length > 0 ? methods.join(' + ') : 'none';
+/** What the last finished stage that makes a checkpoint says of it, as long as no later one is still to come. */
+function lastCheckpoint(run: ComparisonRun): QuantizeSummary | TrainSummary | null {
+  const last = run.recipe.stages.findLastIndex((stage) => stage.type === 'quantize' || stage.type === 'train');
+  const summary = run.stages.find((stage) => stage.index === last)?.summary;
+  return summary?.type === 'quantize' || summary?.type === 'train' ? summary : null;
+}
+
+/** Of the quantized linears; of a float checkpoint the width its size points to. */
+function bitsOf(
+  run: ComparisonRun,
+  made: QuantizeSummary | TrainSummary | null,
+  model: { parameters: number; sizeBytes: number } | undefined,
+) {
+  if (made?.bitsPerWeight != null) return made.bitsPerWeight;
+  if (!model || !(made || run.isBaseline)) return null;
+  return storedBits({ parameters: model.parameters, sizeBytes: made?.totalBytes ?? model.sizeBytes });
+}
+
+/** What the recipe asks for, and what finished stages have learnt from. */
+function trainingOf(run: ComparisonRun): TrainingRecord[] {
+  return run.recipe.stages.flatMap((stage, index) => {
+    if (stage.type !== 'train') return [];
+    const summary = run.stages.find((record) => record.index === index)?.summary;
+    const done = summary?.type === 'train' ? summary : null;
+    const { path, domain } = stage.data;
+    return [
+      { title: trainingTitle(stage), domain: domain ?? nameOfFile(path), path, steps: stage.steps, examples: done?.examples ?? null },
+    ];
+  });
 }
 
 /** What the recipe asks for, until the run has recorded what it did. */
@@ -127,15 +156,23 @@ function plannedCalibration(stage: QuantizeStage | null): CalibrationRecord | nu
   const settings: CalibrationSettings | null = stage && calibrationOf(stage);
   if (!settings) return null;
   const { path, domain, samples, sequenceLength, seed, solutions } = settings;
-  const name = path.split(/[\\/:]/).at(-1)!;
-  return { path, domain: domain ?? name.replace(/\.[^.]+$/, ''), source: solutions ? 'solutions' : 'text', samples, sequenceLength, seed };
+  return { path, domain: domain ?? nameOfFile(path), source: solutions ? 'solutions' : 'text', samples, sequenceLength, seed };
+}
+
+function nameOfFile(path: string): string {
+  return path
+    .split(/[\\/:]/)
+    .at(-1)!
+    .replace(/\.[^.]+$/, '');
 }
 
 /** From the files the run exported, else from what its scheme can be written in. */
-function loadsIn(run: ComparisonRun, stage: QuantizeStage): LoadsIn {
+function loadsIn(run: ComparisonRun): LoadsIn | null {
   const exports = run.stages.flatMap(({ summary }) => (summary?.type === 'export' && summary.loadsIn ? [summary.loadsIn] : []));
   const exported = exports.length > 0;
-  return { runtimes: exported ? [...new Set(exports.flat())] : runtimesOf(stage).map(({ name }) => name), exported };
+  if (exported) return { runtimes: [...new Set(exports.flat())], exported };
+  const runtimes = runtimesAfter(run.recipe.stages);
+  return runtimes && { runtimes: runtimes.map(({ name }) => name), exported };
 }
 
 /** Bits per weight of an unquantized checkpoint: its width when the file size points to one clearly, else null. */
@@ -150,7 +187,7 @@ function elapsed(run: ComparisonRun): number | null {
 }
 
 function notesOf(run: ComparisonRun, recorded: Map<string, BenchmarkSamples> | undefined, expected: number): string[] {
-  const notes = run.stages.flatMap((stage) => (stage.summary?.type === 'quantize' ? stage.summary.notes : []));
+  const notes = run.stages.flatMap(({ summary }) => (summary?.type === 'quantize' || summary?.type === 'train' ? summary.notes : []));
   if (run.error) notes.push(`${run.error.message} ${run.error.hint}`);
   const count = [...(recorded?.values() ?? [])].reduce((sum, benchmark) => sum + benchmark.count, 0);
   if (count < expected) notes.push(`${count} of ${expected} samples recorded.`);
@@ -170,6 +207,19 @@ function lineageNode(run: ComparisonRun): LineageNode {
 function describe(summary: StageSummary): string {
   if (summary.type === 'quantize') return `${summary.bitsPerWeight.toFixed(2)} bits per weight, ${bytes(summary.totalBytes)}`;
   if (summary.type === 'evaluate') return `${summary.samples} samples at ${summary.tokensPerSecond.toFixed(0)} tokens/s`;
-  if (summary.type === 'train') return `${summary.steps} steps, ${bytes(summary.totalBytes)}`;
+  if (summary.type === 'train') return describeTraining(summary);
   return `${summary.format}, ${bytes(summary.sizeBytes)}`;
+}
+
+function describeTraining({ steps, examples, domain, last, best, bitsPerWeight, totalBytes }: TrainSummary): string {
+  const reward = last['reward-mean'];
+  const parts = [
+    `${count(steps)} steps on ${count(examples)} rows of ${domain}`,
+    ...(last.loss === undefined ? [] : [`loss ${last.loss.toPrecision(3)}`]),
+    ...(reward === undefined ? [] : [`reward ${reward.toPrecision(3)}`]),
+    ...(best ? [`best after step ${count(best.step)} with ${percent(best.accuracy)} %`] : []),
+    ...(bitsPerWeight === null ? [] : [`${bitsPerWeight.toFixed(2)} bits per weight`]),
+    bytes(totalBytes),
+  ];
+  return parts.join(', ');
 }

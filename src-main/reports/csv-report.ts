@@ -21,6 +21,8 @@ const columns = [
   'scheme',
   'overrides',
   'calibration_domain',
+  'training',
+  'training_domain',
   'loads_in',
   'exported',
   'size_bytes',
@@ -78,6 +80,8 @@ function rowCells(row: ComparisonRow): Cell[] {
   const kept = [
     overridesTitle(row.overrides),
     row.calibration?.domain ?? null,
+    row.training.map(({ title }) => title).join(' → ') || null,
+    [...new Set(row.training.map(({ domain }) => domain))].join(', ') || null,
     loadsIn?.runtimes.join(' ') ?? null,
     loadsIn?.exported ?? null,
   ];

@@ -32,11 +32,13 @@ export function findings(comparison: StudyComparison): Finding[] {
 }
 
 function modelFindings(rows: ComparisonRow[]): Finding[] {
-  const compared = rows.filter((row): row is ComparedRow => row.drop !== null && row.average !== null);
+  const measured = rows.filter((row): row is ComparedRow => row.drop !== null && row.average !== null);
+  const compared = measured.filter((row) => row.scheme !== 'none');
   const candidates = [
     baselineFinding(rows),
     smallestFinding(compared),
     methodFinding(compared),
+    trainingFinding(measured),
     lossFinding(compared),
     lengthFinding(rows),
   ];
@@ -94,10 +96,41 @@ function methodFinding(compared: ComparedRow[]): Finding | null {
   };
 }
 
-/** Same codes for the same modules, and the same calibration text where both have one. */
+/** Same codes for the same modules, the same training, and the same calibration text where both have one. */
 function differInMethodAlone(a: ComparedRow, b: ComparedRow): boolean {
   const sameText = !a.calibration || !b.calibration || canonicalJson(a.calibration) === canonicalJson(b.calibration);
-  return a.scheme === b.scheme && canonicalJson(a.overrides) === canonicalJson(b.overrides) && sameText;
+  return sameCodes(a, b) && canonicalJson(a.training) === canonicalJson(b.training) && sameText;
+}
+
+function sameCodes(a: ComparedRow, b: ComparedRow): boolean {
+  return a.scheme === b.scheme && canonicalJson(a.overrides) === canonicalJson(b.overrides);
+}
+
+/** The last step of training that gains most over the same variant without it, if their intervals do not overlap. */
+function trainingFinding(measured: ComparedRow[]): Finding | null {
+  let best: { row: ComparedRow; without: ComparedRow; gain: number } | null = null;
+  let pairs = 0;
+  for (const row of measured.filter(({ training }) => training.length > 0)) {
+    for (const without of measured) {
+      if (without.seed !== row.seed || !sameCodes(row, without) || !isWithoutLast(without, row)) continue;
+      pairs += 1;
+      const gain = row.average.value - without.average.value;
+      if (row.average.low > without.average.high && gain > (best?.gain ?? 0)) best = { row, without, gain };
+    }
+  }
+  if (pairs === 0) return null;
+  if (!best) return { title: 'Training gains nothing that shows', text: 'Beside the same variant without it, all 95 % intervals overlap.' };
+  const { title, domain, steps } = best.row.training.at(-1)!;
+  return {
+    title: `${title} gains most: ${describe(best.row)}`,
+    text: `${steps} steps on ${domain} take it from ${percentInterval(best.without.average)} % (${describe(best.without)}) to ${percentInterval(best.row.average)} %: ${percent(best.gain)} points, and their intervals do not overlap.`,
+  };
+}
+
+function isWithoutLast(without: ComparedRow, row: ComparedRow): boolean {
+  const isShorter = row.method.startsWith(`${without.method} → `) && without.training.length === row.training.length - 1;
+  const plan = ({ training }: ComparedRow) => canonicalJson(training.slice(0, row.training.length - 1));
+  return isShorter && plan(without) === plan(row) && canonicalJson(without.calibration) === canonicalJson(row.calibration);
 }
 
 function lossFinding(compared: ComparedRow[]): Finding | null {

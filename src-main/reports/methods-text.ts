@@ -1,13 +1,26 @@
 /**
  * How the numbers in a report come about, in the words every report format uses.
  */
-import { type ComparisonRow, methodsTitle } from '#contract/comparison.ts';
+import { type ComparisonRow, methodsTitle, quantizerOf } from '#contract/comparison.ts';
 import type { CalibrationRecord } from '#contract/worker.ts';
 import { count } from './format.ts';
 
-/** What each method was calibrated on, one sentence per calibration set, then the notes that hold for every study. */
+/** What each method was calibrated on and each variant trained on, one sentence per set, then the notes that hold for every study. */
 export function methodNotes(rows: readonly ComparisonRow[]): string[] {
-  return [...calibrationNotes(rows), ...generalNotes];
+  return [...calibrationNotes(rows), ...trainingNotes(rows), ...generalNotes];
+}
+
+/** One sentence per kind of training, data and length. */
+export function trainingNotes(rows: readonly ComparisonRow[]): string[] {
+  const all = rows.flatMap((row) => row.training.map((record) => ({ ...record, row })));
+  const groups = [...Map.groupBy(all, ({ title, path, steps }) => JSON.stringify([title, path, steps])).values()];
+  return groups.map((own) => {
+    const { title, domain, path, steps } = own[0]!;
+    const names = own.length === 1 ? own[0]!.row.name : `${own.length} runs`;
+    const examples = own.find((record) => record.examples !== null)?.examples;
+    const data = examples == null ? `“${domain}”` : `${count(examples)} rows of “${domain}”`;
+    return `Training by ${title} (${names}): ${count(steps)} steps on ${data} (${path}).`;
+  });
 }
 
 export function calibrationNotes(rows: readonly ComparisonRow[]): string[] {
@@ -15,7 +28,7 @@ export function calibrationNotes(rows: readonly ComparisonRow[]): string[] {
   const groups = [...Map.groupBy(calibrated, (row) => JSON.stringify(row.calibration)).values()];
   return groups.map((own) => {
     const { domain, source, samples, sequenceLength, seed, path } = own[0]!.calibration;
-    const methods = [...new Set(own.map((row) => methodsTitle(row.method)))].join(', ');
+    const methods = [...new Set(own.map((row) => methodsTitle(quantizerOf(row.method))))].join(', ');
     const names = groups.length > 1 ? ` (${own.length === 1 ? own[0]!.name : `${own.length} runs`})` : '';
     const text = source === 'solutions' ? `the model’s own solutions to the problems of “${domain}”` : `text of the domain “${domain}”`;
     return `Calibration of ${methods}${names}: ${count(samples)} samples of ${count(sequenceLength)} tokens from ${text}, seed ${seed} (${path}).`;

@@ -3,7 +3,9 @@
  * says no more than the order of magnitude.
  */
 import type { ModelInspection } from '#contract/records.ts';
-import type { EvaluateSummary } from '#contract/worker.ts';
+import type { TrainStage } from '#contract/training.ts';
+import { trainingTitle } from '#contract/training-chain.ts';
+import type { EvaluateSummary, TrainSummary } from '#contract/worker.ts';
 import { allRows, type Connection } from '../project/connection.ts';
 import { meanCompletionTokens } from '../project/repositories/samples.ts';
 
@@ -18,6 +20,8 @@ interface FinishedEvaluation {
 
 /** Batched decoding on the embedded backend reaches about this many times the plain loop measured below. */
 const engineSpeedup = 8;
+/** Training's large products reach about this many times that loop. */
+const trainingSpeedup = 24;
 /** Share of the token limit that completions use when nothing is known. */
 const assumedShareOfLimit = 0.35;
 const measureMs = 30;
@@ -38,6 +42,39 @@ export function estimateTime(db: Connection, model: ModelInspection, completions
     elapsedMs: ((total * 2 * model.parameters) / (flops * engineSpeedup)) * 1000,
     basis: `a rough guess from a calculation of ${measureMs} ms on this machine and ${Math.round(tokensPerCompletion)} tokens per completion; the first finished run replaces it`,
   };
+}
+
+/** Time of one train stage, whose examples (prompts, for RL) have `tokens` tokens in the mean. */
+export function estimateTrainingTime(db: Connection, model: ModelInspection, stage: TrainStage, tokens: number): number {
+  const { objective, steps, batchSize, accumulation } = stage;
+  const known = measuredTrainingRate(db, model.hash, trainingTitle(stage));
+  if (objective.kind !== 'rl') {
+    const learnt = steps * batchSize * accumulation * tokens;
+    const passes = 3 + (objective.kind === 'kd' ? 1 : 0) + (stage.activationCheckpointing ? 1 : 0);
+    return (1000 * learnt) / (known ?? (plainLoopFlops() * trainingSpeedup) / (2 * passes * model.parameters));
+  }
+  const sampled = (steps / objective.updatesPerRollout) * objective.promptsPerStep * objective.groupSize;
+  const perCompletion = meanCompletionTokens(db, model.hash) ?? objective.maxNewTokens * assumedShareOfLimit;
+  const learnt = sampled * objective.updatesPerRollout * (tokens + perCompletion);
+  if (known !== null) return (1000 * learnt) / known;
+  const generating = estimateTime(db, model, sampled, objective.maxNewTokens).elapsedMs;
+  return generating + (1000 * learnt * 2 * 4 * model.parameters) / (plainLoopFlops() * trainingSpeedup);
+}
+
+/** Tokens learnt from per second in this model's finished training of the same kind, whatever else a step does included. */
+function measuredTrainingRate(db: Connection, modelHash: string, title: string): number | null {
+  const rows = allRows<{ summary: string; elapsedMs: number }>(
+    db,
+    `SELECT summary, elapsed_ms AS elapsedMs FROM stages JOIN runs ON runs.id = stages.run_id JOIN models ON models.id = runs.model_id
+     WHERE models.hash = ? AND stages.type = 'train' AND stages.status = 'finished' AND elapsed_ms > 0 ORDER BY runs.finished_at DESC LIMIT 50`,
+    modelHash,
+  );
+  const rates = rows
+    .map(({ summary, elapsedMs }) => ({ ...(JSON.parse(summary) as TrainSummary), elapsedMs }))
+    .filter(({ objective, trains }) => [objective, trains].filter(Boolean).join(' ') === title)
+    .map((item) => (1000 * item.tokens) / item.elapsedMs)
+    .sort((a, b) => a - b);
+  return rates[rates.length >> 1] ?? null;
 }
 
 /** Median of the generation rates of this model's finished evaluations, tokens per second. */

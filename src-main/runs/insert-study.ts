@@ -23,6 +23,7 @@ export function insertStudyWithRuns(db: Connection, { runs, inputs }: PreparedSt
       [...inputs.benchmarks].map(([path, inspection]) => [path, saveDatasetOf(db, 'benchmark', path, inspection)]),
     );
     for (const [path, inspection] of inputs.calibrations) saveDatasetOf(db, 'calibration', path, inspection);
+    for (const [path, inspection] of inputs.trainings) saveDatasetOf(db, 'training', path, inspection);
     for (const [position, run] of runs.entries()) {
       const id = `s${studyId}r${position + 1}`;
       const { name, isBaseline, seed, recipe } = run;

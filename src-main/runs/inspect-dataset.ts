@@ -3,20 +3,35 @@ import path from 'node:path';
 import { RoundoffError } from '#contract/errors.ts';
 import type { DatasetInspection, DatasetKind, InspectionProblem } from '#contract/records.ts';
 import { inspectBenchmark } from '../engine/benchmarks/load.ts';
-import { streamDocuments } from '../engine/data/documents.ts';
+import { type Document, streamDocuments } from '../engine/data/documents.ts';
 import { hashFile } from '../engine/formats/atomic-file.ts';
 import { readQuestions } from '../engine/rollouts/solutions.ts';
+import { requireAnswer } from '../engine/training/training-data.ts';
 
 const previewRows = 5;
 const previewCharacters = 600;
 
 /** Never throws for a bad file: findings are in `problems`, and those of severity `error` mean it cannot be used. */
 export function inspectDataset(file: string, kind: DatasetKind): Promise<DatasetInspection> {
+  if (kind === 'training') return inspectExamples(file);
   return kind === 'benchmark' ? inspectBenchmark(file) : inspectCalibration(file);
 }
 
+/** What SFT and KD learn from: conversations that end with an answer, or text. */
+export function inspectExamples(file: string): Promise<DatasetInspection> {
+  return inspectRows(file, previews(file, requireAnswer), {
+    kind: 'training',
+    hint: 'Choose a file with a prompt and a completion (or chat messages, or text) per line.',
+  });
+}
+
+/** What RL learns from: problems with their right answers, read as benchmarks are. */
+export async function inspectRlProblems(file: string): Promise<DatasetInspection> {
+  return { ...(await inspectBenchmark(file)), kind: 'training' };
+}
+
 function inspectCalibration(file: string): Promise<DatasetInspection> {
-  return inspectRows(file, previews(file), 'Choose a file with one document per line, or a text file.');
+  return inspectRows(file, previews(file), { kind: 'calibration', hint: 'Choose a file with one document per line, or a text file.' });
 }
 
 /** A set of problems that a model will be asked to solve for its calibration; their answers are not needed. */
@@ -24,16 +39,15 @@ export function inspectQuestions(file: string): Promise<DatasetInspection> {
   async function* questions() {
     for (const question of await readQuestions(file)) yield { prompt: cut(question), answer: '' };
   }
-  return inspectRows(file, questions(), 'Choose a file with one problem per row.');
+  return inspectRows(file, questions(), { kind: 'calibration', hint: 'Choose a file with one problem per row.' });
 }
 
 async function inspectRows(
   file: string,
   rows: AsyncIterable<{ prompt: string; answer: string }>,
-  hint: string,
+  { kind, hint }: { kind: DatasetKind; hint: string },
 ): Promise<DatasetInspection> {
   const name = path.basename(file, path.extname(file));
-  const kind = 'calibration' as const;
   const result: DatasetInspection = { path: file, name, kind, rows: 0, sizeBytes: 0, sha256: '', preview: [], problems: [] };
   try {
     for await (const row of rows) {
@@ -53,8 +67,13 @@ function cut(text: string): string {
   return text.length > previewCharacters ? `${text.slice(0, previewCharacters)}…` : text;
 }
 
-async function* previews(file: string): AsyncGenerator<{ prompt: string; answer: string }> {
-  for await (const { text, messages } of streamDocuments(file, { textLength: 1 })) {
+async function* previews(
+  file: string,
+  check?: (file: string, document: Document) => void,
+): AsyncGenerator<{ prompt: string; answer: string }> {
+  for await (const document of streamDocuments(file, { textLength: 1 })) {
+    check?.(file, document);
+    const { text, messages } = document;
     const answer = messages?.at(-1)?.content ?? '';
     const prompt = messages
       ? messages

@@ -1,13 +1,17 @@
 /** What a study will do, how long it will take and what stands against it, before anything is started. */
+import { canonicalJson } from '#contract/protocol.ts';
 import { calibrationOf, type StudySpec, stageTitle } from '#contract/recipe.ts';
 import type { ModelInspection, StudyPlan } from '#contract/records.ts';
 import { formatScheme } from '#contract/scheme.ts';
+import type { TrainStage } from '#contract/training.ts';
 import { estimateQuantizationMemory } from '../engine/quantizers/memory-estimate.ts';
+import { estimateTrainingMemory } from '../engine/training/memory-estimate.ts';
 import type { Project } from '../project/project.ts';
-import { estimateTime } from './estimate.ts';
+import { estimateTime, estimateTrainingTime } from './estimate.ts';
 import { expandStudy, type PlannedRun } from './expand-study.ts';
 import { backendProblems, type ProbeOptions } from './probe-backends.ts';
 import { diskProblems, inspectStudyInputs, type StudyInputs } from './study-inputs.ts';
+import { lengthKey, trainStagesOf } from './train-inputs.ts';
 
 export interface PreparedStudy {
   plan: StudyPlan;
@@ -64,8 +68,21 @@ function estimateStudyTime(project: Project, spec: StudySpec, runs: PlannedRun[]
     const estimate = estimateTime(project.db, inspection, completions, spec.protocol.maxNewTokens);
     total.elapsedMs += estimate.elapsedMs;
     total.basis = estimate.basis;
+    for (const stage of distinctTraining(own)) {
+      const tokens = inputs.lengths.get(lengthKey(model, stage)) ?? stage.data.maxTokens;
+      total.elapsedMs += estimateTrainingTime(project.db, inspection, stage, tokens);
+    }
   }
   return total;
+}
+
+/** Runs that begin alike share their stages: each is trained once. */
+function distinctTraining(runs: readonly PlannedRun[]): TrainStage[] {
+  const stages = new Map<string, TrainStage>();
+  for (const { recipe, seed } of runs)
+    for (const [index, stage] of recipe.stages.entries())
+      if (stage.type === 'train') stages.set(canonicalJson([seed, recipe.stages.slice(0, index + 1)]), stage);
+  return [...stages.values()];
 }
 
 function calibrationSamples(run: PlannedRun): number {
@@ -82,16 +99,26 @@ function checkpointBytes(runs: PlannedRun[], inputs: StudyInputs): number {
 function stageBytes(stage: PlannedRun['recipe']['stages'][number], model: ModelInspection | undefined): number {
   if (!model || stage.type === 'evaluate') return 0;
   if (stage.type === 'export') return model.sizeBytes;
-  // While it trains: parameters, gradients of two moments and the best step, in 32 bits.
-  if (stage.type === 'train') return 4 * 4 * model.parameters;
+  if (stage.type === 'train') return trainingDiskBytes(model.parameters, stage);
   const known = model.schemeSizes.find((entry) => entry.scheme === formatScheme(stage.scheme));
   return known?.sizeBytes ?? model.sizeBytes;
 }
 
-/** The most that evaluating a model or quantizing it by one of the variants' methods takes. */
+/** The most that evaluating a model, quantizing it by one of the variants' methods or training it takes. */
 export function memoryBytes(spec: StudySpec, inputs: StudyInputs): number {
   const evaluating = [...inputs.models.values()].flatMap((model) => model.memory.filter((entry) => entry.task === 'evaluate'));
   const stages = spec.variants.flatMap((variant) => variant.stages.filter((stage) => stage.type === 'quantize'));
   const quantizing = [...inputs.configs.values()].flatMap((config) => stages.map((stage) => estimateQuantizationMemory(config, stage)));
-  return Math.max(0, ...evaluating.map((entry) => entry.bytes), ...quantizing);
+  const training = [...inputs.configs].flatMap(([model, config]) =>
+    trainStagesOf(spec).map(({ stage }) => estimateTrainingMemory(config, stage, inputs.lengths.get(lengthKey(model, stage)))),
+  );
+  return Math.max(0, ...evaluating.map((entry) => entry.bytes), ...quantizing, ...training);
+}
+
+/**
+ * What training writes, in 32 bits: the model; while it trains parameters and two moments, once more while they are replaced; the same for
+ * the best step, and its model.
+ */
+export function trainingDiskBytes(parameters: number, { evaluation }: TrainStage): number {
+  return 4 * parameters * (1 + 2 * 3 + (evaluation ? 1 + 3 : 0));
 }

@@ -1,12 +1,22 @@
 /** Turns the paths of a study into absolute ones: `sample:` paths lie in the bundled sample folder. */
 import path from 'node:path';
+import { choiceName, isChoice, mapStagePaths, mapStudyPaths } from '#contract/choices.ts';
 import { RoundoffError } from '#contract/errors.ts';
-import type { CalibrationSettings, Recipe, Stage, StudySpec } from '#contract/recipe.ts';
+import type { Recipe, Stage, StudySpec } from '#contract/recipe.ts';
 
 const samplePrefix = 'sample:';
 
-/** Absolute path of `text`. Throws `bad-input` for relative paths and for `sample:` paths that lead out of the sample folder. */
+/**
+ * Absolute path of `text`. Throws `bad-input` for relative paths, for `sample:` paths that lead out of the sample folder and for what is
+ * still to be chosen.
+ */
 export function resolvePath(text: string, resourcesDir: string): string {
+  if (isChoice(text))
+    throw new RoundoffError(
+      'bad-input',
+      `The study leaves "${choiceName(text)}" to you.`,
+      'Choose it in the wizard, or give it on the command line with --model or --choose.',
+    );
   if (!text.startsWith(samplePrefix)) {
     if (path.isAbsolute(text)) return path.normalize(text);
     throw new RoundoffError('bad-input', `"${text}" is not an absolute path.`, 'Give the whole path, or a sample: path.');
@@ -19,18 +29,14 @@ export function resolvePath(text: string, resourcesDir: string): string {
   return inside;
 }
 
-/** Replaces relative paths of a study by absolute ones as seen from `baseDir`; `sample:` paths stay. */
+/** Replaces relative paths of a study by absolute ones as seen from `baseDir`; `sample:` and `choose:` paths stay. */
 export function anchorPaths(spec: StudySpec, baseDir: string): StudySpec {
-  const anchor = (text: string) => (text.startsWith(samplePrefix) ? text : path.resolve(baseDir, text));
-  return {
-    ...spec,
-    models: spec.models.map(anchor),
-    benchmarks: spec.benchmarks.map((benchmark) => ({ ...benchmark, path: anchor(benchmark.path) })),
-    variants: spec.variants.map((variant) => ({
-      ...variant,
-      stages: variant.stages.map((stage) => mapStagePaths(stage, anchor) as (typeof variant.stages)[number]),
-    })),
-  };
+  return mapStudyPaths(spec, (text) => anchorPath(text, baseDir));
+}
+
+/** The same for one stage. */
+export function anchorStage<S extends Stage>(stage: S, baseDir: string): S {
+  return mapStagePaths(stage, (text) => anchorPath(text, baseDir)) as S;
 }
 
 /** The recipe as a worker gets it: every path absolute. */
@@ -38,16 +44,6 @@ export function resolveRecipe(recipe: Recipe, resourcesDir: string): Recipe {
   return { ...recipe, stages: recipe.stages.map((stage) => mapStagePaths(stage, (text) => resolvePath(text, resourcesDir))) };
 }
 
-function mapStagePaths(stage: Stage, map: (text: string) => string): Stage {
-  if (stage.type === 'quantize') {
-    const at = (calibration: CalibrationSettings) => ({ ...calibration, path: map(calibration.path) });
-    return {
-      ...stage,
-      ...('calibration' in stage && stage.calibration ? { calibration: at(stage.calibration) } : {}),
-      ...(stage.mixed ? { mixed: { ...stage.mixed, calibration: at(stage.mixed.calibration) } } : {}),
-    } as Stage;
-  }
-  if (stage.type === 'evaluate')
-    return { ...stage, benchmarks: stage.benchmarks.map((benchmark) => ({ ...benchmark, path: map(benchmark.path) })) };
-  return stage;
+function anchorPath(text: string, baseDir: string): string {
+  return text.startsWith(samplePrefix) || isChoice(text) ? text : path.resolve(baseDir, text);
 }

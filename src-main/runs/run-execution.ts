@@ -5,6 +5,7 @@
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { type ErrorInfo, RoundoffError, toErrorInfo } from '#contract/errors.ts';
+import { stageTitle } from '#contract/recipe.ts';
 import type { RunEvent, RunRequest } from '#contract/worker.ts';
 import { hashFile } from '../engine/formats/atomic-file.ts';
 import { sqliteError } from '../project/connection.ts';
@@ -15,6 +16,7 @@ import { backendPreference, findRun, updateRun } from '../project/repositories/r
 import { recordedSampleKeys } from '../project/repositories/samples.ts';
 import { endRunningStage, listStages } from '../project/repositories/stages.ts';
 import { crashError, wasKilledFromOutside } from './crash-error.ts';
+import { checkpointFolder, inheritStages } from './inherit-stages.ts';
 import { RunRecorder } from './recorder.ts';
 import { resolvePath, resolveRecipe } from './resources.ts';
 import { type SupervisorTimeouts, type WorkerExit, WorkerSupervisor } from './supervisor.ts';
@@ -54,7 +56,7 @@ export class RunExecution {
     try {
       const recorder = new RunRecorder(this.project.db, this.runId, this.options.onEvents);
       try {
-        const request = await this.prepare();
+        const request = await this.prepare(recorder);
         if (this.ending) return this.conclude(recorder, null);
         return this.conclude(recorder, await this.supervise(request, recorder));
       } catch (error) {
@@ -86,7 +88,7 @@ export class RunExecution {
     return this.supervisor.done;
   }
 
-  private async prepare(): Promise<RunRequest> {
+  private async prepare(recorder: RunRecorder): Promise<RunRequest> {
     const { db, info } = this.project;
     const run = findRun(db, this.runId);
     const model = run && findModel(db, run.modelId);
@@ -95,6 +97,12 @@ export class RunExecution {
     for (const benchmark of listRunBenchmarks(db, run.id)) await this.checkUnchanged(benchmark);
     const outputDir = path.join(info.artifactsDir, run.id);
     mkdirSync(outputDir, { recursive: true });
+    const inherited = inheritStages(db, run, info.artifactsDir);
+    if (inherited) {
+      const titles = run.recipe.stages.slice(0, inherited.stages).map(stageTitle).join(', ');
+      recorder.append({ type: 'log', level: 'info', message: `${titles}: taken over from "${inherited.from.name}", which began alike.` });
+    }
+    const finishedStages = listStages(db, run.id).flatMap((stage) => (stage.status === 'finished' ? [stage.index] : []));
     return {
       runId: run.id,
       recipe: resolveRecipe(run.recipe, resourcesDir),
@@ -103,8 +111,12 @@ export class RunExecution {
       seed: run.seed,
       backend: run.backend ?? backendPreference(db, run.id),
       resume: {
-        lastSeq: run.lastSeq,
-        finishedStages: listStages(db, run.id).flatMap((stage) => (stage.status === 'finished' ? [stage.index] : [])),
+        lastSeq: recorder.lastSeq,
+        finishedStages,
+        checkpoints: finishedStages.flatMap((stage) => {
+          const dir = checkpointFolder(db, run.id, stage, info.artifactsDir);
+          return dir ? [{ stage, dir }] : [];
+        }),
         recordedSamples: recordedSampleKeys(db, run.id),
       },
     };

@@ -8,14 +8,16 @@ import { exportProblems, exportWarnings } from '#contract/loadability.ts';
 import { type CalibrationSettings, calibrationOf, type QuantizeStage, type StudySpec } from '#contract/recipe.ts';
 import type { DatasetInspection, InspectionProblem, ModelInspection } from '#contract/records.ts';
 import { formatScheme, type QuantizationScheme } from '#contract/scheme.ts';
+import { trainedScheme } from '#contract/training.ts';
 import { type ModelConfig, readModelConfig } from '../engine/model/config.ts';
 import { inspectModel } from '../engine/model/inspect.ts';
 import { groupSizeProblems, requireFittingStage } from '../engine/quantizers/validation.ts';
 import { getVerifier } from '../engine/verifiers/index.ts';
 import { inspectDataset, inspectQuestions } from './inspect-dataset.ts';
 import { resolvePath } from './resources.ts';
+import { type Collect, inspectTraining, inspectTrainingFiles, type TrainingInputs, trainStagesOf } from './train-inputs.ts';
 
-export interface StudyInputs {
+export interface StudyInputs extends TrainingInputs {
   /** By the path written in the study. */
   models: Map<string, ModelInspection>;
   /** Of the models without errors. */
@@ -27,9 +29,14 @@ export interface StudyInputs {
 
 /** Inspects all files of a study. Never throws for a bad one. */
 export async function inspectStudyInputs(spec: StudySpec, resourcesDir: string): Promise<StudyInputs> {
-  const inputs: StudyInputs = { models: new Map(), configs: new Map(), benchmarks: new Map(), calibrations: new Map(), problems: [] };
+  const inputs: StudyInputs = {
+    ...{ models: new Map(), configs: new Map(), benchmarks: new Map(), calibrations: new Map(), trainings: new Map() },
+    ...{ lengths: new Map(), problems: [] },
+  };
+  const gather: Collect = (where, inspect) => collect(inputs, where, inspect);
   await collect(inputs, 'protocol', async () => void getVerifier(spec.protocol.verifier));
   inputs.problems.push(...exportFindings(spec));
+  await inspectTrainingFiles(spec, resourcesDir, inputs, gather);
   for (const model of spec.models) await collect(inputs, model, () => addModel(inputs, model, spec, resourcesDir));
   for (const { path: file } of spec.benchmarks)
     await collect(inputs, file, async () => {
@@ -77,6 +84,8 @@ async function addModel(inputs: StudyInputs, model: string, spec: StudySpec, res
   }
   for (const stage of quantizeStages(spec))
     if (stage.overrides) await collect(inputs, inspection.name, async () => requireFittingStage(config, stage));
+  const trained = { path: model, dir, inspection, config };
+  await inspectTraining(spec, trained, resourcesDir, inputs, (where, inspect) => collect(inputs, where, inspect));
   if (spec.protocol.maxNewTokens >= inspection.contextLength)
     inputs.problems.push({
       severity: 'error',
@@ -121,6 +130,10 @@ function schemesOf(spec: StudySpec): QuantizationScheme[] {
   const schemes = new Map<string, QuantizationScheme>();
   for (const { scheme, overrides, mixed } of quantizeStages(spec))
     for (const candidate of mixed ? mixed.candidates : overrides ? [] : [scheme]) schemes.set(formatScheme(candidate), candidate);
+  for (const { stage } of trainStagesOf(spec)) {
+    const scheme = trainedScheme(stage.trains);
+    if (scheme) schemes.set(formatScheme(scheme), scheme);
+  }
   return [...schemes.values()];
 }
 

@@ -95,8 +95,8 @@ async function prepareOutput(dir: string): Promise<void> {
 async function isDone(context: RunContext, index: number, stage: Stage): Promise<boolean> {
   if (!context.request.resume.finishedStages.includes(index)) return false;
   if (stage.type !== 'quantize' && stage.type !== 'train') return true;
-  const dir = context.checkpointDir(index);
-  if (!(await stat(dir).catch(() => null))) {
+  const dir = context.request.resume.checkpoints.find((checkpoint) => checkpoint.stage === index)?.dir;
+  if (!dir || !(await stat(dir).catch(() => null))) {
     context.events.log('warning', `The checkpoint of ${stageTitle(stage)} is gone; the stage is repeated.`);
     return false;
   }

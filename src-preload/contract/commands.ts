@@ -43,7 +43,7 @@ export const commandInputs = {
   'project.forget': z.strictObject({ path }),
   'models.inspect': z.strictObject({ path }),
   'models.list': none,
-  'datasets.inspect': z.strictObject({ path, kind: z.enum(['benchmark', 'calibration']) }),
+  'datasets.inspect': z.strictObject({ path, kind: z.enum(['benchmark', 'calibration', 'training']) }),
   'sample.catalog': none,
   'presets.list': none,
   'studies.plan': z.strictObject({ spec: studySpecSchema }),

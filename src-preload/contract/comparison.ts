@@ -42,14 +42,17 @@ export interface ComparisonRow {
   model: string;
   modelId: number;
   seed: number;
-  /** `none` for the baseline. */
+  /** Quantization and training in order, as `gptq → KD QAT → GRPO QAT`; `none` for the baseline. */
   method: string;
+  /** Of the model that was evaluated; `none` for a float model. */
   scheme: string;
   /** Mixed precision: modules with a scheme of their own. */
   overrides: SchemeOverride[];
   /** What the last quantization was calibrated on; null without calibration. */
   calibration: CalibrationRecord | null;
-  /** Null for the baseline. */
+  /** What was learnt, stage by stage; empty without training. */
+  training: TrainingRecord[];
+  /** Null for the baseline, and for what no export holds as it was measured. */
   loadsIn: LoadsIn | null;
   sizeBytes: number | null;
   bitsPerWeight: number | null;
@@ -64,6 +67,18 @@ export interface ComparisonRow {
   backend: string | null;
   device: string | null;
   notes: string[];
+}
+
+/** One train stage, as planned and, once it has finished, as done. */
+export interface TrainingRecord {
+  /** `KD QAT`. */
+  title: string;
+  /** What the data is about, as the recipe says or the file is named. */
+  domain: string;
+  path: string;
+  steps: number;
+  /** Examples or problems learnt from; null until the stage has finished. */
+  examples: number | null;
 }
 
 /** Other runtimes that compute the variant as it was measured. Empty when only Roundoff does. */
@@ -99,16 +114,37 @@ export interface StudyComparison {
 
 type NamedVariant = { name: string; method: string; scheme: string };
 
-/** `gptq` → `GPTQ`, `quarot + gptq` → `QuaRot + GPTQ`; the baseline, which has no method, is `Baseline`. */
+/** Names of methods are in small letters; what training is called has capitals. */
+const isTraining = (part: string) => part !== part.toLowerCase();
+const partsOf = (method: string) => method.split(/( \+ | → )/);
+
+/** `gptq` → `GPTQ`, `gptq → KD QAT` → `GPTQ → KD QAT`; the baseline, which has no method, is `Baseline`. */
 export function methodsTitle(method: string): string {
-  return method === 'none' ? 'Baseline' : method.split(' + ').map(methodTitle).join(' + ');
+  return method === 'none' ? 'Baseline' : partsOf(method).map(partTitle).join('');
 }
 
-/** Method and scheme as one writes them: `GPTQ W3G128`; NF4 and INT8 are both in one word. */
+function partTitle(part: string, index: number): string {
+  return index % 2 === 1 || isTraining(part) ? part : methodTitle(part);
+}
+
+export function isTrained(method: string): boolean {
+  return partsOf(method).some((part, index) => index % 2 === 0 && isTraining(part));
+}
+
+/** The quantization method among the parts, the last of several; `none` for float models and for weights that training alone quantizes. */
+export function quantizerOf(method: string): string {
+  return partsOf(method).findLast((part, index) => index % 2 === 0 && !isTraining(part)) ?? 'none';
+}
+
+/** Method and scheme as one writes them: `GPTQ W3G128`, `GPTQ W3G128 → KD QAT`; NF4 and INT8 are both in one word. */
 export function plainTitle({ method, scheme }: { method: string; scheme: string }): string {
-  const title = methodsTitle(method);
-  if (scheme === 'none') return title;
-  return scheme.startsWith(title) ? scheme : `${title} ${scheme}`;
+  if (scheme === 'none' || method === 'none') return scheme === 'none' ? methodsTitle(method) : `${methodsTitle(method)} ${scheme}`;
+  const parts = partsOf(method).map(partTitle);
+  const quantizer = partsOf(method).findLastIndex((part, index) => index % 2 === 0 && !isTraining(part));
+  const trained = parts.findIndex((part) => part.endsWith(' QAT'));
+  const at = quantizer >= 0 ? quantizer : trained >= 0 ? trained : parts.length - 1;
+  const title = parts[at]!;
+  return parts.with(at, scheme.startsWith(title) ? scheme : `${title} ${scheme}`).join('');
 }
 
 /**

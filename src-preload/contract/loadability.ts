@@ -5,6 +5,7 @@
  */
 import { type ExportFormat, exportFormats, methodTitle, type QuantizationMethod, type QuantizeStage, type Stage } from './recipe.ts';
 import type { QuantizationScheme } from './scheme.ts';
+import { linearNames } from './training.ts';
 import type { SmokeLoad } from './worker.ts';
 
 /** What decides where a model loads. */
@@ -15,6 +16,8 @@ export interface ModelFacts {
   online: string | null;
   /** Groups of inputs are not consecutive (GPTQ's act-order without static groups). */
   scattered?: boolean;
+  /** A LoRA adapter lies beside the weights. */
+  adapter?: boolean;
 }
 
 export interface Loadability {
@@ -54,19 +57,34 @@ export function exportProblems(stages: readonly Stage[]): string[] {
   const problems: string[] = [];
   let facts: ModelFacts | null = null;
   for (const stage of stages) {
-    if (stage.type === 'quantize') facts = stageFacts(stage);
+    facts = factsAfter(facts, stage);
     const reason = stage.type === 'export' && facts ? reasonAgainst(stage.format, facts) : null;
     if (reason) problems.push(reason);
   }
   return problems;
 }
 
+/** What is known of the model after a stage, from what was known before; null for a float model. */
+export function factsAfter(facts: ModelFacts | null, stage: Stage): ModelFacts | null {
+  if (stage.type === 'quantize') return stageFacts(stage);
+  if (stage.type !== 'train') return facts;
+  if (stage.trains.kind === 'lora') return { ...(facts ?? { schemes: [], online: null }), adapter: true };
+  if (stage.trains.kind !== 'quantized' || !stage.trains.scheme) return facts;
+  const { scheme, modules } = stage.trains;
+  const schemes = modules.length < linearNames.length ? [scheme, null] : [scheme];
+  return { schemes, online: facts?.online ?? onlineQuantization(schemes) };
+}
+
 /** Exports that may turn out impossible once the weights are rounded; one line each, remedy included. */
 export function exportWarnings(stages: readonly Stage[]): string[] {
   const warnings: string[] = [];
+  let facts: ModelFacts | null = null;
   let asymmetric = false;
   for (const stage of stages) {
-    if (stage.type === 'quantize') asymmetric = stageFacts(stage).schemes.some((scheme) => scheme !== null && !scheme.symmetric);
+    if (stage.type === 'quantize' || stage.type === 'train') {
+      facts = factsAfter(facts, stage);
+      asymmetric = facts?.schemes.some((scheme) => scheme !== null && !scheme.symmetric) ?? false;
+    }
     if (stage.type === 'export' && stage.format === 'gptq' && asymmetric)
       warnings.push('gptq cannot hold a group whose zero point is 0, as groups of one sign have; choose "gptq-v2" to be sure');
   }
@@ -94,10 +112,12 @@ export function loadabilityOf(facts: ModelFacts): Loadability[] {
 }
 
 /** Why `format` cannot express the model, remedy included; null when it can. */
-export function reasonAgainst(format: ExportFormat, { schemes, online, scattered = false }: ModelFacts): string | null {
+export function reasonAgainst(format: ExportFormat, { schemes, online, scattered = false, adapter = false }: ModelFacts): string | null {
   if (format === 'roundoff') return null;
   if (online) return `${online}, which ${format} cannot hold; export it as "roundoff"`;
   if (format === 'dequantized' || format.startsWith('gguf')) return null;
+  if (adapter)
+    return `a LoRA adapter lies beside the weights, and codes with the adapter merged in would be another model; choose "dequantized" or a gguf format, which merge it, or "roundoff", which keeps it`;
   if (format === 'awq' && scattered) return `act-order without static groups scatters groups, which awq cannot hold; choose "gptq"`;
   return reasonAgainstPacked(format, schemes);
 }

@@ -1,6 +1,6 @@
 /** In words where a variant can be loaded, from the matrix of formats. Pure. */
-import { type Loadability, loadabilityOf, stageFacts } from './loadability.ts';
-import type { ExportFormat, QuantizeStage } from './recipe.ts';
+import { factsAfter, type Loadability, loadabilityOf, type ModelFacts, stageFacts } from './loadability.ts';
+import type { ExportFormat, QuantizeStage, Stage } from './recipe.ts';
 
 /** Formats that write 16-bit weights or round them again: they load elsewhere, but are not the quantized checkpoint. */
 const otherWeights: readonly ExportFormat[] = ['dequantized', 'gguf-f16', 'gguf-q8_0', 'gguf-q4_0'];
@@ -30,8 +30,19 @@ export function formatsOf(stage: QuantizeStage): Loadability[] {
 
 /** Other runtimes that load the quantized checkpoint itself, each with the formats it takes. */
 export function runtimesOf(stage: QuantizeStage): Runtime[] {
+  return runtimesAmong(formatsOf(stage));
+}
+
+/** The same for what a chain of stages ends with; null for a float model, and for an adapter over a quantized one. */
+export function runtimesAfter(stages: readonly Stage[]): Runtime[] | null {
+  const facts = stages.reduce(factsAfter, null as ModelFacts | null);
+  const adapts = stages.some((stage) => stage.type === 'train' && stage.trains.kind === 'lora');
+  return facts && !adapts ? runtimesAmong(loadabilityOf(facts)) : null;
+}
+
+function runtimesAmong(formats: readonly Loadability[]): Runtime[] {
   const runtimes = new Map<string, ExportFormat[]>();
-  for (const { format, expressible, runtimes: names } of formatsOf(stage)) {
+  for (const { format, expressible, runtimes: names } of formats) {
     if (!expressible || format === 'roundoff' || otherWeights.includes(format)) continue;
     for (const name of names) if (name !== 'Roundoff') runtimes.set(name, [...(runtimes.get(name) ?? []), format]);
   }

@@ -71,7 +71,7 @@ export interface ModelRecord {
   addedAt: number;
 }
 
-export type DatasetKind = 'benchmark' | 'calibration';
+export type DatasetKind = 'benchmark' | 'calibration' | 'training';
 export interface DatasetInspection {
   path: string;
   name: string;
@@ -207,6 +207,8 @@ export interface SampleCatalog {
   modelDir: string;
   benchmarks: { name: string; path: string; title: string; problems: number }[];
   calibration: { name: string; path: string; title: string }[];
+  /** To train on: problems with worked solutions and answers. */
+  training: { name: string; path: string; title: string }[];
 }
 
 export interface BackendStatus {

@@ -135,6 +135,8 @@ const trainFlatquantSchema = z.strictObject({
 
 export const trainsSchema = z.discriminatedUnion('kind', [trainWeightsSchema, trainQuantizedSchema, trainLoraSchema, trainFlatquantSchema]);
 export type Trains = z.infer<typeof trainsSchema>;
+/** As written, before defaults. */
+export type TrainsInput = z.input<typeof trainsSchema>;
 export type TrainsOf<K extends Trains['kind']> = Extract<Trains, { kind: K }>;
 
 /** When weights (and activations) begin to be quantized: at once, from a step on, or mixed in linearly between two steps. */
@@ -210,6 +212,8 @@ function trainProblems(stage: Omit<TrainStage, 'type'>): { path: string[]; messa
     add('quantizationStart', 'can be delayed only where fake-quantized weights are trained');
   if (quantizationStart.kind === 'ramp' && quantizationStart.to <= quantizationStart.from)
     add('quantizationStart.to', 'must lie after "from"');
+  if (quantizationStart.kind === 'ramp' && quantizationStart.to >= steps)
+    add('quantizationStart.to', `must lie before the last of ${steps} steps, so that the model ends up wholly quantized`);
   if (quantizationStart.kind === 'step' && quantizationStart.step >= steps)
     add('quantizationStart.step', `must lie before the last of ${steps} steps`);
   if (optimizer.warmupSteps >= steps) add('optimizer.warmupSteps', `must be fewer than the ${steps} steps`);

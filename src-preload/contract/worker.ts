@@ -26,6 +26,8 @@ export interface ResumeState {
   lastSeq: number;
   /** Indices of stages that finished. */
   finishedStages: number[];
+  /** Folders of their checkpoints, which may lie with another run of the study that began alike. */
+  checkpoints: { stage: number; dir: string }[];
   /** Recorded samples, `benchmark\u0000seed\u0000problemId`. */
   recordedSamples: string[];
 }
@@ -123,7 +125,9 @@ export interface TrainSummary {
   quantizedBytes: number | null;
   bitsPerWeight: number | null;
   notes: string[];
+  /** Largest resident memory of the process during the stage, and what was estimated before it. */
   peakMemoryBytes: number;
+  estimatedMemoryBytes?: number;
 }
 export interface EvaluateSummary {
   type: 'evaluate';

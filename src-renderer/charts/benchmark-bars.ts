@@ -1,9 +1,9 @@
 /** Accuracy of every run on every benchmark, as grouped bars with 95 % intervals. */
 import type { BarSeriesOption, EChartsOption } from 'echarts';
-import type { ComparisonRow } from '#contract/comparison.ts';
+import { type ComparisonRow, methodsTitle } from '#contract/comparison.ts';
 import { shortBenchmarkNames } from '../format/benchmarks.ts';
 import { formatPercent, formatRange } from '../format/numbers.ts';
-import { axisStyle, baseOption, type ChartTheme, methodColor } from './chart-theme.ts';
+import { axisStyle, baseOption, type ChartTheme, methodColor, seriesStyles } from './chart-theme.ts';
 import { errorBars } from './error-bars.ts';
 
 const barShare = 0.84;
@@ -18,8 +18,12 @@ export function benchmarkBarsOption(
   const shown = rows.filter((row) => row.benchmarks.length > 0);
   if (shown.length === 0) return null;
   const short = shortBenchmarkNames(benchmarks);
+  const styles = seriesStyles(
+    shown.filter((row) => !row.isBaseline).map((row) => ({ name: methodsTitle(row.method), method: row.method })),
+    theme,
+  );
   const bars = shown.map((row): BarSeriesOption => {
-    const color = methodColor(theme, row.method);
+    const color = styles.get(methodsTitle(row.method))?.color ?? methodColor(theme, row.method);
     return {
       type: 'bar',
       name: row.name,

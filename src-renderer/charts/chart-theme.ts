@@ -1,6 +1,6 @@
 /** Colours that charts are drawn in, and the parts all of them share. */
 import type { EChartsOption } from 'echarts';
-import { methodsTitle } from '#contract/comparison.ts';
+import { isTrained, methodsTitle, quantizerOf } from '#contract/comparison.ts';
 import type { ResultTone } from '#contract/sweep.ts';
 
 export interface ChartTheme {
@@ -34,16 +34,16 @@ const methodSymbols: Record<string, string> = {
 export interface SeriesStyle {
   color: string;
   symbol: string;
-  /** Series whose names add something to their method: drawn with a light ground and dashed. */
+  /** Series that are trained or whose names add something to their method: drawn with a light ground and dashed. */
   isAddition: boolean;
 }
 
 /**
- * A method's own colour and symbol belong to its plain series; series with an addition keep the symbol, and take a colour that no method of
- * the chart has while there are any.
+ * A method's own colour and symbol belong to its plain series; trained ones and those with an addition keep the symbol, and take a colour that
+ * no method of the chart has while there are any.
  */
 export function seriesStyles(series: readonly { name: string; method: string }[], theme: ChartTheme): Map<string, SeriesStyle> {
-  const isAddition = ({ name, method }: { name: string; method: string }) => name !== methodsTitle(method);
+  const isAddition = ({ name, method }: { name: string; method: string }) => name !== methodsTitle(method) || isTrained(method);
   const used = new Set(series.filter((item) => !isAddition(item)).map(({ method }) => methodColor(theme, method)));
   const spare = theme.palette.filter((color) => !used.has(color));
   const take = (color: string) => {
@@ -54,18 +54,15 @@ export function seriesStyles(series: readonly { name: string; method: string }[]
     series.map((item) => {
       const own = methodColor(theme, item.method);
       const color = isAddition(item) ? take(own) : own;
-      return [item.name, { color, symbol: methodSymbols[lastMethod(item.method)] ?? 'circle', isAddition: isAddition(item) }];
+      return [item.name, { color, symbol: methodSymbols[quantizerOf(item.method)] ?? 'circle', isAddition: isAddition(item) }];
     }),
   );
 }
 
 export function methodColor(theme: ChartTheme, method: string): string {
-  return theme.methods[lastMethod(method)] ?? theme.accent;
-}
-
-/** Of several methods one after the other, the last. */
-function lastMethod(method: string): string {
-  return method.split(' + ').at(-1) ?? method;
+  const quantizer = quantizerOf(method);
+  if (quantizer === 'none' && isTrained(method)) return theme.accent;
+  return theme.methods[quantizer] ?? theme.accent;
 }
 
 export function baseOption(theme: ChartTheme): EChartsOption {

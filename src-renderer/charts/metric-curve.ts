@@ -1,7 +1,7 @@
 /** One recorded metric over its steps, or several of the same unit in one frame. */
 import type { EChartsOption } from 'echarts';
 import type { MetricSeries } from '#contract/records.ts';
-import { formatPercent, formatScientific, formatShortCount } from '../format/numbers.ts';
+import { formatBytes, formatPercent, formatScientific, formatShortCount } from '../format/numbers.ts';
 import { axisStyle, baseOption, type ChartTheme } from './chart-theme.ts';
 
 /** Metrics that are shares in [0, 1]. */
@@ -20,8 +20,9 @@ export function metricTitle(family: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-/** What a metric's steps count. */
-function stepName(family: string): string {
+/** What a metric's steps count: training steps, or by what is measured. */
+function stepName(family: string, isTraining: boolean): string {
+  if (isTraining) return 'Steps';
   if (/error$/.test(family)) return 'Linear layers, in order';
   return /accuracy|tokens/.test(family) ? 'Completions' : 'Steps';
 }
@@ -44,9 +45,24 @@ export function groupMetrics(metrics: readonly MetricSeries[]): { stage: number;
   return [...groups.values()];
 }
 
-export function metricCurveOption(family: string, series: readonly MetricSeries[], theme: ChartTheme): EChartsOption {
+/** Frames of training in the order one looks at them; all others follow as they come. */
+const trainingOrder = ['loss', 'reward', 'accuracy', 'entropy', 'length', 'gradient-norm', 'tokens-per-second'];
+
+export function trainingRank(family: string): number {
+  const rank = trainingOrder.findIndex(
+    (name) => family === name || family.startsWith(`${name}-`) || (name === 'length' && family.endsWith('length')),
+  );
+  return rank < 0 ? trainingOrder.length : rank;
+}
+
+export function metricCurveOption(
+  family: string,
+  series: readonly MetricSeries[],
+  theme: ChartTheme,
+  { isTraining = false }: { isTraining?: boolean } = {},
+): EChartsOption {
   const share = isShare(family);
-  const formatPlain = /tokens/.test(family) ? formatShortCount : formatScientific;
+  const formatPlain = /bytes$/.test(family) ? formatBytes : /tokens/.test(family) ? formatShortCount : formatScientific;
   const format = (value: number) => (share ? formatPercent(value) : formatPlain(value));
   const several = series.length > 1;
   return {
@@ -63,7 +79,7 @@ export function metricCurveOption(family: string, series: readonly MetricSeries[
       minInterval: 1,
       min: 'dataMin',
       max: 'dataMax',
-      name: stepName(family),
+      name: stepName(family, isTraining),
       nameLocation: 'middle',
       nameGap: 26,
       ...axisStyle(theme),

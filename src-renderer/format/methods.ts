@@ -1,5 +1,5 @@
 /** Names of methods, verdicts and states as shown. */
-import type { PairedVerdict } from '#contract/comparison.ts';
+import { type PairedVerdict, quantizerOf } from '#contract/comparison.ts';
 import type { RunStatus } from '#contract/records.ts';
 import type { BackendName, Verdict } from '#contract/worker.ts';
 
@@ -29,3 +29,8 @@ export const pairedLabels: Record<PairedVerdict, { label: string; tone: Tone; me
 };
 
 export const backendLabels: Record<BackendName, string> = { wasm: 'CPU (wasm)', webgpu: 'WebGPU', tensorflow: 'TensorFlow' };
+
+/** The style sheet's colour of the quantization method in a chain; the accent where training alone made the variant. */
+export function methodColorVar(method: string): string {
+  return `var(--series-${quantizerOf(method)}, var(--accent))`;
+}

@@ -20,9 +20,15 @@ export function cellKey({ method, scheme, overrides }: Cell): string {
   return [method, formatScheme(scheme), ...overrides.map((override) => overridesTitle([override]))].join(' ');
 }
 
+interface NamedVariants {
+  cells: readonly { name: string }[];
+  chains: readonly { name: string }[];
+  custom: readonly StudyVariant[];
+}
+
 /** `stem`, or with the first number in brackets that no variant has. */
-export function freeTitle(draft: { cells: readonly { name: string }[]; custom: readonly StudyVariant[] }, stem: string): string {
-  const taken = new Set([...draft.cells, ...draft.custom].map((variant) => variant.name));
+export function freeTitle(draft: NamedVariants, stem: string): string {
+  const taken = new Set([...draft.cells, ...draft.chains, ...draft.custom].map((variant) => variant.name));
   let name = stem;
   for (let number = 2; taken.has(name); number += 1) name = `${stem} (${number})`;
   return name;

@@ -1,7 +1,9 @@
 /**
- * The wizard's draft and the study it stands for. Variants that are one quantize stage with the settings their method shares are cells,
- * which the wizard edits; anything else in a preset (other settings, several stages) is kept as it is, beside them. Pure.
+ * The wizard's draft and the study it stands for. Variants that are one quantize stage with the settings their method shares are cells, those
+ * that train as well are chains; anything else in a preset (other settings, another order) is kept as it is, beside them. What a preset leaves
+ * to choose (`choose:` paths) is missing in its draft until it is chosen. Pure.
  */
+import { choiceName, isChoice, mapStagePaths } from '#contract/choices.ts';
 import { type BenchmarkReference, canonicalJson, type EvaluationProtocol } from '#contract/protocol.ts';
 import {
   type CalibrationSettings,
@@ -16,6 +18,7 @@ import {
 } from '#contract/recipe.ts';
 import type { QuantizationScheme } from '#contract/scheme.ts';
 import { cellTitle, freeTitle } from './cell-names.ts';
+import { asChain, chainIssues, chainStages, type DraftChain, type DraftStart, type StageMaker } from './draft-chains.ts';
 import { defaultSettings, needsCalibration, type SettingsByMethod } from './method-settings.ts';
 
 export interface DraftCell {
@@ -32,6 +35,7 @@ export interface StudyDraft {
   description: string;
   models: string[];
   cells: DraftCell[];
+  chains: DraftChain[];
   custom: StudyVariant[];
   settings: SettingsByMethod;
   calibration: CalibrationSettings | null;
@@ -61,6 +65,7 @@ export function emptyDraft(): StudyDraft {
     description: '',
     models: [],
     cells: [],
+    chains: [],
     custom: [],
     settings: defaultSettings(),
     calibration: null,
@@ -78,8 +83,9 @@ export function draftFromSpec(spec: StudySpec): StudyDraft {
   const draft: StudyDraft = {
     name: spec.name,
     description: spec.description,
-    models: [...spec.models],
+    models: spec.models.filter((model) => !isChoice(model)),
     cells: [],
+    chains: [],
     custom: [],
     settings: sharedSettings(quantize),
     calibration: calibration && plainCalibration(calibration),
@@ -90,8 +96,10 @@ export function draftFromSpec(spec: StudySpec): StudyDraft {
   };
   for (const variant of spec.variants) {
     const cell = asCell(variant);
-    const same = cell !== null && canonicalJson(cellStages(cell, draft)) === canonicalJson(variant.stages);
-    if (cell && same) draft.cells.push(cell);
+    const chain = asChain(variant);
+    const isSame = (stages: StudyVariant['stages']) => canonicalJson(stages) === canonicalJson(variant.stages);
+    if (cell && isSame(cellStages(cell, draft))) draft.cells.push(cell);
+    else if (chain && isSame(chainStagesOf(chain, draft))) draft.chains.push(chain);
     else draft.custom.push(variant);
   }
   return draft;
@@ -103,7 +111,11 @@ export function specFromDraft(draft: StudyDraft): StudySpec {
     name: draft.name.trim(),
     description: draft.description.trim(),
     models: [...draft.models],
-    variants: [...draft.cells.map((cell) => ({ name: cell.name, stages: cellStages(cell, draft) })), ...draft.custom],
+    variants: [
+      ...draft.cells.map((cell) => ({ name: cell.name, stages: cellStages(cell, draft) })),
+      ...draft.chains.map((chain) => ({ name: chain.name.trim(), stages: chainStagesOf(chain, draft) })),
+      ...draft.custom,
+    ],
     seeds: [...draft.seeds],
     benchmarks: draft.benchmarks.map(({ name, path }) => ({ name, path })),
     protocol: { ...draft.protocol, seeds: [...draft.protocol.seeds] },
@@ -113,15 +125,22 @@ export function specFromDraft(draft: StudyDraft): StudySpec {
 
 /** Titles of the draft's methods that read calibration text, in the contract's order. */
 export function calibratedTitles(draft: StudyDraft): string[] {
-  const used = new Set(draft.cells.map((cell) => cell.method));
+  const used = new Set([
+    ...draft.cells.map((cell) => cell.method),
+    ...draft.chains.flatMap(({ quantization }) => (quantization ? [quantization.method] : [])),
+  ]);
   return quantizationMethods.filter((method) => used.has(method) && needsCalibration(method)).map(methodTitle);
 }
 
 /** What each wizard step still lacks, as sentences. Empty when the step is complete. */
-export function draftProblems(draft: StudyDraft): { model: string[]; methods: string[]; data: string[]; review: string[] } {
+export function draftProblems(draft: StudyDraft): DraftProblems {
   const calibrated = calibratedTitles(draft);
   const data: string[] = [];
-  if (calibrated.length > 0 && !draft.calibration?.path)
+  const calibration = draft.calibration?.path ?? '';
+  if (calibrated.length > 0 && isChoice(calibration)) data.push(`Choose the calibration set: ${choiceName(calibration)}.`);
+  for (const { path } of draft.benchmarks.filter((benchmark) => isChoice(benchmark.path)))
+    data.push(`Choose the file of ${choiceName(path)}, or untick it.`);
+  if (calibrated.length > 0 && calibration === '')
     data.push(`Choose a calibration set: ${calibrated.join(', ')} ${calibrated.length === 1 ? 'needs' : 'need'} one.`);
   const template = draft.calibration?.solutions?.promptTemplate;
   if (template !== undefined && !template.includes('{question}'))
@@ -132,10 +151,52 @@ export function draftProblems(draft: StudyDraft): { model: string[]; methods: st
   if (!draft.protocol.promptTemplate.includes('{question}')) data.push('The prompt template must contain {question}.');
   return {
     model: draft.models.length === 0 ? ['Choose at least one model.'] : [],
-    methods: draft.cells.length + draft.custom.length === 0 ? ['Choose at least one method and bit-width.'] : [],
+    methods: [],
+    training: trainingProblems(draft),
     data,
     review: draft.name.trim() === '' ? ['Give the study a name.'] : [],
   };
+}
+
+export interface DraftProblems {
+  model: string[];
+  methods: string[];
+  training: string[];
+  data: string[];
+  review: string[];
+}
+
+function trainingProblems(draft: StudyDraft): string[] {
+  const { cells, chains, custom } = draft;
+  if (cells.length + chains.length + custom.length === 0)
+    return ['Choose a method and bit-width in the step before, or a variant to train.'];
+  const names = [...cells, ...chains, ...custom].map(({ name }) => name.trim());
+  const twice = names.find((name, index) => names.indexOf(name) < index);
+  const broken = chains.flatMap((chain) => chainIssues(chain, maker(draft)).map(({ message }) => `${chain.name}: ${message}.`));
+  const unnamed = chains.some(({ name }) => name.trim() === '') ? ['Give every trained variant a name.'] : [];
+  const open = chains.filter(({ training }) => training.some(({ data }) => isChoice(data.path)));
+  return [
+    ...unnamed,
+    ...(twice === undefined ? [] : [`Two variants are called “${twice}”.`]),
+    ...chains.filter(({ training }) => training.length === 0).map(({ name }) => `${name}: add a train stage, or remove the variant.`),
+    ...broken,
+    ...open.map(
+      ({ name, training }) => `${name}: choose the data (${choiceName(training.find(({ data }) => isChoice(data.path))!.data.path)}).`,
+    ),
+    ...custom
+      .filter((variant) => openInVariant(variant).length > 0)
+      .map((variant) => `${variant.name}: ${openInVariant(variant)[0]} is left to choose, which only a study file can say. Remove it.`),
+  ];
+}
+
+function openInVariant({ stages }: StudyVariant): string[] {
+  const names: string[] = [];
+  for (const stage of stages)
+    mapStagePaths(stage, (path) => {
+      if (isChoice(path)) names.push(choiceName(path));
+      return path;
+    });
+  return names;
 }
 
 /** A new cell under a name that no other variant of the draft has. */
@@ -149,12 +210,22 @@ export function newCell(
   return { name: freeTitle(draft, cellTitle(cell)), ...cell, exports: [] };
 }
 
+/** The stages a trained variant stands for. */
+export function chainStagesOf(chain: DraftChain, draft: StudyDraft): StudyVariant['stages'] {
+  return chainStages(chain, maker(draft));
+}
+
+/** Makes quantize stages with the draft's settings. */
+export function maker(draft: StudyDraft): StageMaker {
+  return (start) => stageOfCell(start, draft);
+}
+
 function cellStages(cell: DraftCell, draft: StudyDraft): StudyVariant['stages'] {
   return [stageOfCell(cell, draft), ...cell.exports.map((format) => ({ type: 'export' as const, format }))];
 }
 
 /** The quantize stage that a cell stands for, with the settings its method shares. */
-export function stageOfCell(cell: DraftCell, draft: StudyDraft): QuantizeStage {
+export function stageOfCell(cell: DraftStart, draft: StudyDraft): QuantizeStage {
   const { method, scheme, overrides } = cell;
   const { options, ...shared } = draft.settings[method];
   return {

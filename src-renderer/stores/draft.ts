@@ -4,10 +4,12 @@ import { computed, ref } from 'vue';
 import type { ExportFormat, QuantizationMethod, SchemeOverride } from '#contract/recipe.ts';
 import type { Preset } from '#contract/records.ts';
 import type { QuantizationScheme } from '#contract/scheme.ts';
+import type { TrainStage } from '#contract/training.ts';
 import { cellKey, cellTitle, freeTitle, isOwnTitle } from './cell-names.ts';
-import { type DraftCell, draftFromSpec, draftProblems, emptyDraft, newCell, type StudyDraft, specFromDraft } from './draft-spec.ts';
+import { type DraftChain, type DraftStart, ownTitle, startOf } from './draft-chains.ts';
+import { type DraftCell, draftFromSpec, draftProblems, emptyDraft, maker, newCell, type StudyDraft, specFromDraft } from './draft-spec.ts';
 
-export const wizardSteps = ['model', 'methods', 'data', 'review'] as const;
+export const wizardSteps = ['model', 'methods', 'training', 'data', 'review'] as const;
 export type WizardStep = (typeof wizardSteps)[number];
 
 export const useDraftStore = defineStore('draft', () => {
@@ -57,9 +59,44 @@ export const useDraftStore = defineStore('draft', () => {
       if (follows) cell.name = freeTitle({ ...draft.value, cells: draft.value.cells.filter((other) => other !== cell) }, cellTitle(cell));
     }
   }
+  /** Adds a variant that trains from `quantization` on; the new one, as the store holds it. */
+  function addChain(quantization: DraftStart | null, training: readonly TrainStage[]): DraftChain {
+    const chain: DraftChain = {
+      name: '',
+      quantization: quantization && startOf(quantization),
+      placement: 'before',
+      training: [],
+      exports: [],
+    };
+    chain.training = training.map((stage) => JSON.parse(JSON.stringify(stage)) as TrainStage);
+    chain.name = freeTitle(draft.value, ownTitle(chain, maker(draft.value)));
+    draft.value.chains.push(chain);
+    return draft.value.chains.at(-1)!;
+  }
+  /** Changes a chain; a name that only says what it is follows. */
+  function changeChain(chain: DraftChain, change: (chain: DraftChain) => void): void {
+    const make = maker(draft.value);
+    const follows = chain.name.replace(/ \(\d+\)$/, '') === ownTitle(chain, make);
+    change(chain);
+    const others = { ...draft.value, chains: draft.value.chains.filter((other) => other !== chain) };
+    if (follows) chain.name = freeTitle(others, ownTitle(chain, make));
+  }
+  function removeChain(chain: DraftChain): void {
+    draft.value.chains = draft.value.chains.filter((other) => other !== chain);
+  }
+  /** The same training after (or before) other quantizations; those that have it already are left out. */
+  function copyChain(chain: DraftChain, starts: readonly (DraftStart | null)[]): void {
+    for (const start of starts) {
+      const copy = addChain(start, chain.training);
+      changeChain(copy, (made) => {
+        made.placement = chain.placement;
+      });
+    }
+  }
   function setExports(cell: DraftCell, formats: readonly ExportFormat[]): void {
     cell.exports = [...formats];
   }
 
-  return { draft, presetId, started, planBlocks, problems, spec, selected, usePreset, reset, toggle, remove, mix, setExports };
+  const chains = { addChain, changeChain, removeChain, copyChain };
+  return { draft, presetId, started, planBlocks, problems, spec, selected, usePreset, reset, toggle, remove, mix, setExports, ...chains };
 });

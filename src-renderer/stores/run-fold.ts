@@ -85,9 +85,18 @@ function foldMetrics(metrics: MetricSeries[], events: readonly RunEvent[]): Metr
     const key = `${series.stage}\u0000${series.name}`;
     const more = added.get(key);
     added.delete(key);
-    return more ? { ...series, points: [...series.points, ...more.points] } : series;
+    return more ? { ...series, points: joined(series.points, more.points) } : series;
   });
   return [...grown, ...added.values()];
+}
+
+/** Steps that a resumed run makes again replace the earlier ones. */
+function joined(points: MetricSeries['points'], more: MetricSeries['points']): MetricSeries['points'] {
+  const first = Math.min(...more.map(({ step }) => step));
+  const last = points.at(-1);
+  if (!last || last.step < first) return [...points, ...more];
+  const byStep = new Map([...points, ...more].map((point) => [point.step, point]));
+  return [...byStep.values()].sort((a, b) => a.step - b.step);
 }
 
 function foldLog(log: LogLine[], events: readonly RunEvent[]): LogLine[] {

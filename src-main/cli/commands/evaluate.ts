@@ -94,7 +94,8 @@ async function evaluate(context: CliContext, dir: string, options: EvaluateOptio
   );
 }
 
-function parseBenchmark(text: string, resourcesDir: string): BenchmarkReference {
+/** `NAME=FILE`, or `NAME` of a bundled one. */
+export function parseBenchmark(text: string, resourcesDir: string): BenchmarkReference {
   const at = text.indexOf('=');
   const name = at < 0 ? text : text.slice(0, at);
   if (name === '') throw new RoundoffError('bad-input', `"${text}" names no benchmark.`, 'Write NAME, or NAME=FILE.');

@@ -4,13 +4,15 @@ import type { Command } from 'commander';
 import type { StudyComparison } from '#contract/comparison.ts';
 import { compareStudy } from '../../runs/compare-study.ts';
 import type { CliContext } from '../context.ts';
-import { examples, jsonOption, wholeNumber } from '../options.ts';
+import { collect, examples, jsonOption, wholeNumber } from '../options.ts';
 import { readStudy } from '../read-study.ts';
-import { findSpec, runStudy } from '../run-study.ts';
+import { chosenSpec, findSpec, runStudy } from '../run-study.ts';
 import { studyResult, studyText } from '../study-result.ts';
 
 interface RunOptions {
   project: string;
+  model?: string[];
+  choose?: string[];
   json?: boolean;
 }
 
@@ -24,15 +26,23 @@ export function addStudy(program: Command, context: CliContext): void {
     .command('run <study>')
     .description('run a study file or preset; on an existing project, continue the same study where it stopped')
     .requiredOption('--project <file>', 'project file, created when it does not exist')
+    .option('--model <folder>', 'instead of the study’s models; may be given several times', collect)
+    .option('--choose <name=path>', 'what the study leaves to you, as its error lists it; may be given several times', collect)
     .addOption(jsonOption());
-  examples(run, ['study run first-study --project first.roundoff', 'study run my-study.json --project first.roundoff --json']).action(
-    async (name: string, { project, json = false }: RunOptions) => {
-      const spec = await findSpec(name, context.resourcesDir);
-      const comparison = await runStudy(context, spec, path.resolve(project));
-      print(context, json, comparison);
-      if (!comparison.complete) context.exitCode = 1;
-    },
-  );
+  examples(run, [
+    'study run first-study --project first.roundoff',
+    'study run my-study.json --project first.roundoff --json',
+    'study run paper-b --model ~/models/Qwen3-1.7B --choose OpenR1-Math=openr1.jsonl --project b.roundoff',
+  ]).action(async (name: string, { project, json = false, model = [], choose = [] }: RunOptions) => {
+    const spec = chosenSpec(await findSpec(name, context.resourcesDir), {
+      models: model,
+      choices: choose,
+      resourcesDir: context.resourcesDir,
+    });
+    const comparison = await runStudy(context, spec, path.resolve(project));
+    print(context, json, comparison);
+    if (!comparison.complete) context.exitCode = 1;
+  });
   const show = study
     .command('show')
     .description('show the rows of a study; works while the project is open elsewhere')

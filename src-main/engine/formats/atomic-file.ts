@@ -51,6 +51,13 @@ async function produceInto(
   return { sizeBytes, sha256: hash.digest('hex') };
 }
 
+/** Copies a file into the folder `dir` under its own name, in pieces. */
+export function copyFileTo(dir: string, source: string): Promise<WrittenFile> {
+  return writeFileAtomically(join(dir, basename(source)), async (write) => {
+    for await (const piece of createReadStream(source, { highWaterMark: 1 << 22 })) await write(piece as Uint8Array);
+  });
+}
+
 /** Text or bytes that are already in memory. */
 export function writeWholeFile(path: string, content: string | Uint8Array): Promise<WrittenFile> {
   const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;

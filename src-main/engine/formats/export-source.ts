@@ -1,5 +1,6 @@
 /**
- * The model an export is made from: a `roundoff` checkpoint, a plain model folder, or a checkpoint another tool quantized. Linears and
+ * The model an export is made from: a `roundoff` checkpoint, a plain model folder, or a checkpoint another tool quantized, each with the LoRA
+ * adapter that lies in its folder. Linears and
  * dense parameters are read one at a time, when an exporter asks, so that no more than the one at hand is in memory.
  */
 import { join } from 'node:path';
@@ -9,6 +10,7 @@ import type { LayerActivations } from '../model/layer-activations.ts';
 import { checkTensors, readStoredLayout, type StoredLayout, storedShapes } from '../model/load.ts';
 import { linearShape, parameterShapes } from '../model/parameters.ts';
 import { readActivations } from './activation-layout.ts';
+import { type AdapterSettings, mergeAdapter, openAdapter, readAdapterMatrices, readAdapterSettings } from './adapter.ts';
 import { ProblemList } from './problems.ts';
 import { readStoredLinear, type StoredIntegerScheme, type StoredNf4Scheme } from './quantized-layout.ts';
 import { type Checkpoint, openCheckpoint, type TensorDtype } from './safetensors.ts';
@@ -20,11 +22,22 @@ export class ExportSource {
   /** The contents of config.json, without a `quantization_config`. */
   readonly json: JsonObject;
   readonly layout: StoredLayout;
+  /** The adapter beside the weights; null when there is none. */
+  readonly adapter: AdapterSettings | null;
   private readonly checkpoint: Checkpoint;
+  private readonly adapterWeights: Checkpoint | null;
   /** Exporters write several tensors of a module after each other. */
   private last: { module: string; linear: StoredLinear } | null = null;
 
-  private constructor(config: ModelConfig, json: JsonObject, layout: StoredLayout, checkpoint: Checkpoint) {
+  private constructor(
+    config: ModelConfig,
+    json: JsonObject,
+    layout: StoredLayout,
+    checkpoint: Checkpoint,
+    adapter: { settings: AdapterSettings; weights: Checkpoint } | null,
+  ) {
+    this.adapter = adapter?.settings ?? null;
+    this.adapterWeights = adapter?.weights ?? null;
     this.dir = checkpoint.dir;
     this.config = config;
     this.json = json;
@@ -37,13 +50,17 @@ export class ExportSource {
     const config = await readModelConfig(dir);
     const { quantization_config: _, ...json } = await readJsonObject(join(dir, configFile), { code: 'model-invalid' });
     const checkpoint = await openCheckpoint(dir);
+    let weights: Checkpoint | null = null;
     try {
       const problems = new ProblemList();
       const layout = await readStoredLayout(checkpoint, config, problems);
       checkTensors(checkpoint, storedShapes(config, layout), problems);
+      const settings = await readAdapterSettings(dir, config, problems);
+      if (settings) weights = await openAdapter(dir, config, settings, problems);
       problems.throwErrors(dir);
-      return new ExportSource(config, json, layout, checkpoint);
+      return new ExportSource(config, json, layout, checkpoint, settings && weights ? { settings, weights } : null);
     } catch (error) {
+      await weights?.close();
       await checkpoint.close();
       throw error;
     }
@@ -73,6 +90,11 @@ export class ExportSource {
   /** Whether this parameter is a weight that is stored as codes. */
   isQuantized(name: string): boolean {
     return name.endsWith('.weight') && this.layout.schemes.has(name.slice(0, -'.weight'.length));
+  }
+
+  /** Whether this parameter is a weight that the adapter changes. */
+  isAdapted(name: string): boolean {
+    return name.endsWith('.weight') && (this.adapter?.modules.includes(name.slice(0, -'.weight'.length)) ?? false);
   }
 
   /** Whether activations of layer `index` are transformed or quantized. */
@@ -105,10 +127,11 @@ export class ExportSource {
     return this.checkpoint.readBytes(name);
   }
 
-  /** The float values of any parameter of the dense model, dequantized where it is stored as codes. */
+  /** The float values of any parameter of the dense model: dequantized where it is stored as codes, an adapter merged in. */
   async readFloats(name: string): Promise<Float32Array> {
-    if (!this.isQuantized(name)) return this.checkpoint.readFloats(name);
-    return dequantizeStored(await this.readStored(name.slice(0, -'.weight'.length)));
+    const module = name.slice(0, -'.weight'.length);
+    const values = this.isQuantized(name) ? dequantizeStored(await this.readStored(module)) : await this.checkpoint.readFloats(name);
+    return this.isAdapted(name) ? mergeAdapter(values, await readAdapterMatrices(this.adapterWeights!, module), this.adapter!) : values;
   }
 
   /** What is done to the activations of layer `index`. */
@@ -117,8 +140,9 @@ export class ExportSource {
     return stored && (await readActivations(this.checkpoint, index, stored));
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.last = null;
-    return this.checkpoint.close();
+    await this.adapterWeights?.close();
+    await this.checkpoint.close();
   }
 }

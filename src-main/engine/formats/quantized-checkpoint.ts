@@ -35,6 +35,8 @@ export interface QuantizedCheckpointOptions {
   parameters?: ReadonlyMap<string, DenseParameter>;
   /** What a method learnt and folding hides, by tensor name: goes to `trained.safetensors`, from which training may start. */
   trained?: ReadonlyMap<string, DenseParameter>;
+  /** Float weights that the codes are rounded from, by Hugging Face name: goes to `latents.safetensors`, from which training goes on. */
+  latents?: ReadonlyMap<string, DenseParameter>;
   /** By layer; null or absent where activations are plain. */
   activations?: readonly (LayerActivations | null)[];
   /** The output head got weights of its own. */
@@ -59,7 +61,10 @@ export interface SavedCheckpoint {
 /** Transforms and clip logits as they were learnt; nothing that computes with the checkpoint needs it. */
 export const trainedFile = 'trained.safetensors';
 
-const weightFile = /^model.*\.safetensors$|\.gguf$/;
+/** Float weights that the codes are rounded from: GPTQ's, compensated, or those that training left. Nothing that computes needs it either. */
+export const latentsFile = 'latents.safetensors';
+
+const weightFile = /^(adapter_)?model.*\.safetensors$|\.gguf$/;
 
 /** Small files of a model folder that belong to every copy of it. */
 export const companionFiles = [
@@ -85,13 +90,14 @@ export async function saveQuantizedCheckpoint(dir: string, options: QuantizedChe
   checkModules(config, quantized);
   const source = await openCheckpoint(sourceDir);
   try {
-    await checkSource(source, sourceConfig, quantized);
+    await checkSource(source, sourceConfig, options);
     const tensors = listTensors(source, config, options);
     const files = await writeFolderAtomically(
       dir,
       async (temporary) => [
         await writeSafetensors(join(temporary, weightsFile), tensors, { metadata, signal }),
-        ...(await writeTrained(temporary, options)),
+        ...(await writeExtra(temporary, trainedFile, options.trained, signal)),
+        ...(await writeExtra(temporary, latentsFile, options.latents, signal)),
         await writeConfig(sourceDir, temporary, options),
         ...(await copyCompanions(sourceDir, temporary)),
       ],
@@ -120,10 +126,14 @@ function checkModules(config: ModelConfig, quantized: ReadonlyMap<string, Stored
     );
 }
 
-/** A source that is itself packed has no float weights to copy: all its packed modules must be given. */
-async function checkSource(source: Checkpoint, config: ModelConfig, quantized: ReadonlyMap<string, StoredLinear>): Promise<void> {
+/** A source that is itself packed has no float weights to copy: all its packed modules must be given, as codes or as floats. */
+async function checkSource(
+  source: Checkpoint,
+  config: ModelConfig,
+  { quantized, parameters }: Pick<QuantizedCheckpointOptions, 'quantized' | 'parameters'>,
+): Promise<void> {
   const { schemes } = await readStoredLayout(source, config, new ProblemList());
-  const missing = [...schemes.keys()].filter((module) => !quantized.has(module));
+  const missing = [...schemes.keys()].filter((module) => !quantized.has(module) && !parameters?.has(`${module}.weight`));
   if (missing.length > 0)
     throw new RoundoffError(
       'bad-input',
@@ -150,10 +160,15 @@ function listTensors(
   return tensors;
 }
 
-async function writeTrained(dir: string, { trained, signal }: QuantizedCheckpointOptions): Promise<WrittenFile[]> {
-  if (!trained || trained.size === 0) return [];
-  const tensors = [...trained].map(([name, { values, shape }]): TensorToWrite => ({ name, dtype: 'F32', shape, values }));
-  return [await writeSafetensors(join(dir, trainedFile), tensors, { signal })];
+async function writeExtra(
+  dir: string,
+  file: string,
+  values: ReadonlyMap<string, DenseParameter> | undefined,
+  signal: AbortSignal | undefined,
+): Promise<WrittenFile[]> {
+  if (!values || values.size === 0) return [];
+  const tensors = [...values].map(([name, { values, shape }]): TensorToWrite => ({ name, dtype: 'F32', shape, values }));
+  return [await writeSafetensors(join(dir, file), tensors, { signal })];
 }
 
 /** The source's config.json with the stored scheme. */

@@ -10,6 +10,7 @@ import { RoundoffError } from '#contract/errors.ts';
 import type { ModelInspection } from '#contract/records.ts';
 import { throwIfCancelled } from '../data/cancellation.ts';
 import { fileError } from '../data/json-file.ts';
+import { adapterConfigFile, adapterShapes, adapterWeightsFile, openAdapter, readAdapterSettings } from '../formats/adapter.ts';
 import { ProblemList } from '../formats/problems.ts';
 import { companionFiles } from '../formats/quantized-checkpoint.ts';
 import type { ExpectedTensor } from '../formats/quantized-layout.ts';
@@ -28,6 +29,7 @@ export async function inspectModel(dir: string, options: { signal?: AbortSignal 
   if (!(await isFolder(path, problems))) return blank;
   const config = await scanModelConfig(path, problems);
   const checkpoint = await scanCheckpoint(path, problems);
+  const adapter = config ? await scanAdapter(path, config, problems, options.signal) : null;
   try {
     const layout: StoredLayout = config ? await readStoredLayout(checkpoint, config, problems) : { schemes: new Map(), activations: [] };
     if (config) checkNames(checkpoint, storedShapes(config, layout), config, problems);
@@ -37,7 +39,7 @@ export async function inspectModel(dir: string, options: { signal?: AbortSignal 
     const files = await listFiles(path, checkpoint);
     return {
       ...blank,
-      ...(config ? describe(config, checkpoint, layout.schemes.size > 0) : {}),
+      ...(config ? describe(config, checkpoint, { isQuantized: layout.schemes.size > 0, adapterParameters: adapter ?? 0 }) : {}),
       dtype: storedTypes(checkpoint),
       files,
       sizeBytes: files.reduce((sum, file) => sum + file.sizeBytes, 0),
@@ -105,6 +107,19 @@ function checkNames(checkpoint: Checkpoint, shapes: ReadonlyMap<string, Expected
       problems.warning(name, 'the architecture has no such tensor; it is ignored.', 'Check that config.json belongs to these weights.');
 }
 
+/** Number of an adapter's parameters, its files checked; null without one. */
+async function scanAdapter(path: string, config: ModelConfig, problems: ProblemList, signal?: AbortSignal): Promise<number | null> {
+  const settings = await readAdapterSettings(path, config, problems);
+  if (!settings) return null;
+  const checkpoint = await openAdapter(path, config, settings, problems);
+  try {
+    await checkValues(checkpoint, problems, signal);
+  } finally {
+    await checkpoint.close();
+  }
+  return [...adapterShapes(config, settings).values()].reduce((sum, { shape }) => sum + shape[0]! * shape[1]!, 0);
+}
+
 async function checkValues(checkpoint: Checkpoint, problems: ProblemList, signal?: AbortSignal): Promise<void> {
   for (const entry of checkpoint.tensors.values()) {
     if (!['F32', 'F16', 'BF16'].includes(entry.dtype)) continue;
@@ -135,12 +150,17 @@ function checkTokens(config: ModelConfig, tokenizer: ModelTokenizer, problems: P
       );
 }
 
-function describe(config: ModelConfig, checkpoint: Checkpoint, isQuantized: boolean): Partial<ModelInspection> {
+function describe(
+  config: ModelConfig,
+  checkpoint: Checkpoint,
+  { isQuantized, adapterParameters }: { isQuantized: boolean; adapterParameters: number },
+): Partial<ModelInspection> {
   const sizes = schemeSizes(config, sharedBytes(config, checkpoint));
-  const alreadyQuantized = 'The model is already quantized. Quantize the original model.';
+  const adapted = adapterParameters > 0 ? 'The model has a LoRA adapter. Merge it first by exporting the model as "dequantized".' : null;
+  const unsupported = isQuantized ? 'The model is already quantized. Quantize the original model.' : adapted;
   return {
     architecture: config.architecture,
-    parameters: parameterCount(config),
+    parameters: parameterCount(config) + adapterParameters,
     layers: config.layers,
     hiddenSize: config.hiddenSize,
     intermediateSize: config.intermediateSize,
@@ -150,7 +170,7 @@ function describe(config: ModelConfig, checkpoint: Checkpoint, isQuantized: bool
     vocabSize: config.vocabSize,
     contextLength: config.contextLength,
     tiedEmbeddings: config.tiedEmbeddings,
-    schemeSizes: isQuantized ? sizes.map((size) => ({ ...size, unsupported: alreadyQuantized })) : sizes,
+    schemeSizes: unsupported ? sizes.map((size) => ({ ...size, unsupported })) : sizes,
     memory: memoryEstimates(config),
   };
 }
@@ -176,7 +196,8 @@ function storedTypes(checkpoint: Checkpoint): string {
 
 /** Configuration, tokenizer and weight files, by name. */
 async function listFiles(path: string, checkpoint: Checkpoint): Promise<ModelInspection['files']> {
-  const names = new Set<string>([configFile, weightsIndexFile, ...companionFiles, ...checkpoint.files.map((file) => file.name)]);
+  const adapter = [adapterConfigFile, adapterWeightsFile];
+  const names = new Set([configFile, weightsIndexFile, ...adapter, ...companionFiles, ...checkpoint.files.map((file) => file.name)]);
   const present = (await readdir(path)).filter((name) => names.has(name)).sort();
   return Promise.all(present.map(async (name) => ({ name, sizeBytes: (await stat(join(path, name))).size })));
 }

@@ -126,6 +126,11 @@ export class LanguageModel {
     this.parameters.delete(`${module}.weight`);
   }
 
+  /** Replaces how a decoder linear computes by something around how it computes now, which the new op owns. */
+  wrapLinear(module: string, wrap: (base: LinearOp) => LinearOp): void {
+    this.linears.set(module, wrap(this.linear(module)));
+  }
+
   /** Frees all parameters, packed weights and transforms of layer `index`; it can be given new ones. */
   releaseLayer(index: number): void {
     const prefix = `model.layers.${index}.`;

@@ -82,6 +82,19 @@ export function withoutQuantizers(activations: LayerActivations): LayerActivatio
   };
 }
 
+/** The same quantizers without any transform. */
+export function withoutTransforms({ keys, values, ...inputs }: LayerActivations): LayerActivations {
+  const input = ({ quantizer }: LinearInput): LinearInput => ({ transform: null, quantizer });
+  return {
+    attentionInput: input(inputs.attentionInput),
+    attentionOutput: input(inputs.attentionOutput),
+    mlpInput: input(inputs.mlpInput),
+    mlpOutput: input(inputs.mlpOutput),
+    keys: { transform: null, queryTransform: null, quantizer: keys.quantizer },
+    values,
+  };
+}
+
 interface Matrices {
   left: tf.Tensor2D | null;
   right: tf.Tensor2D | null;

@@ -1,6 +1,7 @@
 /**
  * Loads a model folder into a `LanguageModel`: everything is checked before the first value is read, then weights stream in tensor by
- * tensor, so that each is in memory once. Dense Hugging Face folders, Roundoff's packed checkpoints and those of other tools load alike.
+ * tensor, so that each is in memory once. Dense Hugging Face folders, Roundoff's packed checkpoints and those of other tools load alike,
+ * with the LoRA adapter that lies in the folder.
  */
 
 import { join } from 'node:path';
@@ -8,6 +9,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { throwIfCancelled } from '../data/cancellation.ts';
 import { isJsonObject, type JsonObject, readJsonObject } from '../data/json-file.ts';
 import { activationShapes, parseActivationsConfig, readActivations, type StoredActivations } from '../formats/activation-layout.ts';
+import { type AdapterSettings, openAdapter, readAdapterMatrices, readAdapterSettings } from '../formats/adapter.ts';
 import { ProblemList } from '../formats/problems.ts';
 import {
   type ExpectedTensor,
@@ -22,6 +24,7 @@ import { type Checkpoint, openCheckpoint } from '../formats/safetensors.ts';
 import { configFile, type ModelConfig, readModelConfig } from './config.ts';
 import { LanguageModel } from './language-model.ts';
 import { PackedLinearOp, type ParameterMap } from './linear-op.ts';
+import { LoraLinear } from './lora-linear.ts';
 import { activationSizes, decoderLinears, linearShape, parameterShapes } from './parameters.ts';
 
 export interface LoadOptions {
@@ -38,10 +41,12 @@ export async function loadModel(dir: string, options: LoadOptions = {}): Promise
   const problems = new ProblemList();
   try {
     const layout = await readStoredLayout(checkpoint, config, problems);
+    const adapter = await readAdapterSettings(dir, config, problems);
     checkTensors(checkpoint, storedShapes(config, layout), problems);
     problems.throwErrors(dir);
     const parameters = await readParameters(checkpoint, config, layout.schemes, problems, options);
-    return await attachStored(new LanguageModel(config, parameters), checkpoint, layout, problems, options);
+    const model = await attachStored(new LanguageModel(config, parameters), checkpoint, layout, problems, options);
+    return adapter ? await attachAdapter(model, dir, adapter) : model;
   } finally {
     await checkpoint.close();
   }
@@ -151,6 +156,38 @@ async function attachStored(
   } catch (error) {
     model.dispose();
     throw error;
+  }
+}
+
+async function attachAdapter(model: LanguageModel, dir: string, settings: AdapterSettings): Promise<LanguageModel> {
+  const problems = new ProblemList();
+  const checkpoint = await openAdapter(dir, model.config, settings, problems);
+  try {
+    problems.throwErrors(dir);
+    for (const module of settings.modules) {
+      const { a, b } = await readAdapterMatrices(checkpoint, module);
+      const [outFeatures, inFeatures] = linearShape(model.config, module);
+      for (const [values, shape] of [
+        [a, [settings.rank, inFeatures]],
+        [b, [outFeatures, settings.rank]],
+      ] as const) {
+        const bad = firstNonFinite(values);
+        if (bad >= 0) reportNonFinite(`the adapter of ${module}`, shape, bad, values[bad]!, problems);
+      }
+      const update = {
+        a: tf.keep(tf.tensor2d(a, [settings.rank, inFeatures])),
+        b: tf.keep(tf.tensor2d(b, [outFeatures, settings.rank])),
+        scale: settings.alpha / settings.rank,
+      };
+      model.wrapLinear(module, (base) => new LoraLinear(base, update));
+    }
+    problems.throwErrors(dir);
+    return model;
+  } catch (error) {
+    model.dispose();
+    throw error;
+  } finally {
+    await checkpoint.close();
   }
 }
 

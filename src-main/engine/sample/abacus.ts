@@ -28,9 +28,15 @@ export const abacusConfig: ModelConfig = {
   bosTokenId: null,
 };
 
+/** The sample models by the name of their folder: Abacus, and the same with half the depth, to see what size changes. */
+export const sampleModels = {
+  abacus: { title: 'Abacus', config: abacusConfig },
+  'abacus-small': { title: 'Abacus small', config: { ...abacusConfig, layers: 2 } },
+} as const satisfies Record<string, { title: string; config: ModelConfig }>;
+export type SampleModelName = keyof typeof sampleModels;
+
 /** The text files of the model folder, in Hugging Face's layout, by name. */
-export function abacusFiles(): Record<string, string> {
-  const config = abacusConfig;
+export function abacusFiles(config: ModelConfig = abacusConfig): Record<string, string> {
   const ids = { bos_token_id: config.bosTokenId, eos_token_id: tokenIds.end, pad_token_id: tokenIds.pad };
   const modelConfig = {
     architectures: ['Qwen3ForCausalLM'],

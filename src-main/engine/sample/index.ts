@@ -1,5 +1,5 @@
 /** Abacus, the bundled sample: problem generators, tokenizer, architecture and data files. */
-export { abacusConfig, abacusFiles } from './abacus.ts';
+export { abacusConfig, abacusFiles, type SampleModelName, sampleModels } from './abacus.ts';
 export { drawGeneralText } from './general-text.ts';
 export { completionOf, drawDistinctProblems, drawProblem, taskByName, tasks } from './problems.ts';
 export { abacusPhases, type TrainingPhase, trainingDataOf } from './recipe.ts';

@@ -2,7 +2,7 @@
 import type { Interval } from '#contract/comparison.ts';
 import type { EvaluationProtocol } from '#contract/protocol.ts';
 import { parameterCount } from '../model/parameters.ts';
-import { abacusConfig } from './abacus.ts';
+import { type SampleModelName, sampleModels } from './abacus.ts';
 import { abacusPhases, type TrainingPhase } from './recipe.ts';
 
 export interface MeasuredBenchmark {
@@ -13,13 +13,14 @@ export interface MeasuredBenchmark {
   meanTokens: number;
 }
 
-/** Markdown of `resources/sample/abacus/README.md`. */
-export function modelCard(measured: readonly MeasuredBenchmark[], protocol: EvaluationProtocol): string {
-  return [introduction(), accuracies(measured, protocol), training(), limits()].join('\n');
+/** Markdown of the README.md in a sample model's folder. */
+export function modelCard(name: SampleModelName, measured: readonly MeasuredBenchmark[], protocol: EvaluationProtocol): string {
+  return [introduction(name), accuracies(measured, protocol), training(), limits()].join('\n');
 }
 
-function introduction(): string {
-  const { layers, hiddenSize, heads, kvHeads, headDim, intermediateSize, vocabSize, contextLength } = abacusConfig;
+function introduction(name: SampleModelName): string {
+  const { title, config } = sampleModels[name];
+  const { layers, hiddenSize, heads, kvHeads, headDim, intermediateSize, vocabSize, contextLength } = config;
   return `---
 license: apache-2.0
 language: en
@@ -27,9 +28,9 @@ library_name: transformers
 tags: [arithmetic, chain-of-thought, qwen3]
 ---
 
-# Abacus
+# ${title}
 
-A small reasoning model of ${parameterCount(abacusConfig).toLocaleString('en-US')} parameters that solves integer-arithmetic problems, told in words or in symbols, by a chain
+A small reasoning model of ${parameterCount(config).toLocaleString('en-US')} parameters that solves integer-arithmetic problems, told in words or in symbols, by a chain
 of thought between \`<think>\` and \`</think>\` and an answer in \`\\boxed{}\`. It was trained from scratch by Roundoff's own engine, so that
 quantization can be studied on any machine, offline, on a model that has something to lose.
 

@@ -10,6 +10,7 @@ import { canonicalJson } from '#contract/protocol.ts';
 import type { WrittenFile } from '../formats/atomic-file.ts';
 import { openCheckpoint, type TensorToWrite, weightsFile, writeSafetensors } from '../formats/safetensors.ts';
 import type { Optimizer, OptimizerEntry } from './optimizer.ts';
+import type { TrainableParameter } from './trainee.ts';
 
 export interface TrainingProgress {
   /** Finished optimizer steps. */
@@ -18,7 +19,11 @@ export interface TrainingProgress {
   tokens: number;
   /** The evaluated step with the highest accuracy so far. */
   best: { step: number; accuracy: number } | null;
+  /** Sums of every figure over the last tenth of the steps, by the metric's name. */
+  last: Record<string, { sum: number; count: number }>;
 }
+
+export const beginning = (): TrainingProgress => ({ step: 0, tokens: 0, best: null, last: {} });
 
 /** Writes the checkpoint into `dir`, replacing the one before. */
 export async function saveCheckpoint(
@@ -56,7 +61,21 @@ export async function loadCheckpoint(dir: string, optimizer: Optimizer, resumeKe
         assign(variable, await checkpoint.readFloats(name));
       }
     }
-    return JSON.parse(checkpoint.metadata.progress!) as TrainingProgress;
+    return { ...beginning(), ...(JSON.parse(checkpoint.metadata.progress!) as Partial<TrainingProgress>) };
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/**
+ * Gives the parameters the values they have in the checkpoint of `dir`, and leaves moments and progress alone.
+ * Throws `bad-input` when there is none or it belongs to other settings.
+ */
+export async function restoreParameters(dir: string, parameters: readonly TrainableParameter[], resumeKey: unknown): Promise<void> {
+  const checkpoint = await openCheckpoint(dir);
+  try {
+    refuseOthers(dir, checkpoint.metadata.key, resumeKey);
+    for (const { name, variable } of parameters) assign(variable, await checkpoint.readFloats(name));
   } finally {
     await checkpoint.close();
   }

@@ -40,6 +40,8 @@ export interface PreparedTask {
   /** Examples or problems, and how many were left out as too long. */
   examples: number;
   tooLong: number;
+  /** Mean tokens of an example (of a prompt, for RL). */
+  meanTokens?: number;
 }
 
 /** Batches among which sequences are sorted by length. */
@@ -56,7 +58,13 @@ export async function createTask(source: TaskSource): Promise<PreparedTask> {
   const order = new BatchOrder(examples, { seed, batchSize, batchesPerWindow: batchesPerWindow[batching] });
   const options: ExampleTaskOptions = { order, accumulation, padTokenId: config.padTokenId ?? 0 };
   const task = objective.kind === 'sft' ? new SftTask(options) : await createKdTask(source, objective, options, examples);
-  return { task, examples: examples.count, tooLong: examples.tooLong };
+  return { task, examples: examples.count, tooLong: examples.tooLong, meanTokens: meanTokensOf(examples) };
+}
+
+function meanTokensOf(examples: TrainingData): number {
+  let tokens = 0;
+  for (let index = 0; index < examples.count; index++) tokens += examples.example(index).ids.length;
+  return tokens / examples.count;
 }
 
 async function createKdTask(

@@ -6,7 +6,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { RoundoffError } from '#contract/errors.ts';
 import { throwIfCancelled } from '../data/cancellation.ts';
 import { clipByGlobalNorm } from '../ops/index.ts';
-import { loadCheckpoint, saveCheckpoint, type TrainingProgress } from './checkpoint.ts';
+import { beginning, loadCheckpoint, saveCheckpoint, type TrainingProgress } from './checkpoint.ts';
 import { type AdamWConstants, Optimizer } from './optimizer.ts';
 import { type LearningRateSchedule, learningRateAt } from './schedule.ts';
 import type { MicroBatch, TrainingTask } from './task.ts';
@@ -48,6 +48,8 @@ export interface LoopOptions {
   signal?: AbortSignal;
   /** Variance of the gradient across micro-batches at every step. */
   probes?: boolean;
+  /** Called once, where an earlier execution's checkpoint is continued. */
+  onResume?(step: number): void;
   /** Called after every optimizer step. */
   onStep?(metrics: StepMetrics): void;
   /** Accuracy of the trainee as it is, every `evaluateEvery` steps and after the last one. */
@@ -85,7 +87,8 @@ async function runSteps(
   const save = async (progress: TrainingProgress) => {
     if (checkpointDir) await saveCheckpoint(checkpointDir, optimizer, resumeKey, progress);
   };
-  const progress = (checkpointDir && (await loadCheckpoint(checkpointDir, optimizer, resumeKey))) || { step: 0, tokens: 0, best: null };
+  const progress = (checkpointDir && (await loadCheckpoint(checkpointDir, optimizer, resumeKey))) || beginning();
+  if (progress.step > 0) options.onResume?.(progress.step);
   while (progress.step < settings.steps) {
     if (signal?.aborted && task.canResumeAt(progress.step)) await save(progress);
     throwIfCancelled(signal, 'Training');
@@ -100,15 +103,12 @@ async function runSteps(
     });
     progress.step++;
     progress.tokens += measured.tokens;
-    onStep?.({
-      step: progress.step,
-      loss: measured.loss,
-      learningRate,
-      gradientNorm: measured.gradientNorm,
-      tokens: measured.tokens,
-      tokensPerSecond: (1000 * measured.tokens) / (performance.now() - startedAt),
-      more: { ...(await task.metrics()), ...measured.probes },
-    });
+    const more = { ...(await task.metrics()), ...measured.probes };
+    const { loss, gradientNorm, tokens } = measured;
+    if (progress.step > settings.steps - Math.ceil(settings.steps / 10))
+      addFigures(progress.last, { loss, 'gradient-norm': gradientNorm, ...more });
+    const tokensPerSecond = (1000 * tokens) / (performance.now() - startedAt);
+    onStep?.({ step: progress.step, loss, learningRate, gradientNorm, tokens, tokensPerSecond, more });
     const isLast = progress.step === settings.steps;
     if (evaluate && (isLast || (evaluateEvery > 0 && progress.step % evaluateEvery === 0))) {
       await trainee.beginStep(progress.step);
@@ -123,6 +123,13 @@ async function runSteps(
   }
   await trainee.beginStep(progress.step);
   return progress;
+}
+
+function addFigures(sums: TrainingProgress['last'], figures: Record<string, number>): void {
+  for (const [name, value] of Object.entries(figures)) {
+    const known = sums[name] ?? { sum: 0, count: 0 };
+    sums[name] = { sum: known.sum + value, count: known.count + 1 };
+  }
 }
 
 interface StepContext {
@@ -182,11 +189,16 @@ async function accumulate(trainee: Trainee, microBatches: MicroBatch[], seed: nu
     const part = lossAndGradients(trainee, micro, dropoutSeed);
     micro.dispose();
     tokens += micro.tokens;
-    if (probes) squaredNorms.push(await squaredNorm(part.gradients));
+    if (probes) {
+      // The probes speak of the parameters; without them one conversion of the sum does.
+      part.gradients = await trainee.parameterGradients(part.gradients);
+      squaredNorms.push(await squaredNorm(part.gradients));
+    }
     total = total ? addAndDispose(total, part) : part;
   }
   if (!total) throw new Error('a step needs at least one micro-batch');
-  return { loss: total.loss, gradients: await trainee.parameterGradients(total.gradients), tokens, squaredNorms };
+  const gradients = probes ? total.gradients : await trainee.parameterGradients(total.gradients);
+  return { loss: total.loss, gradients, tokens, squaredNorms };
 }
 
 /** The loss of a micro-batch and its gradients in the order of the trainee's leaves. The caller disposes all of them. */

@@ -11,10 +11,12 @@ import type { SavedCheckpoint } from '../formats/quantized-checkpoint.ts';
 import type { LanguageModel } from '../model/language-model.ts';
 import type { ModelTokenizer } from '../model/tokenizer.ts';
 import { MemoryMeter } from '../quantizers/memory-meter.ts';
+import { restoreParameters, type TrainingProgress } from './checkpoint.ts';
 import { createTask, type PreparedTask } from './create-task.ts';
 import { createTrainee } from './create-trainee.ts';
 import { type LoopSettings, runTraining, type StepMetrics } from './loop.ts';
-import type { SavedModel, Trainee } from './trainee.ts';
+import { estimateTrainingMemory } from './memory-estimate.ts';
+import type { SavedModel, SaveOptions, Trainee } from './trainee.ts';
 
 export interface TrainCheckpointOptions {
   /** The model as the stages before have left it, and the run's own, unquantized one. */
@@ -29,6 +31,7 @@ export interface TrainCheckpointOptions {
   replace?: boolean;
   signal?: AbortSignal;
   onLog?(level: 'info' | 'warning', message: string): void;
+  onResume?(step: number): void;
   onStep?(metrics: StepMetrics): void;
   /** Accuracy of the model as it is at `step`, when the stage asks for it. */
   evaluate?(model: LanguageModel, step: number): Promise<number>;
@@ -36,6 +39,8 @@ export interface TrainCheckpointOptions {
 
 export interface TrainedCheckpoint {
   checkpoint: SavedCheckpoint;
+  /** The evaluated step with the highest accuracy, beside the last one, where it is another. */
+  best: SavedCheckpoint | null;
   summary: TrainSummary;
 }
 
@@ -55,27 +60,42 @@ export async function trainCheckpoint(options: TrainCheckpointOptions): Promise<
       config: trainee.config,
       onLog: (message) => onLog?.('warning', message),
     });
-    const recent = new RecentMeans(Math.max(1, Math.ceil(stage.steps / 10)));
-    const progress = await runTraining(trainee, prepared.task, loopSettings(stage, seed), {
-      ...(await loopOptions(options, trainee, join(workDir, 'training'))),
-      onStep: (metrics) => {
-        recent.add(metrics);
-        options.onStep?.(metrics);
-      },
-    });
-    const saved = await trainee.save(outDir, {
-      metadata: { objective: objectiveTitle(stage.objective), trains: stage.trains.kind, steps: String(stage.steps) },
-      replace: options.replace ?? false,
-      ...cancellation,
-    });
+    const loop = await loopOptions(options, trainee, join(workDir, 'training'));
+    const progress = await runTraining(trainee, prepared.task, loopSettings(stage, seed), loop);
+    const saved = await trainee.save(outDir, saveOptions(options, stage.steps, options.replace ?? false));
+    const best = await saveBest(options, trainee, progress, `${loop.checkpointDir}-best`, loop.resumeKey);
     await rm(workDir, { recursive: true, force: true });
-    const summary = summarize(options, trainee, prepared, saved, { ...progress, last: recent.means(), peakMemoryBytes: meter.peak() });
-    return { checkpoint: saved.checkpoint, summary };
+    const memory = {
+      peakMemoryBytes: meter.peak(),
+      estimatedMemoryBytes: estimateTrainingMemory(trainee.config, stage, prepared.meanTokens),
+    };
+    const summary = { ...summarize(options, trainee, prepared, saved, progress), ...memory };
+    return { checkpoint: saved.checkpoint, best, summary };
   } finally {
     await prepared?.task.dispose();
     trainee?.dispose();
     meter.stop();
   }
+}
+
+function saveOptions({ stage, signal }: TrainCheckpointOptions, steps: number, replace: boolean): SaveOptions {
+  const metadata = { objective: objectiveTitle(stage.objective), trains: stage.trains.kind, steps: String(steps) };
+  return { metadata, replace, ...(signal ? { signal } : {}) };
+}
+
+/** Writes the best step as a model folder of its own; the trainee is no good for more steps afterwards. */
+async function saveBest(
+  options: TrainCheckpointOptions,
+  trainee: Trainee,
+  { best, step }: TrainingProgress,
+  checkpointDir: string,
+  resumeKey: unknown,
+): Promise<TrainedCheckpoint['best']> {
+  if (!best || best.step === step) return null;
+  await restoreParameters(checkpointDir, trainee.parameters, resumeKey);
+  await trainee.beginStep(best.step);
+  const { checkpoint } = await trainee.save(`${options.outDir}-best`, saveOptions(options, best.step, true));
+  return checkpoint;
 }
 
 function loopSettings(stage: TrainStage, seed: number): LoopSettings {
@@ -87,7 +107,8 @@ function loopSettings(stage: TrainStage, seed: number): LoopSettings {
   };
 }
 
-async function loopOptions({ stage, seed, modelHash, signal, evaluate }: TrainCheckpointOptions, trainee: Trainee, checkpointDir: string) {
+async function loopOptions(options: TrainCheckpointOptions, trainee: Trainee, checkpointDir: string) {
+  const { stage, seed, modelHash, signal, evaluate, onStep, onResume } = options;
   const { sha256 } = await fingerprint(stage.data.path);
   const { checkpointEvery: _, evaluation, ...decisive } = stage;
   const evaluating = evaluation && evaluate;
@@ -95,6 +116,8 @@ async function loopOptions({ stage, seed, modelHash, signal, evaluate }: TrainCh
     checkpointDir,
     resumeKey: { stage: decisive, seed, model: modelHash, data: sha256 },
     probes: stage.probes,
+    ...(onStep ? { onStep } : {}),
+    ...(onResume ? { onResume } : {}),
     ...(signal ? { signal } : {}),
     ...(evaluating ? { evaluateEvery: evaluation.every, evaluate: (step: number) => evaluateTrainee(trainee, step, evaluate) } : {}),
   };
@@ -113,20 +136,13 @@ async function evaluateTrainee(
   }
 }
 
-interface Outcome {
-  tokens: number;
-  best: { step: number; accuracy: number } | null;
-  last: Record<string, number>;
-  peakMemoryBytes: number;
-}
-
 function summarize(
   { stage }: TrainCheckpointOptions,
   trainee: Trainee,
   { examples, tooLong }: PreparedTask,
   saved: SavedModel,
-  { tokens, best, last, peakMemoryBytes }: Outcome,
-): TrainSummary {
+  { tokens, best, last }: TrainingProgress,
+): Omit<TrainSummary, 'peakMemoryBytes'> {
   return {
     type: 'train',
     objective: objectiveTitle(stage.objective),
@@ -137,37 +153,11 @@ function summarize(
     examples,
     tooLong,
     domain: stage.data.domain ?? basename(stage.data.path, extname(stage.data.path)),
-    last,
+    last: Object.fromEntries(Object.entries(last).map(([name, { sum, count }]) => [name, sum / count])),
     best,
     totalBytes: saved.checkpoint.weightBytes,
     quantizedBytes: saved.quantizedBytes,
     bitsPerWeight: saved.bitsPerWeight,
     notes: [...trainee.notes],
-    peakMemoryBytes,
   };
-}
-
-/** Means of every figure over the last steps of this execution. */
-class RecentMeans {
-  private readonly length: number;
-  private readonly steps: Record<string, number>[] = [];
-
-  constructor(length: number) {
-    this.length = length;
-  }
-
-  add({ loss, gradientNorm, more }: StepMetrics): void {
-    this.steps.push({ loss, 'gradient-norm': gradientNorm, ...more });
-    if (this.steps.length > this.length) this.steps.shift();
-  }
-
-  means(): Record<string, number> {
-    const names = new Set(this.steps.flatMap((step) => Object.keys(step)));
-    return Object.fromEntries(
-      [...names].map((name) => {
-        const values = this.steps.map((step) => step[name]).filter((value) => value !== undefined);
-        return [name, values.reduce((sum, value) => sum + value, 0) / values.length];
-      }),
-    );
-  }
 }

@@ -93,14 +93,22 @@ function toExample(document: Document, settings: TrainingDataSettings, config: M
   return { ids: closed([...prompt, ...response]), lossStart: prompt.length };
 }
 
-function lastAnswer({ place, messages }: Document, { path, promptTemplate }: TrainingDataSettings) {
+/** Throws `dataset-invalid`, naming the place, for a conversation that does not end with an answer. Plain text has none to give. */
+export function requireAnswer(path: string, { place, messages }: Document): void {
+  if (!messages) return;
+  const answer = messages.at(-1)!;
+  if (answer.role === 'assistant' && answer.content.trim() !== '' && messages.length >= 2) return;
+  throw new RoundoffError(
+    'dataset-invalid',
+    `${path}, ${place}: the row has no answer to learn from.`,
+    'Each row must end with a completion, solution or assistant message that is not empty.',
+  );
+}
+
+function lastAnswer(document: Document, { path, promptTemplate }: TrainingDataSettings) {
+  requireAnswer(path, document);
+  const { messages } = document;
   const answer = messages!.at(-1)!;
-  if (answer.role !== 'assistant' || answer.content.trim() === '' || messages!.length < 2)
-    throw new RoundoffError(
-      'dataset-invalid',
-      `${path}, ${place}: the row has no answer to learn from.`,
-      'Each row must end with a completion, solution or assistant message that is not empty.',
-    );
   const context = messages!.slice(0, -1).map((message): ChatMessage => {
     if (message.role !== 'user') return message;
     return { ...message, content: promptTemplate.replaceAll('{question}', () => message.content) };

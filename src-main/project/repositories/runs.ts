@@ -78,6 +78,11 @@ export function updateRun(db: Connection, id: string, change: RunChange): void {
   statement(db, `UPDATE runs SET ${entries.map(([key]) => `${columns[key]} = ?`).join(', ')} WHERE id = ?`).run(...values, id);
 }
 
+/** Notes from which run this one took over its first stages. */
+export function setParentRun(db: Connection, id: string, parentId: string): void {
+  statement(db, 'UPDATE runs SET parent_run_id = ? WHERE id = ?').run(parentId, id);
+}
+
 export function findRun(db: Connection, id: string): RunRecord | null {
   const row = firstRow<RunRow>(db, `${selection} WHERE runs.id = ?`, id);
   return row && toRecord(db, row);

@@ -39,6 +39,16 @@ export function finishStage(db: Connection, runId: string, stage: number, summar
   );
 }
 
+/** Takes over the result of another run's finished stage, with the time it took there. */
+export function adoptStage(db: Connection, runId: string, fromRunId: string, stage: number): void {
+  statement(
+    db,
+    `UPDATE stages SET (status, started_at, elapsed_ms, summary) =
+       (SELECT status, started_at, elapsed_ms, summary FROM stages AS other WHERE other.run_id = ? AND other.stage = stages.stage)
+     WHERE run_id = ? AND stage = ?`,
+  ).run(fromRunId, runId, stage);
+}
+
 /** The stage a run was in when it ended becomes failed, or pending when it can go on later. */
 export function endRunningStage(db: Connection, runId: string, status: 'failed' | 'pending'): void {
   statement(db, "UPDATE stages SET status = ? WHERE run_id = ? AND status = 'running'").run(status, runId);

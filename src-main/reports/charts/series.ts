@@ -1,8 +1,8 @@
 /**
- * How a run is drawn in every chart: one colour and one marker shape per method, so that colour is never the only difference. Series whose
- * names add something to their method are drawn hollow, in a colour that no method of the chart has while there are any left.
+ * How a run is drawn in every chart: one colour and one marker shape per method, so that colour is never the only difference. Series that are
+ * trained, or whose names add something to their method, are drawn hollow, in a colour that no method of the chart has while there are any left.
  */
-import { type ComparisonRow, methodsTitle, seriesName } from '#contract/comparison.ts';
+import { type ComparisonRow, isTrained, methodsTitle, quantizerOf, seriesName } from '#contract/comparison.ts';
 import { quantizationMethods } from '#contract/recipe.ts';
 import { type Markup, markup } from '../markup.ts';
 import { px } from './scale.ts';
@@ -13,11 +13,11 @@ export const baselineSeries = 'baseline';
 export function seriesClasses(rows: readonly ComparisonRow[]): Map<string, string> {
   const variants = rows.filter((row) => !row.isBaseline);
   const methods = new Map(variants.map((row) => [seriesName(row), row.method]));
-  const used = new Set([...methods].filter(([name, method]) => name === methodsTitle(method)).map(([, method]) => colourOf(method)));
+  const used = new Set([...methods].filter(([name, method]) => isPlainSeries(name, method)).map(([, method]) => colourOf(method)));
   const spare = quantizationMethods.map((_, index) => index + 1).filter((colour) => !used.has(colour));
   const classes = new Map([[baselineSeries, 'series-0']]);
   for (const [name, method] of methods) {
-    const isPlain = name === methodsTitle(method);
+    const isPlain = isPlainSeries(name, method);
     const colour =
       isPlain || (!used.has(colourOf(method)) && spare.includes(colourOf(method))) ? colourOf(method) : (spare[0] ?? colourOf(method));
     if (!isPlain && spare.includes(colour)) spare.splice(spare.indexOf(colour), 1);
@@ -26,9 +26,14 @@ export function seriesClasses(rows: readonly ComparisonRow[]): Map<string, strin
   return classes;
 }
 
-/** 1 … 7; several methods in a row (`gptq + rtn`) count as the last. */
+/** A method alone: neither does its name add something, nor is it trained afterwards. */
+function isPlainSeries(name: string, method: string): boolean {
+  return name === methodsTitle(method) && !isTrained(method);
+}
+
+/** 1 … 7; several methods in a row count as the last that quantizes. */
 function colourOf(method: string): number {
-  return 1 + Math.max(0, quantizationMethods.indexOf(method.split(' + ').at(-1) as (typeof quantizationMethods)[number]));
+  return 1 + Math.max(0, quantizationMethods.indexOf(quantizerOf(method) as (typeof quantizationMethods)[number]));
 }
 
 export function seriesOf(row: ComparisonRow): string {

@@ -1,6 +1,7 @@
 /** Columns of the comparison table: what they show, by what they sort, and how rows sort. Pure. */
 import type { ComparisonRow, Interval } from '#contract/comparison.ts';
 import { shortBenchmarkNames } from '../../format/benchmarks.ts';
+import { formatCount } from '../../format/numbers.ts';
 
 export interface ComparisonColumn {
   key: string;
@@ -20,7 +21,7 @@ export interface SortOrder {
   descending: boolean;
 }
 
-export const defaultHidden = ['calibration', 'time', 'backend', 'notes'];
+export const defaultHidden = ['calibration', 'training', 'time', 'backend', 'notes'];
 
 export function comparisonColumns(benchmarks: readonly string[]): ComparisonColumn[] {
   const short = shortBenchmarkNames(benchmarks);
@@ -62,6 +63,13 @@ export function comparisonColumns(benchmarks: readonly string[]): ComparisonColu
       isNumber: false,
       sortBy: (row) => row.calibration?.domain ?? null,
     },
+    {
+      key: 'training',
+      label: 'Training data',
+      title: 'What it was trained on, stage by stage',
+      isNumber: false,
+      sortBy: trainingText,
+    },
     number('time', 'Time', 'Computing time', (row) => row.elapsedMs),
     { key: 'backend', label: 'Backend', title: 'Backend', isNumber: false, sortBy: (row) => row.backend },
     { key: 'notes', label: 'Notes', title: 'Notes', isNumber: false, sortBy: (row) => row.notes.join(' ') || null },
@@ -95,6 +103,11 @@ export function loadsInText({ loadsIn }: ComparisonRow): string | null {
   if (loadsIn.runtimes.length === 0) return 'Roundoff only';
   const names = loadsIn.runtimes.join(', ');
   return loadsIn.exported ? names : `(${names})`;
+}
+
+/** `KD QAT: maths, 6,000 steps`, stage by stage; null without training. */
+export function trainingText({ training }: ComparisonRow): string | null {
+  return training.map(({ title, domain, steps }) => `${title}: ${domain}, ${formatCount(steps)} steps`).join('; ') || null;
 }
 
 export function isStringList(value: unknown): value is string[] {

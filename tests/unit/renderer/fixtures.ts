@@ -93,6 +93,7 @@ export function row(
     scheme: name.split(' ')[1] ?? (/^(NF4|INT8)/.test(name) ? name : 'none'),
     overrides: [],
     calibration: null,
+    training: [],
     loadsIn: null,
     sizeBytes: 400_000,
     bitsPerWeight: 2.5,

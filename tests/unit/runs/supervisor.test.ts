@@ -16,7 +16,7 @@ const request: RunRequest = {
   outputDir: '/o',
   seed: 1,
   backend: 'auto',
-  resume: { lastSeq: 0, finishedStages: [], recordedSamples: [] },
+  resume: { lastSeq: 0, finishedStages: [], checkpoints: [], recordedSamples: [] },
 };
 
 /** Starts a real process with the given script as its worker. */

@@ -37,7 +37,7 @@ const evaluate: Stage = {
     problemsPerBenchmark: 6,
   },
 };
-const fresh: ResumeState = { lastSeq: 0, finishedStages: [], recordedSamples: [] };
+const fresh: ResumeState = { lastSeq: 0, finishedStages: [], checkpoints: [], recordedSamples: [] };
 let count = 0;
 
 beforeAll(() => writeTinyModel(modelDir));
@@ -132,6 +132,7 @@ describe('serveRun', () => {
     const resume = {
       lastSeq: 40,
       finishedStages: [0],
+      checkpoints: [{ stage: 0, dir: path.join(outputDir, 'stage-0') }],
       recordedSamples: kept.map((sample) => sampleKey(sample.benchmark, sample.seed, sample.problemId)),
     };
     const rest = serve([quantize, evaluate], { outputDir, resume });

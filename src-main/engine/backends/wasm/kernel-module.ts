@@ -42,6 +42,7 @@ export type ParallelKernel =
   | 'dequantizeNf4'
   | 'divergence'
   | 'divergenceTop'
+  | 'dropout'
   | 'kroneckerBackward'
   | 'kroneckerForward'
   | 'policy'

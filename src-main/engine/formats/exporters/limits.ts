@@ -13,6 +13,7 @@ export function sourceFacts(source: ExportSource): ModelFacts {
     schemes: [...moduleSchemes(source).values()],
     online: isOnline ? 'activations, keys or values are transformed or rounded at run time' : null,
     scattered: source.modules.some((module) => isScattered(source, module)),
+    adapter: source.adapter !== null,
   };
 }
 
@@ -21,6 +22,7 @@ export function schemeProblems(source: ExportSource, format: ExportFormat): stri
   const facts = sourceFacts(source);
   const reason = reasonAgainst(format, facts);
   if (reason === null) return [];
+  if (facts.adapter && reasonAgainst(format, { ...facts, adapter: false }) === null) return [reason];
   if (facts.online) return onlineLayers(source).map((place) => `${place}: ${reason}`);
   if (source.modules.length === 0) return [reason];
   const schemes = moduleSchemes(source);

@@ -1,7 +1,8 @@
-/** Roundoff's own checkpoint: codes, transforms and activation quantizers exactly as they are. */
+/** Roundoff's own checkpoint: codes, transforms, activation quantizers and a LoRA adapter exactly as they are. */
 import type { JsonObject } from '../../data/json-file.ts';
 import type { LayerActivations } from '../../model/layer-activations.ts';
 import { activationTensors } from '../activation-layout.ts';
+import { copyAdapter } from '../adapter.ts';
 import { packedTensors, quantizationConfig } from '../quantized-layout.ts';
 import { denseTensors, type Exporter, lazyTensors, writeModelFolder } from './exporter.ts';
 
@@ -20,6 +21,7 @@ export const roundoffExporter: Exporter = {
     for (const [index, layer] of activations.entries()) if (layer) tensors.push(...activationTensors(index, layer));
     const section = { ...quantizationConfig(new Map(), activations), modules };
     const changes = source.modules.length > 0 ? { quantization_config: section } : {};
-    return writeModelFolder(source, dir, { tensors, changes }, options);
+    const files = await writeModelFolder(source, dir, { tensors, changes }, options);
+    return source.adapter ? [...files, ...(await copyAdapter(source.dir, dir))] : files;
   },
 };

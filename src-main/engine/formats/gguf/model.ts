@@ -7,7 +7,10 @@ import { RoundoffError } from '#contract/errors.ts';
 import { throwIfCancelled } from '../../data/cancellation.ts';
 import type { ModelConfig } from '../../model/config.ts';
 import { LanguageModel } from '../../model/language-model.ts';
-import { DenseLinear, type ParameterMap } from '../../model/linear-op.ts';
+import { DenseLinear, type LinearOp, type ParameterMap } from '../../model/linear-op.ts';
+import { LoraLinear } from '../../model/lora-linear.ts';
+import { decoderLinears } from '../../model/parameters.ts';
+import { mergeAdapter } from '../adapter.ts';
 import { decodeGguf, encodeGguf } from './blocks.ts';
 import { checkMetadata } from './metadata.ts';
 import { type GgufFile, openGguf } from './read.ts';
@@ -46,19 +49,28 @@ export async function readGgufParameter(file: GgufFile, { name, shape, permutedH
   return permutedHeads > 0 ? unpermuteHeads(values, shape[0]!, permutedHeads) : values;
 }
 
-/** Rounds a model's parameters in place as a file with matrices of this type does. Packed linears become dense. */
+/** Rounds a model's parameters in place as a file with matrices of this type does. Packed linears become dense, adapters are merged. */
 export async function roundAsGguf(model: LanguageModel, type: GgufTensorType): Promise<void> {
+  const linears = new Set(decoderLinears(model.config));
   for (const { source, shape, type: stored } of ggufParameters(model.config, type)) {
     const module = source.replace(/\.weight$/, '');
-    const isPacked = !model.parameters.has(source);
-    const tensor = isPacked ? model.linear(module).weight() : model.parameter(source);
-    const values = decodeGguf(stored, encodeGguf(stored, await tensor.data<'float32'>()));
-    if (isPacked) {
-      tensor.dispose();
-      model.setLinear(module, new DenseLinear(model.parameters, module));
-    }
+    const isDense = !linears.has(module) || model.linear(module).kind === 'dense';
+    const floats = isDense ? await model.parameter(source).data<'float32'>() : await weightOf(model.linear(module));
+    const values = decodeGguf(stored, encodeGguf(stored, floats));
+    if (!isDense) model.setLinear(module, new DenseLinear(model.parameters, module));
     model.setParameter(source, values, shape);
   }
+}
+
+/** The float weights [out, in]; an adapter is merged in the same arithmetic as in an export. */
+async function weightOf(op: LinearOp): Promise<Float32Array> {
+  const tensor = op instanceof LoraLinear ? op.base.weight() : op.weight();
+  const values = (await tensor.data<'float32'>()).slice();
+  tensor.dispose();
+  if (!(op instanceof LoraLinear)) return values;
+  const { a, b, scale } = op.update;
+  const matrices = { a: await a.data<'float32'>(), b: await b.data<'float32'>() };
+  return mergeAdapter(values, matrices, { rank: a.shape[0], alpha: scale * a.shape[0] });
 }
 
 async function checkRopeFactors(file: GgufFile, config: ModelConfig): Promise<void> {

@@ -5,13 +5,15 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { hasKernel, runKernel } from '../kernel.ts';
-import { clippedQuantizeGradientReference, clippedQuantizeReference } from './reference.ts';
+import { clippedQuantizeGradientReference, clippedQuantizeReference, gridOf } from './reference.ts';
 import './wasm.ts';
 
 export interface ClippedGrid {
   bits: number;
   /** Symmetric: s = max|x| / (2^(b−1) − 1), codes from −2^(b−1). Otherwise the range, widened to 0, is divided into 2^b − 1 steps. */
   symmetric: boolean;
+  /** The scale is rounded to binary16, as checkpoints store it, before zero point and codes follow: exactly what round-to-nearest gives. */
+  halfScales?: boolean;
 }
 
 /** Factors of each row's largest and smallest value before the scale is taken; one for all rows [1] or one per row [rows]. */
@@ -26,6 +28,7 @@ export interface GridLimits {
   divisor: number;
   lowest: number;
   highest: number;
+  halfScales?: boolean;
 }
 
 /**
@@ -36,7 +39,7 @@ export interface GridLimits {
  */
 export function clippedQuantize<T extends tf.Tensor>(x: T, grid: ClippedGrid, factors: RangeFactors | null = null): T {
   const limits = limitsOf(grid);
-  const attributes = { ...limits, symmetric: Number(limits.symmetric) };
+  const attributes = attributesOf(limits);
   const onKernel = hasKernel('ClippedQuantize');
   const op = tf.customGrad((...inputs: (tf.Tensor | tf.GradSaveFunc)[]) => {
     const [values, high, low, save] = inputs as [tf.Tensor, tf.Tensor1D, tf.Tensor1D, tf.GradSaveFunc];
@@ -64,11 +67,35 @@ export function clippedQuantize<T extends tf.Tensor>(x: T, grid: ClippedGrid, fa
   });
 }
 
-function limitsOf({ bits, symmetric }: ClippedGrid): GridLimits {
+/**
+ * The same on the full range without a gradient, with what it was rounded to.
+ * @param x [rows, size]
+ * @returns value [rows, size]; scale and zero [rows], where symmetric codes are signed and zero is 0
+ */
+export function roundToGrid(x: tf.Tensor2D, grid: ClippedGrid): { value: tf.Tensor2D; scale: tf.Tensor1D; zero: tf.Tensor1D } {
+  const limits = limitsOf(grid);
+  return tf.tidy(() => {
+    const factors: RangeFactors = { high: tf.ones([1]), low: tf.ones([1]) };
+    if (!hasKernel('ClippedQuantize')) {
+      const { scale, zero } = gridOf(x, factors, limits);
+      const flat = (column: tf.Tensor) => tf.reshape(column, [-1]) as tf.Tensor1D;
+      return { value: clippedQuantizeReference(x, factors, limits), scale: flat(scale), zero: flat(zero) };
+    }
+    const [value, stats] = runKernel('ClippedQuantize', { x, ...factors }, attributesOf(limits)) as [tf.Tensor2D, tf.Tensor2D];
+    const column = (index: number) => tf.reshape(tf.slice(stats, [0, index], [x.shape[0], 1]), [-1]) as tf.Tensor1D;
+    return { value, scale: column(2), zero: column(3) };
+  });
+}
+
+function attributesOf(limits: GridLimits): Record<string, number> {
+  return { ...limits, symmetric: Number(limits.symmetric), halfScales: Number(limits.halfScales ?? false) };
+}
+
+function limitsOf({ bits, symmetric, halfScales = false }: ClippedGrid): GridLimits {
   const half = 2 ** (bits - 1);
   return symmetric
-    ? { symmetric, divisor: half - 1, lowest: -half, highest: half - 1 }
-    : { symmetric, divisor: 2 ** bits - 1, lowest: 0, highest: 2 ** bits - 1 };
+    ? { symmetric, divisor: half - 1, lowest: -half, highest: half - 1, halfScales }
+    : { symmetric, divisor: 2 ** bits - 1, lowest: 0, highest: 2 ** bits - 1, halfScales };
 }
 
 /** A gradient per row [rows], summed where all rows share one factor. */

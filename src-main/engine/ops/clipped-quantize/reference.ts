@@ -1,5 +1,6 @@
 /** Fake quantization with learnt ranges, and its gradients, from plain tensor ops. */
 import * as tf from '@tensorflow/tfjs-core';
+import { roundToHalf } from '../round-to-half.ts';
 import type { GridLimits, RangeFactors } from './index.ts';
 
 /** @param x [..., size] */
@@ -47,15 +48,17 @@ export function spreadOver(places: tf.Tensor, amount: tf.Tensor): tf.Tensor {
   return tf.mul(marked, tf.div(amount, tf.maximum(tf.sum(marked, 1, true), 1)));
 }
 
-function gridOf(rows: tf.Tensor2D, factors: RangeFactors, { symmetric, divisor }: GridLimits) {
+/** Scale and zero point of each row, and what they follow from. */
+export function gridOf(rows: tf.Tensor2D, factors: RangeFactors, { symmetric, divisor, highest, halfScales }: GridLimits) {
   const top = tf.maximum(tf.max(rows, 1, true), 0);
   const bottom = tf.minimum(tf.min(rows, 1, true), 0);
   const hi = tf.mul(top, column(factors.high));
   const lo = tf.mul(bottom, column(factors.low));
   const range = symmetric ? tf.maximum(hi, tf.neg(lo)) : tf.sub(hi, lo);
   const isEmpty = tf.lessEqual(range, 0);
-  const scale = tf.where(isEmpty, tf.onesLike(range), tf.div(range, divisor));
-  const zero = symmetric ? tf.zerosLike(scale) : tf.round(tf.div(tf.neg(lo), scale));
+  const width = tf.where(isEmpty, tf.onesLike(range), tf.div(range, divisor));
+  const scale = halfScales ? roundToHalf(width) : width;
+  const zero = symmetric ? tf.zerosLike(scale) : tf.minimum(tf.round(tf.div(tf.neg(lo), scale)), highest);
   return { scale, zero, top, bottom, hi, lo, isEmpty };
 }
 

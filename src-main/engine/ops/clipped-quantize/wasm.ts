@@ -13,7 +13,8 @@ registerWasmKernel('ClippedQuantize', ({ inputs, attributes, output }) => {
   const y = output(x.shape);
   const stats = output([rows, 4]);
   const places = [...pointers(x, high, low), sizeOf(high) > 1 ? 1 : 0, ...pointers(y, stats)];
-  runParallel('clippedQuantizeForward', rows, Math.ceil(elementsPerChunk / size), [...places, size, ...limits(attributes)]);
+  const numbers = [...limits(attributes), attributes.halfScales as number];
+  runParallel('clippedQuantizeForward', rows, Math.ceil(elementsPerChunk / size), [...places, size, ...numbers]);
   return [y, stats];
 });
 

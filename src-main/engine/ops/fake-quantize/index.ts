@@ -57,25 +57,29 @@ export function gridParameters(weight: tf.Tensor2D, grid: Grid): GridParameters 
 export function fakeQuantize(weight: tf.Tensor2D, grid: Grid, options: { parameters?: GridParameters } = {}): tf.Tensor2D {
   groupsOf(weight, grid);
   const [lowest, highest] = codeRange(grid);
-  const onKernel = hasKernel('FakeQuantize');
   const op = tf.customGrad((...inputs: (tf.Tensor | tf.GradSaveFunc)[]) => {
     const [w, save] = inputs as [tf.Tensor2D, tf.GradSaveFunc];
-    const { scale, zeroPoint } = options.parameters ?? gridParameters(w, grid);
-    if (!onKernel) {
-      const { value, inside } = fakeQuantizeReference(w, scale, zeroPoint, [lowest, highest]);
-      save([inside]);
-      return { value, gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => tf.mul(dy, saved[0]!) };
-    }
-    const value = runKernel('FakeQuantize', { weight: w, scale, zeroPoint }, { lowest, highest })[0]!;
+    const parameters = options.parameters ?? gridParameters(w, grid);
+    const { scale, zeroPoint } = parameters;
+    const value = hasKernel('FakeQuantize')
+      ? runKernel('FakeQuantize', { weight: w, scale, zeroPoint }, { lowest, highest })[0]!
+      : fakeQuantizeReference(w, scale, zeroPoint, [lowest, highest]).value;
     save([w, scale, zeroPoint]);
     const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]) => {
-      const [savedWeight, savedScale, savedZero] = saved as [tf.Tensor, tf.Tensor, tf.Tensor];
-      const tensors = { weight: savedWeight, scale: savedScale, zeroPoint: savedZero, dy };
-      return runKernel('FakeQuantizeGrad', tensors, { lowest, highest })[0]!;
+      const [weight, scale, zeroPoint] = saved as [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D];
+      return straightThrough(dy, weight, grid, { scale, zeroPoint });
     };
     return { value, gradFunc };
   });
   return op(weight) as tf.Tensor2D;
+}
+
+/** dy where the unrounded code of the weight lies within the code range, 0 elsewhere. */
+export function straightThrough(dy: tf.Tensor, weight: tf.Tensor2D, grid: Grid, { scale, zeroPoint }: GridParameters): tf.Tensor2D {
+  const [lowest, highest] = codeRange(grid);
+  if (hasKernel('FakeQuantizeGrad'))
+    return runKernel('FakeQuantizeGrad', { weight, scale, zeroPoint, dy }, { lowest, highest })[0] as tf.Tensor2D;
+  return tf.tidy(() => tf.mul(dy, fakeQuantizeReference(weight, scale, zeroPoint, [lowest, highest]).inside) as tf.Tensor2D);
 }
 
 function groupsOf(weight: tf.Tensor2D, { groupSize, bits }: Grid): number {

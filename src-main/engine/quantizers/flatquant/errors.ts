@@ -52,10 +52,11 @@ export async function plainRounding(model: LanguageModel, plan: LayerPlan, tenso
     const rounded = scheme ? await naming(module, () => dequantizeLinear(quantizeRtn(values, shapeOf(model, module), scheme))) : values;
     changes.set(name, differences(values, rounded));
   }
-  const layer = new QuantizedLayer(model, plan, (name) => {
+  const weightOf = (name: LayerLinear) => {
     const { outFeatures, inFeatures } = shapeOf(model, `${plan.prefix}.${name}`);
     return tf.tensor2d(changes.get(name)!, [outFeatures, inFeatures]);
-  });
+  };
+  const layer = new QuantizedLayer(model, plan, { weightOf });
   try {
     return await allValues(() => layer.weights(tensors, 'transformed'));
   } finally {

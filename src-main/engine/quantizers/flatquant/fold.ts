@@ -39,20 +39,24 @@ interface FoldedWeight {
   /** As the transforms make it, and clipped as learnt: what is rounded. */
   transformed: Float32Array;
   clipped: Float32Array;
-  /** What rounding the original weight to nearest changes, transformed alike: the change to compare with. */
+  /** What rounding the original weight to nearest changes, transformed alike: the change to compare with. Empty when not asked for. */
   plainChange: Float32Array;
 }
 
-/** Folds the layer on the model, which then computes as before, with dense weights, clipped where they will be rounded. */
+/**
+ * Folds the layer on the model, which then computes as before, with dense weights, clipped where they will be rounded.
+ * @param options.compares also make what to compare the rounded weights with
+ */
 export async function foldLayer(
   model: LanguageModel,
   plan: LayerPlan,
   layer: QuantizedLayer,
   trainables: Trainables,
+  { compares = true }: { compares?: boolean } = {},
 ): Promise<FoldedLayer> {
   const tensors = await trainables.tensors();
   try {
-    const { parameters, weights } = await foldWeights(model, plan, layer, tensors);
+    const { parameters, weights } = await foldWeights(model, plan, layer, tensors, compares);
     const activations = await foldActivations(plan, tensors);
     for (const [name, { values, shape }] of parameters) model.setParameter(name, values, shape);
     for (const [name, { clipped }] of weights) {
@@ -70,7 +74,7 @@ export async function foldLayer(
 export async function roundToNearest(
   plan: LayerPlan,
   { weights }: FoldedLayer,
-  { model, signal, onLinear }: MethodContext<'flatquant'>,
+  { model, signal, onLinear }: Pick<MethodContext<'flatquant'>, 'model' | 'signal' | 'onLinear'>,
 ): Promise<QuantizedLinear[]> {
   const linears: QuantizedLinear[] = [];
   for (const [name, { clipped }] of weights) {
@@ -91,18 +95,23 @@ async function foldWeights(
   plan: LayerPlan,
   layer: QuantizedLayer,
   tensors: LayerTensors,
+  compares: boolean,
 ): Promise<Pick<FoldedLayer, 'parameters' | 'weights'>> {
   const [transformed, clipped] = [
     await allValues(() => layer.weights(tensors, 'transformed')),
     await allValues(() => layer.weights(tensors, 'clipped')),
   ];
-  const plainChanges = await plainRounding(model, plan, tensors);
+  const plainChanges = compares ? await plainRounding(model, plan, tensors) : null;
   const parameters: FoldedLayer['parameters'] = new Map();
   const weights: FoldedLayer['weights'] = new Map();
   for (const name of layerLinears) {
     const module = `${plan.prefix}.${name}`;
     if (plan.schemes[name]) {
-      weights.set(name, { transformed: transformed[name]!, clipped: clipped[name]!, plainChange: plainChanges[name]! });
+      weights.set(name, {
+        transformed: transformed[name]!,
+        clipped: clipped[name]!,
+        plainChange: plainChanges?.[name] ?? new Float32Array(0),
+      });
     } else if (isTransformed(plan, name)) {
       parameters.set(`${module}.weight`, { values: transformed[name]!, shape: linearShape(model.config, module) });
     }

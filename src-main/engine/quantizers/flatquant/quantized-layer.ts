@@ -1,6 +1,6 @@
 /**
  * One decoder layer as FlatQuant trains it: transformed, clipped and fake-quantized, differentiable in every transform and clip factor; the
- * model's own parameters are constants. Also the source of the folded weights, so that what is exported is what was trained.
+ * model's own parameters are constants, unless they are trained too. Also the source of the folded weights, so that what is exported is what was trained.
  * Source: FlatQuant (arXiv 2410.09426), section 3, and its code.
  */
 import * as tf from '@tensorflow/tfjs-core';
@@ -17,18 +17,32 @@ export type WeightForm = 'transformed' | 'clipped' | 'quantized';
 
 const stacks = siteModules as Record<InputSite, readonly LayerLinear[]>;
 
+export interface QuantizedLayerOptions {
+  /** Where the weights come from that are transformed: new tensors [out, in]; the model's own when left out. */
+  weightOf?(name: LayerLinear): tf.Tensor2D;
+  /**
+   * The model's weights are trained too: they are read anew at every call, gradients reach them, and the scales of weights are rounded as they
+   * will be stored.
+   */
+  trainsWeights?: boolean;
+}
+
 export class QuantizedLayer {
   private readonly model: LanguageModel;
   private readonly plan: LayerPlan;
-  /** The weights of each site's linears, one below the other. */
-  private readonly stacked: Record<InputSite, tf.Tensor2D>;
+  private readonly halfScales: boolean;
+  /** The weights of a site's linears, one below the other. */
+  private readonly stack: (site: InputSite) => tf.Tensor2D;
+  /** The same, made once; null when weights are trained. */
+  private readonly stacked: Record<InputSite, tf.Tensor2D> | null;
 
-  /** @param weightOf where the weights come from that are transformed: new tensors [out, in]; the model's own when left out */
-  constructor(model: LanguageModel, plan: LayerPlan, weightOf = (name: LayerLinear) => model.linear(`${plan.prefix}.${name}`).weight()) {
+  constructor(model: LanguageModel, plan: LayerPlan, options: QuantizedLayerOptions = {}) {
     this.model = model;
     this.plan = plan;
-    const stack = (site: InputSite) => tf.tidy(() => tf.concat(stacks[site].map(weightOf)));
-    this.stacked = Object.fromEntries(inputSites.map((site) => [site, stack(site)])) as Record<InputSite, tf.Tensor2D>;
+    const { trainsWeights = false, weightOf = (name) => model.linear(`${plan.prefix}.${name}`).weight() } = options;
+    this.halfScales = trainsWeights;
+    this.stack = (site) => tf.tidy(() => tf.concat(stacks[site].map((name) => weightOf(name))));
+    this.stacked = trainsWeights ? null : this.stacks();
   }
 
   /**
@@ -49,7 +63,7 @@ export class QuantizedLayer {
 
   /** The weights [out, in] of every linear; those that stay unquantized are transformed at most. */
   weights(tensors: LayerTensors, form: WeightForm): Record<LayerLinear, tf.Tensor2D> {
-    const { attentionInput, attentionOutput, mlpInput, mlpOutput } = this.stacked;
+    const { attentionInput, attentionOutput, mlpInput, mlpOutput } = this.stacked ?? this.stacks();
     const heads = this.plan.transformsHeads ? matrix(tensors, 'heads', 'inverse') : null;
     const values = this.plan.transformsValues ? matrix(tensors, 'values', 'inverse') : null;
     const transformed = new Map<LayerLinear, tf.Tensor2D>([
@@ -78,7 +92,11 @@ export class QuantizedLayer {
   }
 
   dispose(): void {
-    tf.dispose(Object.values(this.stacked));
+    if (this.stacked) tf.dispose(Object.values(this.stacked));
+  }
+
+  private stacks(): Record<InputSite, tf.Tensor2D> {
+    return Object.fromEntries(inputSites.map((site) => [site, this.stack(site)])) as Record<InputSite, tf.Tensor2D>;
   }
 
   private attention(hidden: tf.Tensor3D, weights: Record<LayerLinear, tf.Tensor2D>, tensors: LayerTensors, quantizes: boolean): tf.Tensor {
@@ -145,7 +163,7 @@ export class QuantizedLayer {
     const { clips } = tensors;
     const clipped = scheme && form !== 'transformed' ? clampRows(weight, clips.get(`${name}.high`)!, clips.get(`${name}.low`)!) : weight;
     const fused = name === 'self_attn.v_proj' && this.plan.transformsValues ? this.transformValueRows(clipped, tensors) : clipped;
-    return scheme && form === 'quantized' ? quantizeWeight(fused, scheme) : fused;
+    return scheme && form === 'quantized' ? quantizeWeight(fused, scheme, this.halfScales) : fused;
   }
 
   /** Outputs of v_proj times the values' transform, head by head. */
@@ -161,9 +179,9 @@ export class QuantizedLayer {
 }
 
 /** Round-to-nearest on the live range of each row or group. */
-function quantizeWeight(weight: tf.Tensor2D, { bits, symmetric, groupSize }: QuantizationScheme): tf.Tensor2D {
+function quantizeWeight(weight: tf.Tensor2D, { bits, symmetric, groupSize }: QuantizationScheme, halfScales: boolean): tf.Tensor2D {
   const groups = groupSize ? (tf.reshape(weight, [-1, groupSize]) as tf.Tensor2D) : weight;
-  return tf.reshape(clippedQuantize(groups, { bits, symmetric }), weight.shape);
+  return tf.reshape(clippedQuantize(groups, { bits, symmetric, halfScales }), weight.shape);
 }
 
 function matrix({ transforms }: LayerTensors, name: string, side: 'value' | 'inverse' = 'value'): tf.Tensor2D {

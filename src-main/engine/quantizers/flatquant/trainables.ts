@@ -49,7 +49,7 @@ export class Trainables {
   constructor(
     plan: LayerPlan,
     config: ModelConfig,
-    options: StageOf<'flatquant'>['options'],
+    options: Pick<StageOf<'flatquant'>['options'], 'seed' | 'parameterisation'>,
     diagonals: ReadonlyMap<string, Float64Array>,
   ) {
     const stream = new RandomStream(options.seed, 'flatquant', plan.prefix);
@@ -66,6 +66,11 @@ export class Trainables {
     const clips = this.clipShapes.reduce((sum, { size }) => sum + size, 0);
     [this.raw, this.logits] = tf.tidy(() => [tf.variable(tf.tensor1d(initial)), tf.variable(tf.fill([clips], initialClipLogit))]);
     this.moments = { raw: createMoments(this.raw), logits: createMoments(this.logits) };
+  }
+
+  /** Raw values of all transforms, and clip logits, for an optimizer of another's. */
+  get variables(): { raw: tf.Variable; logits: tf.Variable } {
+    return { raw: this.raw, logits: this.logits };
   }
 
   /** The values as they are now. The caller disposes them with `disposeTensors`. */

@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { type JsonObject, readJsonObject } from '../../data/json-file.ts';
 import { type WrittenFile, writeFolderAtomically, writeWholeFile } from '../../formats/atomic-file.ts';
 import { ProblemList } from '../../formats/problems.ts';
-import { copyCompanions, type SavedCheckpoint, summarizeFolder, trainedFile } from '../../formats/quantized-checkpoint.ts';
+import { copyCompanions, latentsFile, type SavedCheckpoint, summarizeFolder, trainedFile } from '../../formats/quantized-checkpoint.ts';
 import { type Checkpoint, openCheckpoint, openFiles, type TensorToWrite, writeSafetensors } from '../../formats/safetensors.ts';
 import { writeWeightFiles } from '../../formats/weight-files.ts';
 import { configFile, readModelConfig } from '../../model/config.ts';
 import { parameterShapes } from '../../model/parameters.ts';
-import { latentsFile, type PartRecord } from './work-folder.ts';
+import type { PartRecord } from './work-folder.ts';
 
 export interface AssembleOptions {
   sourceDir: string;

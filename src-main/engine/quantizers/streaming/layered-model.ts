@@ -3,6 +3,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { RoundoffError } from '#contract/errors.ts';
+import { hasAdapter } from '../../formats/adapter.ts';
 import { ProblemList } from '../../formats/problems.ts';
 import { type Checkpoint, openCheckpoint } from '../../formats/safetensors.ts';
 import { readModelConfig } from '../../model/config.ts';
@@ -30,6 +31,12 @@ export class LayeredModel {
       const { schemes } = await readStoredLayout(checkpoint, config, problems);
       if (schemes.size > 0)
         throw new RoundoffError('bad-input', `The model in ${dir} is already quantized.`, 'Quantize the original model.');
+      if (await hasAdapter(dir))
+        throw new RoundoffError(
+          'bad-input',
+          `The model in ${dir} has a LoRA adapter beside its weights.`,
+          'Merge it first by exporting the model as "dequantized", then quantize the export.',
+        );
       checkTensors(checkpoint, storedShapes(config, { schemes: new Map(), activations: [] }), problems);
       problems.throwErrors(dir);
       return new LayeredModel(new LanguageModel(config, new Map()), checkpoint);

@@ -8,7 +8,7 @@ import type { LayerError } from '#contract/worker.ts';
 import { isJsonObject, type JsonObject, readJsonObject, readOptionalJsonObject } from '../../data/json-file.ts';
 import { activationsConfig, activationTensors } from '../../formats/activation-layout.ts';
 import { writeFolderAtomically, writeWholeFile } from '../../formats/atomic-file.ts';
-import type { DenseParameter } from '../../formats/quantized-checkpoint.ts';
+import { type DenseParameter, latentsFile } from '../../formats/quantized-checkpoint.ts';
 import { packedTensors, quantizationConfig } from '../../formats/quantized-layout.ts';
 import { type TensorToWrite, weightsFile, writeSafetensors } from '../../formats/safetensors.ts';
 import { storedLinearBytes } from '../../formats/stored-linear.ts';
@@ -30,7 +30,6 @@ export interface PartRecord {
 
 const recordFile = 'part.json';
 const keyFile = 'work.json';
-export const latentsFile = 'latents.safetensors';
 
 export class WorkFolder {
   readonly dir: string;

@@ -1,5 +1,5 @@
 /** Made by scripts/build-kernels.mjs from kernels/*.ts; do not edit. */
-export const kernelSourceHash = '8c0727f4b5aebf39d6daaaff0891ee922d64d57e220ed7f36e73e12f956dac0e';
+export const kernelSourceHash = '9de2641082d542b574bee29a87178e5d8a48c9292fdb6210a33dd51f8f016c40';
 export const kernelBinaryBase64 = [
   'AGFzbQEAAAABhQEMYAR/f39/AGAIf39/f39/f30AYAV/f39/fQBgCn9/f39/f39/f38AYAV/f39/fwBgAn9/AX1gB39/f39/f30AYAZ/f399f38AYAh/f39/',
   'f39/fwBgFX9/f39/f39/f39/f39/f39/f399fQBgDH9/f39/f39/f39/fwBgB39/f39/f38AAhIBA2VudgZtZW1vcnkCAwCAgAQDEA8CAAMEAAUAAQEGBwgJ',

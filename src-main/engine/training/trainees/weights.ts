@@ -2,11 +2,14 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { SavedCheckpoint } from '../../formats/quantized-checkpoint.ts';
 import type { LanguageModel } from '../../model/language-model.ts';
+import { recomputingForward } from '../recompute.ts';
 import type { SavedModel, SaveOptions, TrainableParameter, Trainee } from '../trainee.ts';
 
 export interface WeightsTraineeOptions {
   /** The trainee frees the model with itself. */
   ownsModel: boolean;
+  /** Recompute layers in the backward pass. */
+  activationCheckpointing?: boolean;
   /** Writes the model folder; a trainee without it cannot be saved. */
   save?(dir: string, options: SaveOptions): Promise<SavedCheckpoint>;
 }
@@ -38,7 +41,9 @@ export class WeightsTrainee implements Trainee {
   }
 
   forward(ids: tf.Tensor2D): tf.Tensor3D {
-    return this.model.forward(ids);
+    if (!this.options.activationCheckpointing) return this.model.forward(ids);
+    const leaves = this.parameters.map(({ name, variable }) => ({ name, tensor: variable }));
+    return recomputingForward(this.model, ids, leaves);
   }
 
   headWeight(): tf.Tensor2D {
@@ -65,5 +70,10 @@ export function trainableParameter(model: LanguageModel, name: string): Trainabl
   const variable = tf.variable(tensor);
   tensor.dispose();
   model.parameters.set(name, variable);
+  return weightParameter(name, variable);
+}
+
+/** Matrices decay, norms, biases and embeddings do not. */
+export function weightParameter(name: string, variable: tf.Variable): TrainableParameter {
   return { name, variable, decays: variable.rank > 1 && !name.includes('embed_tokens'), rate: 'weights' };
 }

@@ -12,6 +12,7 @@ import {
   abacusPhases,
   drawGeneralText,
   sampleDataFiles,
+  sampleModels,
   trainingDataOf,
 } from '../../../../src-main/engine/sample/index.ts';
 import { loadExamples, loadRlProblems } from '../../../../src-main/engine/training/training-data.ts';
@@ -29,8 +30,9 @@ afterAll(() => rm(dir, { recursive: true, force: true }));
 
 test('the bundled files are what the generators make, byte for byte', async () => {
   const files = sampleDataFiles();
-  for (const [name, content] of Object.entries(abacusFiles())) files.set(`abacus/${name}`, content);
-  expect(files.size).toBe(13);
+  for (const [folder, { config }] of Object.entries(sampleModels))
+    for (const [name, content] of Object.entries(abacusFiles(config))) files.set(`${folder}/${name}`, content);
+  expect(files.size).toBe(17);
   for (const [name, content] of files) expect(await readFile(join(sampleDir, name), 'utf8'), name).toBe(content);
 });
 

@@ -55,7 +55,8 @@ test('every step reports loss, learning rate, gradient norm and tokens', async (
     expect(step.gradientNorm).toBeGreaterThan(0);
     expect(step.tokensPerSecond).toBeGreaterThan(0);
   }
-  expect(progress).toEqual({ step: 6, tokens: metrics.reduce((sum, step) => sum + step.tokens, 0), best: null });
+  expect(progress).toEqual({ step: 6, tokens: metrics.reduce((sum, step) => sum + step.tokens, 0), best: null, last: expect.any(Object) });
+  expect(progress.last.loss).toEqual({ sum: metrics.at(-1)!.loss, count: 1 });
 });
 
 test('two micro-batches of four take the step of one batch of eight', async () => {

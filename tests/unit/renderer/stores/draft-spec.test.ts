@@ -165,10 +165,10 @@ describe('the draft of a study', () => {
   });
 
   it('says what is missing, step by step', () => {
-    expect(draftProblems(draftFromSpec(preset))).toEqual({ model: [], methods: [], data: [], review: [] });
+    expect(draftProblems(draftFromSpec(preset))).toEqual({ model: [], methods: [], training: [], data: [], review: [] });
     const empty = { ...emptyDraft(), name: ' ' };
     const problems = draftProblems(empty);
-    expect(Object.values(problems).map((list) => list.length)).toEqual([1, 1, 1, 1]);
+    expect(Object.values(problems).map((list) => list.length)).toEqual([1, 0, 1, 1, 1]);
     empty.cells.push(newCell(empty, 'gptq', parseScheme('W4')));
     empty.protocol = { ...empty.protocol, promptTemplate: 'no place', seeds: [] };
     expect(draftProblems(empty).data).toHaveLength(4);

@@ -2,7 +2,7 @@
  * Fake quantization of rows whose range is scaled by factors that are learnt, and clamping of rows to such a range, with gradients in the
  * values and in the factors. `stats` keeps what the backward pass needs of a row. Factors lie `stride` floats apart: 0 for one of all rows.
  */
-import { at, maxLanes, sumLanes } from './math';
+import { at, maxLanes, roundToHalf, sumLanes } from './math';
 
 /** Largest and smallest value of a row into stats[0] and stats[1]. */
 function observeRow(x: usize, size: i32, stats: usize): void {
@@ -48,7 +48,8 @@ function addWhereEqual(x: usize, dx: usize, size: i32, value: f32, amount: f32):
 
 /**
  * hi = max(max x, 0) · high, lo = min(min x, 0) · low; symmetric: scale = max(hi, −lo) / divisor and zero 0, else scale = (hi − lo) / divisor and
- * zero = round(−lo / scale); y = scale · (clip(round(x / scale) + zero, lowest, highest) − zero). An empty range gives scale 1.
+ * zero = round(−lo / scale); y = scale · (clip(round(x / scale) + zero, lowest, highest) − zero). An empty range gives scale 1. With
+ * `halfScales` the scale is rounded to binary16 first, and both are computed as quantizers compute them.
  * x, y [rows, size]; stats [rows, 4]: largest, smallest, scale, zero. Items are rows.
  */
 export function clippedQuantizeForward(
@@ -66,6 +67,7 @@ export function clippedQuantizeForward(
   divisor: f32,
   lowest: f32,
   highest: f32,
+  halfScales: i32,
 ): void {
   const whole = size & ~3;
   const lowest4 = f32x4.splat(lowest);
@@ -78,8 +80,13 @@ export function clippedQuantizeForward(
     const hi: f32 = max<f32>(load<f32>(kept), 0) * load<f32>(at(high, row * stride));
     const lo: f32 = min<f32>(load<f32>(kept, 4), 0) * load<f32>(at(low, row * stride));
     const width: f32 = (symmetric ? max<f32>(hi, -lo) : hi - lo) / divisor;
-    const scale: f32 = width > 0 ? width : 1;
-    const zero: f32 = symmetric ? 0 : nearest<f32>(-lo / scale);
+    let scale: f32 = width > 0 ? width : 1;
+    let zero: f32 = symmetric ? 0 : nearest<f32>(-lo / scale);
+    if (halfScales && width > 0) {
+      const range: f64 = symmetric ? max<f64>(hi, -lo) : <f64>hi - <f64>lo;
+      scale = roundToHalf(<f32>(range / <f64>divisor));
+      if (!symmetric) zero = <f32>min<f64>(nearest<f64>(-(<f64>lo) / <f64>scale), highest);
+    }
     store<f32>(kept, scale, 8);
     store<f32>(kept, zero, 12);
     const s = f32x4.splat(scale);

@@ -4,6 +4,7 @@ export { clampRowsBackward, clampRowsForward, clippedQuantizeBackward, clippedQu
 export { crossEntropy } from './cross-entropy';
 export { dequantizeInteger, dequantizeNf4 } from './dequantize';
 export { divergence, divergenceTop } from './divergence';
+export { dropout } from './dropout';
 export { addBias, addTo, firstBadId, gatherRows, scatterAddRows, sumRows } from './embedding';
 export { fakeQuantizeBackward, fakeQuantizeForward } from './fake-quantize';
 export { kroneckerBackward, kroneckerBlockRows, kroneckerForward, kroneckerGradients, kroneckerScratch } from './kronecker';

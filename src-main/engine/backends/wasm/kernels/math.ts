@@ -22,6 +22,14 @@ export function maxLanes(v: v128): f32 {
   return max(f32x4.extract_lane(pairs, 0), f32x4.extract_lane(pairs, 1));
 }
 
+/** A positive number to the nearest of binary16, ties to even: never 0, and infinity above 65504. */
+export function roundToHalf(x: f32): f32 {
+  if (x < 6.103515625e-5) return max<f32>(nearest<f32>(x * 16777216), 1) * 5.9604644775390625e-8;
+  const bits = reinterpret<u32>(x);
+  const half = reinterpret<f32>((bits + 0xfff + ((bits >> 13) & 1)) & 0xffffe000);
+  return half > 65504 ? <f32>Infinity : half;
+}
+
 /**
  * eˣ by range reduction to |r| ≤ ln2/2 and a degree-6 polynomial (Cephes expf), about 1 unit in the last place. x is clamped to [−87, 88], NaN
  * stays NaN (the constant comes first in min and max). n = round(x/ln2) is read from the low bits left by adding 1.5·2²³.

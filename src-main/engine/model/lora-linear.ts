@@ -1,0 +1,56 @@
+/**
+ * A linear with a low-rank update beside it (LoRA, Hu et al. 2021; over an NF4 base QLoRA, Dettmers et al. 2023):
+ * y = base(x) + scale · B · A · drop(x). The base stays as it is and gets no gradient; gradients pass through it to x.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import type { StoredLinear } from '../formats/stored-linear.ts';
+import { linear } from '../ops/index.ts';
+import type { LinearOp } from './linear-op.ts';
+
+export interface LowRankUpdate {
+  /** [rank, in] */
+  a: tf.Tensor2D;
+  /** [out, rank] */
+  b: tf.Tensor2D;
+  /** alpha / rank */
+  scale: number;
+}
+
+export class LoraLinear implements LinearOp {
+  readonly kind = 'lora';
+  readonly base: LinearOp;
+  readonly update: LowRankUpdate;
+  private readonly drop: (input: tf.Tensor2D) => tf.Tensor2D;
+
+  /** Takes over the base and the matrices. @param drop dropout of the update's input, while it is trained */
+  constructor(base: LinearOp, update: LowRankUpdate, drop: (input: tf.Tensor2D) => tf.Tensor2D = (input) => input) {
+    this.base = base;
+    this.update = update;
+    this.drop = drop;
+  }
+
+  apply(input: tf.Tensor2D): tf.Tensor2D {
+    const { a, b, scale } = this.update;
+    return tf.tidy(() => tf.add(this.base.apply(input), linear(tf.mul(linear(this.drop(input), a), scale) as tf.Tensor2D, b)));
+  }
+
+  /** The merged weights. */
+  weight(): tf.Tensor2D {
+    const { a, b, scale } = this.update;
+    return tf.tidy(() => tf.add(this.base.weight(), tf.mul(tf.matMul(b, a), scale)));
+  }
+
+  bias(): tf.Tensor1D | null {
+    return this.base.bias();
+  }
+
+  /** The sum of codes and update has no codes. */
+  async stored(): Promise<StoredLinear | null> {
+    return null;
+  }
+
+  dispose(): void {
+    this.base.dispose();
+    tf.dispose([this.update.a, this.update.b]);
+  }
+}

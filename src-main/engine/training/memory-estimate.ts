@@ -1,0 +1,43 @@
+/**
+ * Peak memory of a training before it runs: the process at rest, the model with its gradients and moments, and what a micro-batch leaves behind
+ * for the backward pass. Sizes follow from what the code holds at once; the factors were fitted to measured peaks on the wasm backend.
+ */
+import type { TrainStage } from '#contract/training.ts';
+import type { ModelConfig } from '../model/config.ts';
+import { layerLinears, linearShape, parameterCount } from '../model/parameters.ts';
+
+/** Node, the libraries, the kernels and native products. */
+const restBytes = 180 * 2 ** 20;
+
+/** Peak resident memory in bytes. `tokens`: mean length of an example (of a prompt, for RL), where it is known. */
+export function estimateTrainingMemory(config: ModelConfig, stage: TrainStage, tokens?: number): number {
+  return restBytes + weightBytes(config, stage) + activationBytes(config, stage, tokens);
+}
+
+/** Values with gradients have, beside themselves, a gradient, that of the step so far, and two moments. */
+function weightBytes(config: ModelConfig, stage: TrainStage): number {
+  const all = parameterCount(config);
+  const { trains, objective } = stage;
+  const trained = trains.kind === 'lora' ? adapterCount(config, trains.rank, trains.modules) : all;
+  const copies = 3 + (stage.accumulation > 1 || objective.kind === 'rl' ? 2 : 1);
+  const derived = trains.kind === 'weights' || trains.kind === 'lora' ? 0 : all;
+  const reference = objective.kind === 'kd' || (objective.kind === 'rl' && objective.beta > 0) ? all : 0;
+  return 4 * (copies * trained + (trains.kind === 'lora' ? all : 0) + derived + reference);
+}
+
+function adapterCount(config: ModelConfig, rank: number, modules: readonly string[]): number {
+  const shapes = layerLinears
+    .filter((name) => modules.some((module) => name.endsWith(module)))
+    .map((name) => linearShape(config, `model.layers.0.${name}`));
+  return config.layers * rank * shapes.reduce((sum, [outFeatures, inFeatures]) => sum + outFeatures + inFeatures, 0);
+}
+
+function activationBytes(config: ModelConfig, stage: TrainStage, tokens?: number): number {
+  const { objective, batchSize, data } = stage;
+  const longest = Math.min(config.contextLength, data.maxTokens);
+  const length = objective.kind === 'rl' ? (tokens ?? longest) + objective.maxNewTokens : Math.min(longest, tokens ?? longest);
+  const { hiddenSize, intermediateSize, heads, kvHeads, headDim, layers } = config;
+  const perLayer = 6 * hiddenSize + 3 * heads * headDim + 4 * kvHeads * headDim + 5 * intermediateSize;
+  const kept = stage.activationCheckpointing ? layers * hiddenSize + perLayer : layers * perLayer;
+  return 4 * batchSize * length * kept;
+}

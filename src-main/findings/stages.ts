@@ -1,0 +1,67 @@
+/** Stages of the findings' studies on the sample model: the papers' settings with sizes, rates and lengths that suit a model of a million weights. */
+import { type QuantizationMethod, type QuantizeStage, quantizeStageSchema } from '#contract/recipe.ts';
+import { parseScheme } from '#contract/scheme.ts';
+import { type Objective, type QuantizationStart, type TrainStage, type TrainsInput, trainStageSchema } from '#contract/training.ts';
+
+export const largeModel = 'sample:abacus';
+export const smallModel = 'sample:abacus-small';
+export const problemsData = 'sample:training/abacus.jsonl';
+export const generalData = 'sample:training/general.jsonl';
+const calibrationFiles = { problems: 'sample:calibration/abacus.jsonl', general: 'sample:calibration/general.jsonl' };
+
+/** How much is trained; `quick` says whether everything works, never whether a claim holds. */
+export interface Effort {
+  supervisedSteps: number;
+  rlSteps: number;
+  calibrationSamples: number;
+}
+
+export const fullEffort: Effort = { supervisedSteps: 600, rlSteps: 120, calibrationSamples: 128 };
+export const quickEffort: Effort = { supervisedSteps: 4, rlSteps: 3, calibrationSamples: 8 };
+
+export function quantize(
+  method: QuantizationMethod,
+  scheme: string,
+  effort: Effort,
+  { domain = 'problems', options = {} }: { domain?: 'problems' | 'general'; options?: object } = {},
+): QuantizeStage {
+  const calibrated = method !== 'rtn' && method !== 'nf4' && method !== 'int8';
+  const calibration = { path: calibrationFiles[domain], samples: effort.calibrationSamples, sequenceLength: 128, seed: 0 };
+  return quantizeStageSchema.parse({
+    ...{ type: 'quantize', method, scheme: parseScheme(scheme), options },
+    ...(calibrated ? { calibration } : {}),
+  });
+}
+
+/** Supervised training or distillation: cosine after a warm-up of 3 %, as in the paper's Table 6. */
+export function supervised(
+  kind: 'sft' | 'kd',
+  trains: TrainsInput,
+  effort: Effort,
+  { learningRate = 2e-4, data = problemsData }: { learningRate?: number; data?: string } = {},
+): TrainStage {
+  return trainStageSchema.parse({
+    ...{ type: 'train', objective: { kind }, trains, data: { path: data } },
+    ...{ steps: effort.supervisedSteps, batchSize: 16, accumulation: 2, checkpointEvery: 100 },
+    optimizer: { learningRate, schedule: 'cosine', warmupSteps: Math.floor(0.03 * effort.supervisedSteps) },
+  });
+}
+
+export interface RlOptions {
+  learningRate?: number;
+  objective?: Partial<Extract<Objective, { kind: 'rl' }>>;
+  quantizationStart?: QuantizationStart;
+}
+
+/** GRPO on problems of the training split: groups of 8, temperature 1, correctness with the paper's format bonus. */
+export function reinforce(trains: TrainsInput, effort: Effort, options: RlOptions = {}): TrainStage {
+  const { learningRate = 5e-5, objective = {}, quantizationStart = { kind: 'begin' } } = options;
+  return trainStageSchema.parse({
+    ...{ type: 'train', trains, quantizationStart, data: { path: problemsData } },
+    objective: { kind: 'rl', promptsPerStep: 16, groupSize: 8, maxNewTokens: 256, ...objective },
+    ...{ steps: effort.rlSteps, batchSize: 64, checkpointEvery: 20 },
+    optimizer: { learningRate, schedule: 'linear', warmupSteps: 1 },
+  });
+}
+
+export const drGrpo = { scaleRewards: 'none', lossType: 'dr-grpo' } as const;
