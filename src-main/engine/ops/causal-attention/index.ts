@@ -24,7 +24,6 @@ export interface CausalAttentionOptions {
  * @returns [batch, seq, heads, headDim]; differentiable in q, k and v.
  */
 export function causalAttention(q: tf.Tensor4D, k: tf.Tensor4D, v: tf.Tensor4D, options: CausalAttentionOptions = {}): tf.Tensor4D {
-  if (options.lengths) return bySequence(q, k, v, options.lengths, options.scale);
   const [batch, seq, heads, headDim] = q.shape;
   const [keyBatch, keys, kvHeads, keyDim] = k.shape;
   const fits =
@@ -34,24 +33,29 @@ export function causalAttention(q: tf.Tensor4D, k: tf.Tensor4D, v: tf.Tensor4D, 
     throw new RoundoffError('internal', `attention shapes do not fit: ${shapes}`, 'This is a defect in Roundoff; please report it.');
   }
   const scale = options.scale ?? 1 / Math.sqrt(headDim);
+  if (options.lengths) return packedAttention(q, k, v, options.lengths, scale);
   // The kernel works on whole vectors of four; other head sizes take the composed form.
   if (headDim % 4 === 0 && hasKernel('CausalAttention')) return runKernel('CausalAttention', { q, k, v }, { scale })[0] as tf.Tensor4D;
   return causalAttentionReference(q, k, v, scale);
 }
 
-function bySequence(q: tf.Tensor4D, k: tf.Tensor4D, v: tf.Tensor4D, lengths: readonly number[], scale?: number): tf.Tensor4D {
-  const total = lengths.reduce((sum, length) => sum + length, 0);
-  if (q.shape[0] !== 1 || q.shape[1] !== total || k.shape[1] !== total)
+function packedAttention(q: tf.Tensor4D, k: tf.Tensor4D, v: tf.Tensor4D, lengths: readonly number[], scale: number): tf.Tensor4D {
+  const starts = [0];
+  for (const length of lengths) starts.push(starts.at(-1)! + length);
+  if (q.shape[0] !== 1 || q.shape[1] !== starts.at(-1) || k.shape[1] !== starts.at(-1))
     throw new RoundoffError(
       'internal',
-      `sequences of ${total} tokens do not fill q [${q.shape}], k [${k.shape}]`,
+      `sequences of ${starts.at(-1)} tokens do not fill q [${q.shape}], k [${k.shape}]`,
       'Pack them into one row.',
     );
   return tf.tidy(() => {
+    if (q.shape[3] % 4 === 0 && hasKernel('PackedCausalAttention')) {
+      const inputs = { q, k, v, starts: tf.tensor1d(starts, 'int32') };
+      return runKernel('PackedCausalAttention', inputs, { scale, longest: Math.max(...lengths) })[0] as tf.Tensor4D;
+    }
     const [queries, keys, values] = [q, k, v].map((x) => tf.split(x, [...lengths], 1)) as [tf.Tensor4D[], tf.Tensor4D[], tf.Tensor4D[]];
-    const options = scale === undefined ? {} : { scale };
     return tf.concat(
-      queries.map((query, index) => causalAttention(query, keys[index]!, values[index]!, options)),
+      queries.map((query, index) => causalAttention(query, keys[index]!, values[index]!, { scale })),
       1,
     );
   });
