@@ -1,20 +1,30 @@
 /** Causal attention over whole sequences, with grouped key and value heads and no head transposes. */
 
-import type * as tf from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
 import { RoundoffError } from '#contract/errors.ts';
 import { hasKernel, runKernel } from '../kernel.ts';
 import { causalAttentionReference } from './reference.ts';
 import './wasm.ts';
+
+export interface CausalAttentionOptions {
+  /** Factor on the scores, 1/√headDim when left out. */
+  scale?: number;
+  /**
+   * Of sequences that lie one after the other in a batch of one row and attend to themselves alone; together they are `seq` long. Each is computed
+   * by itself, so nothing is spent on what they do not see of each other.
+   */
+  lengths?: readonly number[] | undefined;
+}
 
 /**
  * Query t attends to keys 0 … (keys − seq) + t, so the queries are the last `seq` positions.
  * @param q [batch, seq, heads, headDim]
  * @param k [batch, keys, kvHeads, headDim], keys ≥ seq; query head h reads key head ⌊h · kvHeads / heads⌋
  * @param v [batch, keys, kvHeads, headDim]
- * @param options.scale factor on the scores, 1/√headDim when left out
  * @returns [batch, seq, heads, headDim]; differentiable in q, k and v.
  */
-export function causalAttention(q: tf.Tensor4D, k: tf.Tensor4D, v: tf.Tensor4D, options: { scale?: number } = {}): tf.Tensor4D {
+export function causalAttention(q: tf.Tensor4D, k: tf.Tensor4D, v: tf.Tensor4D, options: CausalAttentionOptions = {}): tf.Tensor4D {
+  if (options.lengths) return bySequence(q, k, v, options.lengths, options.scale);
   const [batch, seq, heads, headDim] = q.shape;
   const [keyBatch, keys, kvHeads, keyDim] = k.shape;
   const fits =
@@ -27,4 +37,22 @@ export function causalAttention(q: tf.Tensor4D, k: tf.Tensor4D, v: tf.Tensor4D, 
   // The kernel works on whole vectors of four; other head sizes take the composed form.
   if (headDim % 4 === 0 && hasKernel('CausalAttention')) return runKernel('CausalAttention', { q, k, v }, { scale })[0] as tf.Tensor4D;
   return causalAttentionReference(q, k, v, scale);
+}
+
+function bySequence(q: tf.Tensor4D, k: tf.Tensor4D, v: tf.Tensor4D, lengths: readonly number[], scale?: number): tf.Tensor4D {
+  const total = lengths.reduce((sum, length) => sum + length, 0);
+  if (q.shape[0] !== 1 || q.shape[1] !== total || k.shape[1] !== total)
+    throw new RoundoffError(
+      'internal',
+      `sequences of ${total} tokens do not fill q [${q.shape}], k [${k.shape}]`,
+      'Pack them into one row.',
+    );
+  return tf.tidy(() => {
+    const [queries, keys, values] = [q, k, v].map((x) => tf.split(x, [...lengths], 1)) as [tf.Tensor4D[], tf.Tensor4D[], tf.Tensor4D[]];
+    const options = scale === undefined ? {} : { scale };
+    return tf.concat(
+      queries.map((query, index) => causalAttention(query, keys[index]!, values[index]!, options)),
+      1,
+    );
+  });
 }

@@ -26,8 +26,12 @@ export function groupAdvantages(
   let equal = 0;
   for (let start = 0; start < rewards.length; start += groupSize) {
     const group = rewards.slice(start, start + groupSize);
+    // Exactly 0, not what rounding would leave.
+    if (isFlat(group)) {
+      equal++;
+      continue;
+    }
     const groupDeviation = deviation(group);
-    if (group.every((reward) => reward === group[0])) equal++;
     const scale = { group: groupDeviation + deviationEpsilon, batch: batchDeviation + deviationEpsilon, none: 1 }[scaleRewards];
     const sum = group.reduce((total, reward) => total + reward, 0);
     for (const [index, reward] of group.entries()) {
@@ -38,9 +42,13 @@ export function groupAdvantages(
   return { values, zeroDeviationShare: equal / groups };
 }
 
-/** The unbiased standard deviation; 0 for a single value. */
+/** The unbiased standard deviation; 0 for equal values. */
 export function deviation(values: readonly number[]): number {
-  if (values.length < 2) return 0;
+  if (isFlat(values)) return 0;
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1));
+}
+
+function isFlat(values: readonly number[]): boolean {
+  return values.every((value) => value === values[0]);
 }
