@@ -88,7 +88,7 @@ async function runStage(
   const { baseDir, modelHash, seed, stages, tokenizer, evaluation } = options;
   const stage = stages[index]!;
   const title = stages.length > 1 ? `[${index + 1}/${stages.length}] ${stageTitle(stage)}` : stageTitle(stage);
-  progress.update(title);
+  progress.update(`Loading for ${title}`);
   if (stage.type === 'quantize') {
     const scheme = stageScheme(stage);
     const result = await quantizeCheckpoint({

@@ -69,7 +69,7 @@ function estimateStudyTime(project: Project, spec: StudySpec, runs: PlannedRun[]
     total.elapsedMs += estimate.elapsedMs;
     total.basis = estimate.basis;
     for (const stage of distinctTraining(own)) {
-      const tokens = inputs.lengths.get(lengthKey(model, stage)) ?? stage.data.maxTokens;
+      const tokens = inputs.lengths.get(lengthKey(model, stage))?.mean ?? stage.data.maxTokens;
       total.elapsedMs += estimateTrainingTime(project.db, inspection, stage, tokens);
     }
   }
@@ -110,7 +110,7 @@ export function memoryBytes(spec: StudySpec, inputs: StudyInputs): number {
   const stages = spec.variants.flatMap((variant) => variant.stages.filter((stage) => stage.type === 'quantize'));
   const quantizing = [...inputs.configs.values()].flatMap((config) => stages.map((stage) => estimateQuantizationMemory(config, stage)));
   const training = [...inputs.configs].flatMap(([model, config]) =>
-    trainStagesOf(spec).map(({ stage }) => estimateTrainingMemory(config, stage, inputs.lengths.get(lengthKey(model, stage)))),
+    trainStagesOf(spec).map(({ stage }) => estimateTrainingMemory(config, stage, inputs.lengths.get(lengthKey(model, stage))?.longest)),
   );
   return Math.max(0, ...evaluating.map((entry) => entry.bytes), ...quantizing, ...training);
 }

@@ -24,8 +24,14 @@ const lookedAt = 200;
 export interface TrainingInputs {
   /** By the path written in the study. */
   trainings: Map<string, DatasetInspection>;
-  /** Mean tokens of an example (of a prompt, for RL), by `lengthKey`. */
-  lengths: Map<string, number>;
+  /** By `lengthKey`. */
+  lengths: Map<string, ExampleLengths>;
+}
+
+/** Tokens of an example (of a prompt, for RL). */
+export interface ExampleLengths {
+  mean: number;
+  longest: number;
 }
 
 export type Collect = (where: string, inspect: () => Promise<void>) => Promise<void>;
@@ -151,7 +157,8 @@ async function inspectLengths(
     limit: Math.min(stage.data.limit ?? lookedAt, lookedAt),
   };
   const { lengths, tooLong } = await readLengths(stage, settings, config, tokenizer);
-  inputs.lengths.set(lengthKey(path, stage), lengths.reduce((sum, length) => sum + length, 0) / lengths.length);
+  const mean = lengths.reduce((sum, length) => sum + length, 0) / lengths.length;
+  inputs.lengths.set(lengthKey(path, stage), { mean, longest: Math.max(...lengths) });
   if (tooLong > 0)
     warn(
       `${tooLong} of the first ${lengths.length + tooLong} rows of ${data.name} are longer than training allows and are left out.`,

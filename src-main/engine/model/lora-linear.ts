@@ -4,7 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type { StoredLinear } from '../formats/stored-linear.ts';
-import { linear } from '../ops/index.ts';
+import { type DropoutSettings, dropoutLinear, linear } from '../ops/index.ts';
 import type { LinearOp } from './linear-op.ts';
 
 export interface LowRankUpdate {
@@ -20,18 +20,21 @@ export class LoraLinear implements LinearOp {
   readonly kind = 'lora';
   readonly base: LinearOp;
   readonly update: LowRankUpdate;
-  private readonly drop: (input: tf.Tensor2D) => tf.Tensor2D;
+  private readonly dropout: () => DropoutSettings;
 
-  /** Takes over the base and the matrices. @param drop dropout of the update's input, while it is trained */
-  constructor(base: LinearOp, update: LowRankUpdate, drop: (input: tf.Tensor2D) => tf.Tensor2D = (input) => input) {
+  /** Takes over the base and the matrices. @param dropout of the update's input, at the time of a call */
+  constructor(base: LinearOp, update: LowRankUpdate, dropout: () => DropoutSettings = () => ({ rate: 0, seed: 0 })) {
     this.base = base;
     this.update = update;
-    this.drop = drop;
+    this.dropout = dropout;
   }
 
   apply(input: tf.Tensor2D): tf.Tensor2D {
     const { a, b, scale } = this.update;
-    return tf.tidy(() => tf.add(this.base.apply(input), linear(tf.mul(linear(this.drop(input), a), scale) as tf.Tensor2D, b)));
+    return tf.tidy(() => {
+      const down = tf.mul(dropoutLinear(input, a, this.dropout()), scale) as tf.Tensor2D;
+      return tf.add(this.base.apply(input), linear(down, b));
+    });
   }
 
   /** The merged weights. */

@@ -5,7 +5,7 @@ export { type AdamWSettings, adamW, createMoments, type Moments } from './adam-w
 export { causalAttention } from './causal-attention/index.ts';
 export { clampRows } from './clamp-rows/index.ts';
 export { type ClippedGrid, clippedQuantize, type RangeFactors, roundToGrid } from './clipped-quantize/index.ts';
-export { dropout } from './dropout/index.ts';
+export { type DropoutSettings, dropout, dropoutLinear } from './dropout/index.ts';
 export { embedding } from './embedding/index.ts';
 export { codeRange, fakeQuantize, type Grid, type GridParameters, gridParameters, straightThrough } from './fake-quantize/index.ts';
 export { clipByGlobalNorm, globalNorm } from './gradient-norm/index.ts';

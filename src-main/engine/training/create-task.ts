@@ -40,8 +40,8 @@ export interface PreparedTask {
   /** Examples or problems, and how many were left out as too long. */
   examples: number;
   tooLong: number;
-  /** Mean tokens of an example (of a prompt, for RL). */
-  meanTokens?: number;
+  /** Tokens of the longest example (of the longest prompt, for RL). */
+  longest?: number;
 }
 
 /** Batches among which sequences are sorted by length; packed ones need not be alike. */
@@ -56,13 +56,13 @@ export async function createTask(source: TaskSource): Promise<PreparedTask> {
   const order = new BatchOrder(examples, { seed, batchSize, batchesPerWindow: batchesPerWindow[batching] });
   const options: ExampleTaskOptions = { order, accumulation, padTokenId: config.padTokenId ?? 0, packs: batching === 'packing' };
   const task = objective.kind === 'sft' ? new SftTask(options) : await createKdTask(source, objective, options, examples);
-  return { task, examples: examples.count, tooLong: examples.tooLong, meanTokens: meanTokensOf(examples) };
+  return { task, examples: examples.count, tooLong: examples.tooLong, longest: longestOf(examples) };
 }
 
-function meanTokensOf(examples: TrainingData): number {
-  let tokens = 0;
-  for (let index = 0; index < examples.count; index++) tokens += examples.example(index).ids.length;
-  return tokens / examples.count;
+function longestOf(examples: TrainingData): number {
+  let longest = 0;
+  for (let index = 0; index < examples.count; index++) longest = Math.max(longest, examples.example(index).ids.length);
+  return longest;
 }
 
 async function createKdTask(
@@ -127,7 +127,8 @@ async function createRlTask(source: TaskSource, objective: RlObjective): Promise
       },
       ...(onLog ? { onLog } : {}),
     });
-    return { task, examples: loaded.problems.length, tooLong: loaded.tooLong };
+    const longest = loaded.problems.reduce((most, { promptIds }) => Math.max(most, promptIds.length), 0);
+    return { task, examples: loaded.problems.length, tooLong: loaded.tooLong, longest };
   } catch (error) {
     reference?.dispose();
     throw error;

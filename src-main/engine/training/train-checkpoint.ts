@@ -67,7 +67,7 @@ export async function trainCheckpoint(options: TrainCheckpointOptions): Promise<
     await rm(workDir, { recursive: true, force: true });
     const memory = {
       peakMemoryBytes: meter.peak(),
-      estimatedMemoryBytes: estimateTrainingMemory(trainee.config, stage, prepared.meanTokens),
+      estimatedMemoryBytes: estimateTrainingMemory(trainee.config, stage, prepared.longest),
     };
     const summary = { ...summarize(options, trainee, prepared, saved, progress), ...memory };
     return { checkpoint: saved.checkpoint, best, summary };

@@ -76,8 +76,8 @@ describe('a train stage', () => {
       objective: 'SFT',
       trains: '',
       steps: 12,
-      examples: 48,
-      tooLong: 0,
+      examples: 42,
+      tooLong: 6,
       domain: 'rows',
       bitsPerWeight: null,
     });

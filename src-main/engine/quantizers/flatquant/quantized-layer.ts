@@ -20,11 +20,10 @@ const stacks = siteModules as Record<InputSite, readonly LayerLinear[]>;
 export interface QuantizedLayerOptions {
   /** Where the weights come from that are transformed: new tensors [out, in]; the model's own when left out. */
   weightOf?(name: LayerLinear): tf.Tensor2D;
-  /**
-   * The model's weights are trained too: they are read anew at every call, gradients reach them, and the scales of weights are rounded as they
-   * will be stored.
-   */
+  /** The model's weights are trained too: they are read anew at every call, and gradients reach them. */
   trainsWeights?: boolean;
+  /** The scales of weights are rounded as they will be stored; FlatQuant's own calibration keeps them whole. */
+  halfScales?: boolean;
 }
 
 export class QuantizedLayer {
@@ -39,8 +38,8 @@ export class QuantizedLayer {
   constructor(model: LanguageModel, plan: LayerPlan, options: QuantizedLayerOptions = {}) {
     this.model = model;
     this.plan = plan;
-    const { trainsWeights = false, weightOf = (name) => model.linear(`${plan.prefix}.${name}`).weight() } = options;
-    this.halfScales = trainsWeights;
+    const { trainsWeights = false, halfScales = false, weightOf = (name) => model.linear(`${plan.prefix}.${name}`).weight() } = options;
+    this.halfScales = halfScales;
     this.stack = (site) => tf.tidy(() => tf.concat(stacks[site].map((name) => weightOf(name))));
     this.stacked = trainsWeights ? null : this.stacks();
   }

@@ -103,9 +103,15 @@ async function readParameters(
 }
 
 /** What the layer's transforms and quantizers are, as the checkpoint stores them. */
-function planOf({ config, schemes }: TrainingStart, trained: Checkpoint, index: number, activations: LayerActivations | null): LayerPlan {
+function planOf(
+  { config, dir, schemes }: TrainingStart,
+  trained: Checkpoint,
+  index: number,
+  activations: LayerActivations | null,
+): LayerPlan {
   const prefix = `model.layers.${index}`;
   const has = (name: string) => trained.has(`${prefix}.flatquant.${name}`);
+  requireTransforms(dir, prefix, has, activations ?? plainActivations());
   const sizeOf = (name: string) => (has(name) ? trained.entry(`${prefix}.flatquant.${name}`).shape[0]! : 1);
   const splits = diagonalSites.map((site) => [site, has(`${site}.right`) ? [sizeOf(`${site}.left`), sizeOf(`${site}.right`)] : null]);
   const schemeOf = (name: LayerLinear) => {
@@ -119,6 +125,17 @@ function planOf({ config, schemes }: TrainingStart, trained: Checkpoint, index: 
     ...{ transformsValues: has('values'), transformsHeads: has('heads'), transformsKeys: has('keys') },
     quantizers: withoutTransforms(activations ?? plainActivations()),
   };
+}
+
+/** What the layer transforms while it computes must be among what can be trained. */
+function requireTransforms(dir: string, prefix: string, has: (name: string) => boolean, activations: LayerActivations): void {
+  const online: [string, boolean][] = [
+    ...diagonalSites.map((site): [string, boolean] => [`${site}.right`, activations[site].transform !== null]),
+    ['heads', (activations.attentionOutput.transform?.left ?? null) !== null],
+    ['keys', activations.keys.transform !== null],
+  ];
+  const missing = online.find(([name, isOnline]) => isOnline !== has(name));
+  if (missing) throw incomplete(dir, `${prefix}.flatquant.${missing[0]}`);
 }
 
 function schemeFrom(stored: StoredIntegerScheme | undefined, inFeatures: number): QuantizationScheme | null {

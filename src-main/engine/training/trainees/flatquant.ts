@@ -23,6 +23,8 @@ export interface FlatquantTraineeOptions {
   /** Folder the saved model is made from. */
   sourceDir: string;
   notes: readonly string[];
+  /** False keeps scales of weights unrounded, for comparisons; a saved model then differs from what was trained. */
+  halfScales?: boolean;
 }
 
 /** Null trainables: nothing of the layer is quantized. */
@@ -55,7 +57,7 @@ export class FlatquantTrainee implements Trainee {
     const weights = this.weightNames.map((name) => trainableParameter(model, name));
     this.layers = layers.map(({ plan, trainables }) => ({
       ...{ plan, trainables, tensors: null },
-      layer: trainables ? new QuantizedLayer(model, plan, { trainsWeights: true }) : null,
+      layer: trainables ? new QuantizedLayer(model, plan, { trainsWeights: true, halfScales: options.halfScales ?? true }) : null,
     }));
     this.parameters = [...weights, ...this.layers.flatMap(ownParameters)];
   }

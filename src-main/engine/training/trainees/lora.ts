@@ -13,7 +13,6 @@ import type { LanguageModel } from '../../model/language-model.ts';
 import { loadModel } from '../../model/load.ts';
 import { LoraLinear, type LowRankUpdate } from '../../model/lora-linear.ts';
 import { decoderLinears, linearShape } from '../../model/parameters.ts';
-import { dropout } from '../../ops/index.ts';
 import { recomputingForward } from '../recompute.ts';
 import { saveAdaptedModel } from '../save-adapted-model.ts';
 import type { TrainingStart } from '../start.ts';
@@ -123,9 +122,12 @@ export class LoraTrainee implements Trainee {
       const start = op instanceof LoraLinear ? op.update : this.initialUpdate(module);
       const [a, b] = [variableOf(start.a), variableOf(start.b)];
       this.updates.set(module, { a, b });
-      const drop = (x: tf.Tensor2D) => (this.dropoutSeed === null ? x : dropout(x, { rate, seed: patternSeed(this.dropoutSeed, module) }));
+      const dropout = () => {
+        const seed = this.dropoutSeed;
+        return seed === null ? { rate: 0, seed: 0 } : { rate, seed: patternSeed(seed, module) };
+      };
       const update = { a: a as unknown as tf.Tensor2D, b: b as unknown as tf.Tensor2D, scale: alpha / rank };
-      return new LoraLinear(op instanceof LoraLinear ? op.base : op, update, drop);
+      return new LoraLinear(op instanceof LoraLinear ? op.base : op, update, dropout);
     });
   }
 

@@ -2,8 +2,14 @@ import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
 import { dropoutMask } from '../../../../src-main/engine/ops/dropout/reference.ts';
-import { dropout } from '../../../../src-main/engine/ops/index.ts';
-import { testBackends } from './op-check.ts';
+import { dropout, dropoutLinear } from '../../../../src-main/engine/ops/index.ts';
+import { checkOp, testBackends } from './op-check.ts';
+
+/** A row, or its product with another. */
+function row(values: Float64Array, index: number, size: number, other?: Float64Array): Float64Array {
+  const own = values.subarray(index * size, (index + 1) * size);
+  return other ? Float64Array.of(own.reduce((sum, value, i) => sum + value * other[i]!, 0)) : own;
+}
 
 describe.each(testBackends)('dropout on %s', (backend) => {
   it('drops by seed and place alone, the same elements forwards, backwards and on every backend', async () => {
@@ -25,6 +31,21 @@ describe.each(testBackends)('dropout on %s', (backend) => {
     }
     x.dispose();
     expect(tf.memory().numTensors).toBe(before);
+  });
+
+  it('before a linear, drops the same elements once more in the backward pass', async () => {
+    await selectBackend(backend);
+    const settings = { rate: 0.4, seed: 9 };
+    const mask = dropoutMask(6 * 8, { seed: 9, threshold: Math.floor(0.4 * 2 ** 32), factor: 1 / 0.6 });
+    const dropped = (x: Float64Array) => x.map((value, i) => value * mask[i]!);
+    await checkOp(backend, {
+      shapes: [
+        [6, 8],
+        [3, 8],
+      ],
+      exact: (x, w) => Float64Array.from({ length: 18 }, (_, i) => row(dropped(x), Math.floor(i / 3), 8, row(w, i % 3, 8))[0]!),
+      forms: { dropoutLinear: (x, w) => dropoutLinear(x, w, settings) },
+    });
   });
 
   it('gives independent patterns for different seeds, and leaves the input alone at rate 0', async () => {
