@@ -1,7 +1,7 @@
 /** What training does and takes, in words: objectives, what is trained, and every setting of a stage with its field. Pure. */
-import { formatScheme, parseScheme } from '#contract/scheme.ts';
+import { parseScheme } from '#contract/scheme.ts';
 import { linearNames, type TrainStage, type Trains } from '#contract/training.ts';
-import { type ObjectiveChoice, objectiveChoiceOf } from '#contract/training-defaults.ts';
+import type { ObjectiveChoice } from '#contract/training-defaults.ts';
 
 export const objectiveInfo: Record<ObjectiveChoice, { title: string; text: string }> = {
   sft: { title: 'SFT', text: 'Learns the answers of the data, token by token.' },
@@ -197,6 +197,13 @@ export const advancedFields: readonly { title: string; fields: readonly TrainFie
   },
 ];
 
+/** `Warm-up: `, in front of what is wrong there; '' where no field shows it. */
+export function fieldLabel(path: string): string {
+  const fields = [...mainFields, ...advancedFields.flatMap((group) => group.fields)];
+  const field = fields.find((item) => item.path === path);
+  return field ? `${field.label}: ` : '';
+}
+
 /** The value at `path` of a stage. */
 export function valueAt(stage: TrainStage, path: string): unknown {
   return path.split('.').reduce<unknown>((value, name) => (value as Record<string, unknown> | undefined)?.[name], stage);
@@ -220,17 +227,8 @@ export function schemeFrom(text: string) {
   }
 }
 
-/** `KD · QAT W3G128 · 6,000 steps · rate 1e-6`. */
-export function stageFacts(stage: TrainStage): string {
-  const { objective, trains: trained, steps, optimizer, data } = stage;
-  const scheme = trained.kind === 'quantized' && trained.scheme ? ` ${formatScheme(trained.scheme)}` : '';
-  return [
-    objectiveInfo[objectiveChoiceOf(objective)].title,
-    `${trainsInfo[trained.kind].title}${scheme}`,
-    `${steps.toLocaleString('en-US')} steps`,
-    `rate ${optimizer.learningRate}`,
-    data.domain ?? data.path.split(/[\\/:]/).at(-1),
-  ]
-    .filter(Boolean)
-    .join(' · ');
+/** What a stage's title leaves open: `6,000 steps · rate 1e-6 · maths`. */
+export function stageFacts({ steps, optimizer, data }: TrainStage): string {
+  const domain = data.domain ?? data.path.split(/[\\/:]/).at(-1)!;
+  return [`${steps.toLocaleString('en-US')} steps`, `rate ${optimizer.learningRate}`, domain].filter(Boolean).join(' · ');
 }

@@ -3,7 +3,7 @@
  * that train as well are chains; anything else in a preset (other settings, another order) is kept as it is, beside them. What a preset leaves
  * to choose (`choose:` paths) is missing in its draft until it is chosen. Pure.
  */
-import { choiceName, isChoice, mapStagePaths } from '#contract/choices.ts';
+import { choiceName, isChoice, mapStagePaths, openChoices } from '#contract/choices.ts';
 import { type BenchmarkReference, canonicalJson, type EvaluationProtocol } from '#contract/protocol.ts';
 import {
   type CalibrationSettings,
@@ -13,10 +13,12 @@ import {
   type QuantizeStage,
   quantizationMethods,
   type SchemeOverride,
+  type Stage,
   type StudySpec,
   type StudyVariant,
 } from '#contract/recipe.ts';
 import type { QuantizationScheme } from '#contract/scheme.ts';
+import { fieldLabel } from '../format/training-info.ts';
 import { cellTitle, freeTitle } from './cell-names.ts';
 import { asChain, chainIssues, chainStages, type DraftChain, type DraftStart, type StageMaker } from './draft-chains.ts';
 import { defaultSettings, needsCalibration, type SettingsByMethod } from './method-settings.ts';
@@ -172,7 +174,9 @@ function trainingProblems(draft: StudyDraft): string[] {
     return ['Choose a method and bit-width in the step before, or a variant to train.'];
   const names = [...cells, ...chains, ...custom].map(({ name }) => name.trim());
   const twice = names.find((name, index) => names.indexOf(name) < index);
-  const broken = chains.flatMap((chain) => chainIssues(chain, maker(draft)).map(({ message }) => `${chain.name}: ${message}.`));
+  const broken = chains.flatMap((chain) =>
+    chainIssues(chain, maker(draft)).map(({ path, message }) => `${chain.name}: ${fieldLabel(path)}${message}.`),
+  );
   const unnamed = chains.some(({ name }) => name.trim() === '') ? ['Give every trained variant a name.'] : [];
   const open = chains.filter(({ training }) => training.some(({ data }) => isChoice(data.path)));
   return [
@@ -185,8 +189,26 @@ function trainingProblems(draft: StudyDraft): string[] {
     ),
     ...custom
       .filter((variant) => openInVariant(variant).length > 0)
-      .map((variant) => `${variant.name}: ${openInVariant(variant)[0]} is left to choose, which only a study file can say. Remove it.`),
+      .map((variant) => `${variant.name}: choose ${openInVariant(variant)[0]}.`),
   ];
+}
+
+/** Names of everything a preset leaves to choose, models aside. */
+export function openInDraft(draft: StudyDraft): string[] {
+  return openChoices(specFromDraft({ ...draft, models: [] }));
+}
+
+/** The draft with a file in all places that leave it to choose. */
+export function withChoice(draft: StudyDraft, name: string, path: string): StudyDraft {
+  const at = (text: string) => (isChoice(text) && choiceName(text) === name ? path : text);
+  const stagesAt = <S extends Stage>(stages: readonly S[]) => stages.map((stage) => mapStagePaths(stage, at) as S);
+  return {
+    ...draft,
+    chains: draft.chains.map((chain) => ({ ...chain, training: stagesAt(chain.training) })),
+    custom: draft.custom.map((variant) => ({ ...variant, stages: stagesAt(variant.stages) })),
+    calibration: draft.calibration && { ...draft.calibration, path: at(draft.calibration.path) },
+    benchmarks: draft.benchmarks.map((benchmark) => ({ ...benchmark, path: at(benchmark.path) })),
+  };
 }
 
 function openInVariant({ stages }: StudyVariant): string[] {

@@ -7,7 +7,18 @@ import type { QuantizationScheme } from '#contract/scheme.ts';
 import type { TrainStage } from '#contract/training.ts';
 import { cellKey, cellTitle, freeTitle, isOwnTitle } from './cell-names.ts';
 import { type DraftChain, type DraftStart, ownTitle, startOf } from './draft-chains.ts';
-import { type DraftCell, draftFromSpec, draftProblems, emptyDraft, maker, newCell, type StudyDraft, specFromDraft } from './draft-spec.ts';
+import {
+  type DraftCell,
+  draftFromSpec,
+  draftProblems,
+  emptyDraft,
+  maker,
+  newCell,
+  openInDraft,
+  type StudyDraft,
+  specFromDraft,
+  withChoice,
+} from './draft-spec.ts';
 
 export const wizardSteps = ['model', 'methods', 'training', 'data', 'review'] as const;
 export type WizardStep = (typeof wizardSteps)[number];
@@ -93,10 +104,14 @@ export const useDraftStore = defineStore('draft', () => {
       });
     }
   }
+  const openNames = computed(() => openInDraft(draft.value));
+  function choose(name: string, path: string): void {
+    draft.value = withChoice(draft.value, name, path);
+  }
   function setExports(cell: DraftCell, formats: readonly ExportFormat[]): void {
     cell.exports = [...formats];
   }
 
-  const chains = { addChain, changeChain, removeChain, copyChain };
+  const chains = { addChain, changeChain, removeChain, copyChain, openNames, choose };
   return { draft, presetId, started, planBlocks, problems, spec, selected, usePreset, reset, toggle, remove, mix, setExports, ...chains };
 });

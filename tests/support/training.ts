@@ -9,7 +9,7 @@ export function writeTrainingRows(file: string, rows = 48): string {
   const lines = readFileSync(path.join(resourcesDir, 'sample/calibration/abacus.jsonl'), 'utf8').split('\n').slice(0, rows);
   const examples = lines.map((line) => {
     const { prompt, completion } = JSON.parse(line) as { prompt: string; completion: string };
-    return { prompt, completion, answer: /\\boxed\{(.*)\}/.exec(completion)?.[1] ?? '' };
+    return { problem: prompt, solution: completion, answer: /\\boxed\{(.*)\}/.exec(completion)?.[1] ?? '' };
   });
   writeFileSync(file, examples.map((example) => `${JSON.stringify(example)}\n`).join(''));
   return file;

@@ -29,7 +29,7 @@ beforeAll(async () => {
   await writeTinyModel(file('other'), 7, { vocab_size: 450 });
   writeTrainingRows(good);
   writeFileSync(file('no-answer.jsonl'), '{"prompt":"1+1=?","completion":"2"}\n{"prompt":"1+2=?","completion":"  "}\n');
-  writeFileSync(file('no-gold.jsonl'), '{"prompt":"1+1=?","answer":"2"}\n{"prompt":"1+2=?"}\n');
+  writeFileSync(file('no-gold.jsonl'), '{"problem":"1+1=?","answer":"2"}\n{"problem":"1+2=?"}\n');
 });
 
 function study(...stages: StudyVariant['stages']): StudySpec {

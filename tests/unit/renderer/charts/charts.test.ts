@@ -3,12 +3,12 @@ import { methodsTitle } from '#contract/comparison.ts';
 import { quantizationMethods } from '#contract/recipe.ts';
 import { resultTones } from '#contract/sweep.ts';
 import { accuracyPanelsOption } from '../../../../src-renderer/charts/accuracy-panels.ts';
-import { accuracySizeOption } from '../../../../src-renderer/charts/accuracy-size.ts';
+import { accuracySizeOption, pointStyles, toPoint } from '../../../../src-renderer/charts/accuracy-size.ts';
 import { benchmarkBarsOption } from '../../../../src-renderer/charts/benchmark-bars.ts';
 import { benchmarkHeatOption } from '../../../../src-renderer/charts/benchmark-heat.ts';
 import { seriesStyles } from '../../../../src-renderer/charts/chart-theme.ts';
 import { layerErrorsOption, splitLayerName } from '../../../../src-renderer/charts/layer-errors.ts';
-import { groupMetrics, isShare, metricCurveOption, metricTitle } from '../../../../src-renderer/charts/metric-curve.ts';
+import { groupMetrics, isShare, metricCurveOption, metricTitle, trainingRank } from '../../../../src-renderer/charts/metric-curve.ts';
 import { drop, row, theme } from '../fixtures.ts';
 
 const accuracy = { sums: 0.9, chains: 0.5 };
@@ -153,6 +153,44 @@ describe('metric curves', () => {
   it('knows shares and writes titles', () => {
     expect([isShare('accuracy'), isShare('tokens-per-second')]).toEqual([true, false]);
     expect(metricTitle('tokens-per-second')).toBe('Tokens per second');
+  });
+});
+
+describe('curves of training', () => {
+  it('count steps, and stand in the order one looks at them', () => {
+    const names = ['tokens-per-second', 'accuracy', 'clip-low', 'length-mean', 'reward-mean', 'entropy', 'gradient-norm', 'loss'];
+    expect(names.toSorted((a, b) => trainingRank(a) - trainingRank(b))).toEqual([
+      ...['loss', 'reward-mean', 'accuracy', 'entropy', 'length-mean', 'gradient-norm', 'tokens-per-second', 'clip-low'],
+    ]);
+    const series = [{ stage: 1, name: 'tokens-per-second', points: [{ step: 1, value: 900 }] }];
+    const axis = (isTraining: boolean) =>
+      (metricCurveOption('tokens-per-second', series, theme, { isTraining }).xAxis as { name: string }).name;
+    expect([axis(true), axis(false)]).toEqual(['Steps', 'Completions']);
+    const memory = metricCurveOption('memory-bytes', [{ stage: 1, name: 'memory-bytes', points: [] }], theme, { isTraining: true });
+    expect((memory.yAxis as { axisLabel: { formatter(value: number): string } }).axisLabel.formatter(8.12e8)).toBe('812\u202fMB');
+  });
+});
+
+describe('trained variants in charts', () => {
+  const rows = [
+    row('baseline', { isBaseline: true, method: 'none', scheme: 'none', accuracy: { a: 0.9 } }),
+    row('GPTQ W2G32', { accuracy: { a: 0.5 } }),
+    row('GPTQ W2G32 → KD QAT', { method: 'gptq → KD QAT', scheme: 'W2G32', accuracy: { a: 0.7 } }),
+    row('SFT', { method: 'SFT', scheme: 'none', bitsPerWeight: 32, accuracy: { a: 0.8 } }),
+  ];
+
+  it('are drawn apart from the method they start from', () => {
+    const styles = pointStyles(
+      rows.slice(1).flatMap((item) => toPoint(item, { x: 'bits', benchmark: null })),
+      theme,
+    );
+    expect([...styles.keys()]).toEqual(['GPTQ', 'GPTQ → KD QAT', 'SFT']);
+    const [plain, trained, float] = [...styles.values()];
+    expect(plain).toMatchObject({ color: theme.methods.gptq, isAddition: false });
+    expect(trained!.isAddition && float!.isAddition).toBe(true);
+    expect(new Set([plain!.color, trained!.color, float!.color]).size).toBe(3);
+    const bars = benchmarkBarsOption(rows, ['a'], theme)!.series as { type: string; itemStyle?: { color: string } }[];
+    expect(new Set(bars.filter(({ type }) => type === 'bar').map(({ itemStyle }) => itemStyle!.color)).size).toBe(4);
   });
 });
 

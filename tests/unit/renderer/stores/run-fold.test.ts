@@ -80,4 +80,15 @@ describe('folding run events into a snapshot', () => {
     const listed = foldRun(run({ recipe }), event(1, { type: 'progress', stage: 0, ...body }), []);
     expect(listed.progress?.stageTitle).toMatch(/export/i);
   });
+
+  it('replaces the points of steps that a resumed run makes again', () => {
+    const points = [1, 2, 3, 4].map((step) => ({ step, value: step }));
+    const start = snapshot({ lastSeq: 4, metrics: [{ stage: 0, name: 'loss', points }] });
+    const again = [3, 4, 5].map((step, index) => event(5 + index, { type: 'metric', stage: 0, name: 'loss', step, value: 10 * step }));
+    expect(foldRunEvents(start, again).metrics[0]!.points).toEqual([
+      { step: 1, value: 1 },
+      { step: 2, value: 2 },
+      ...[3, 4, 5].map((step) => ({ step, value: 10 * step })),
+    ]);
+  });
 });
