@@ -171,7 +171,7 @@ export const trainStageSchema = z
     /** Sequences per micro-batch; a step is `accumulation` of them. With RL a rollout is cut into micro-batches of this many completions. */
     batchSize: z.int().positive(),
     accumulation: z.int().positive().default(1),
-    /** `length`: sequences of similar length share a micro-batch; `packing`: several sequences fill one row (SFT and KD only). */
+    /** `length`: sequences of similar length share a micro-batch; `packing`: those of a micro-batch lie in one row, without padding (SFT and KD only). */
     batching: z.enum(['length', 'packing', 'random']).default('length'),
     optimizer: optimizerSchema,
     quantizationStart: quantizationStartSchema.default({ kind: 'begin' }),

@@ -20,6 +20,11 @@ export interface LayerHooks {
    * the call returns.
    */
   onLinearInput?(module: string, input: tf.Tensor2D): void;
+  /**
+   * Of sequences that lie one after the other in a batch of one row: positions begin anew with each, and attention stays within it. Without
+   * them each row is one sequence.
+   */
+  lengths?: readonly number[] | undefined;
 }
 
 export class LanguageModel {
@@ -193,11 +198,14 @@ export class LanguageModel {
     const rows = tf.reshape(input, [batch * seq, hiddenSize]) as tf.Tensor2D;
     const [q, k, v] = this.applySite(index, 'attentionInput', ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'], rows, hooks);
     const split = (x: tf.Tensor2D, count: number) => tf.reshape(x, [batch, seq, count, headDim]) as tf.Tensor4D;
-    const tables = this.rotary.upTo(seq);
+    const { lengths } = hooks;
+    const tables = lengths ? this.rotary.restarting(lengths) : this.rotary.upTo(seq);
     const queries = rotaryEmbedding(this.headNorm(`${prefix}.q_norm`, split(q!, heads)), tables);
     const keys = rotaryEmbedding(this.headNorm(`${prefix}.k_norm`, split(k!, kvHeads)), tables);
     const values = split(v!, kvHeads);
-    const mixed = ops ? causalAttention(ops.queries(queries), ops.keys(keys), ops.values(values)) : causalAttention(queries, keys, values);
+    const mixed = ops
+      ? causalAttention(ops.queries(queries), ops.keys(keys), ops.values(values), { lengths })
+      : causalAttention(queries, keys, values, { lengths });
     return tf.reshape(mixed, [batch * seq, heads * headDim]);
   }
 

@@ -43,6 +43,16 @@ export class RotaryCache {
     return this.tables;
   }
 
+  /** Tables whose row t is the position of token t within its sequence, of sequences that lie one after the other. The caller's to dispose. */
+  restarting(lengths: readonly number[]): RotaryTables {
+    const positions = Int32Array.from(lengths.flatMap((length) => Array.from({ length }, (_, position) => position)));
+    const { cos, sin } = this.upTo(Math.max(...lengths));
+    return tf.tidy(() => {
+      const rows = tf.tensor1d(positions, 'int32');
+      return { cos: tf.gather(cos, rows), sin: tf.gather(sin, rows) };
+    });
+  }
+
   dispose(): void {
     if (this.tables) tf.dispose([this.tables.cos, this.tables.sin]);
     this.tables = null;

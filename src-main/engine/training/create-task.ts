@@ -44,19 +44,17 @@ export interface PreparedTask {
   longest?: number;
 }
 
-/** Batches among which sequences are sorted by length. */
-const batchesPerWindow = { length: 16, packing: 16, random: 1 } as const;
+/** Batches among which sequences are sorted by length; packed ones need not be alike. */
+const batchesPerWindow = { length: 16, packing: 1, random: 1 } as const;
 
 /** Throws what loading its data, its teacher and its verifier throws. */
 export async function createTask(source: TaskSource): Promise<PreparedTask> {
   const { stage, config, tokenizer, seed, signal } = source;
   const { objective, data, batching, batchSize, accumulation } = stage;
-  if (batching === 'packing')
-    throw new RoundoffError('unsupported', 'Packing several sequences into one row is not available.', 'Set batching to "length".');
   if (objective.kind === 'rl') return await createRlTask(source, objective);
   const examples = await loadExamples(data, config, tokenizer, signal ? { signal } : {});
   const order = new BatchOrder(examples, { seed, batchSize, batchesPerWindow: batchesPerWindow[batching] });
-  const options: ExampleTaskOptions = { order, accumulation, padTokenId: config.padTokenId ?? 0 };
+  const options: ExampleTaskOptions = { order, accumulation, padTokenId: config.padTokenId ?? 0, packs: batching === 'packing' };
   const task = objective.kind === 'sft' ? new SftTask(options) : await createKdTask(source, objective, options, examples);
   return { task, examples: examples.count, tooLong: examples.tooLong, longest: longestOf(examples) };
 }

@@ -19,6 +19,10 @@ export interface TrainingData {
 export interface TrainingBatch {
   /** int32 [batch, seq] */
   inputs: tf.Tensor2D;
+  /** Where each example begins among the batch · seq rows. */
+  starts: number[];
+  /** Of the examples in a batch packed into one row, those without tokens left out; undefined in a padded one. */
+  lengths: number[] | undefined;
   /** int32 [batch · seq] */
   targets: tf.Tensor1D;
   /** [batch · seq], 1 where the target counts in the loss. */
@@ -35,21 +39,43 @@ export function countTargets(examples: readonly TrainingExample[]): number {
 /** Builds the tensors of a batch; the caller disposes them. Padding follows the text, where causal attention cannot see it. */
 export function packBatch(examples: readonly TrainingExample[], padTokenId: number): TrainingBatch {
   const seq = Math.max(...examples.map((example) => example.ids.length)) - 1;
-  const inputs = new Int32Array(examples.length * seq).fill(padTokenId);
+  const starts = examples.map((_, row) => row * seq);
+  return toTensors(examples, { shape: [examples.length, seq], starts, lengths: undefined, padTokenId });
+}
+
+/** The same without padding: all examples one after the other in a single row. */
+export function packRow(examples: readonly TrainingExample[]): TrainingBatch {
+  const lengths = examples.map(({ ids }) => ids.length - 1);
+  let total = 0;
+  const starts = lengths.map((length) => {
+    total += length;
+    return total - length;
+  });
+  return toTensors(examples, { shape: [1, total], starts, lengths: lengths.filter((length) => length > 0), padTokenId: 0 });
+}
+
+interface Arrangement extends Pick<TrainingBatch, 'starts' | 'lengths'> {
+  shape: [number, number];
+  padTokenId: number;
+}
+
+function toTensors(examples: readonly TrainingExample[], { shape, starts, lengths, padTokenId }: Arrangement): TrainingBatch {
+  const inputs = new Int32Array(shape[0] * shape[1]).fill(padTokenId);
   const targets = new Int32Array(inputs.length).fill(padTokenId);
   const mask = new Float32Array(inputs.length);
   let tokens = 0;
   for (const [row, { ids, lossStart }] of examples.entries()) {
     tokens += ids.length - 1;
     for (let position = 0; position < ids.length - 1; position++) {
-      const at = row * seq + position;
+      const at = starts[row]! + position;
       inputs[at] = ids[position]!;
       targets[at] = ids[position + 1]!;
       mask[at] = position + 1 >= lossStart ? 1 : 0;
     }
   }
   return {
-    inputs: tf.tensor2d(inputs, [examples.length, seq], 'int32'),
+    inputs: tf.tensor2d(inputs, shape, 'int32'),
+    ...{ starts, lengths },
     targets: tf.tensor1d(targets, 'int32'),
     mask: tf.tensor1d(mask),
     tokens,

@@ -209,7 +209,10 @@ export function lossAndGradients(
 ): { loss: tf.Scalar; gradients: tf.Tensor[] } {
   const loss = () =>
     tf.tidy(() => {
-      const hidden = tf.reshape(trainee.forward(micro.inputs, { dropoutSeed }), [-1, trainee.config.hiddenSize]) as tf.Tensor2D;
+      const hidden = tf.reshape(trainee.forward(micro.inputs, { dropoutSeed, lengths: micro.lengths }), [
+        -1,
+        trainee.config.hiddenSize,
+      ]) as tf.Tensor2D;
       return micro.loss(hidden, trainee.headWeight());
     });
   const { value, grads } = tf.engine().gradients(loss, [...trainee.leaves()]);

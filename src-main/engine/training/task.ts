@@ -8,6 +8,8 @@ import type { Trainee } from './trainee.ts';
 export interface MicroBatch {
   /** int32 [batch, seq] */
   inputs: tf.Tensor2D;
+  /** Of sequences packed into one row; without them each row is one sequence. */
+  lengths?: readonly number[] | undefined;
   /** Tokens read, without padding. */
   tokens: number;
   /**

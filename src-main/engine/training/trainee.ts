@@ -22,6 +22,8 @@ export interface TrainableParameter {
 export interface ForwardPass {
   /** Seed of this micro-batch's dropout; null computes without dropout. */
   dropoutSeed: number | null;
+  /** Of sequences that lie one after the other in a single row; without them each row is one sequence. */
+  lengths?: readonly number[] | undefined;
 }
 
 export interface Trainee {

@@ -47,11 +47,12 @@ export class QuantizedLayer {
   /**
    * [batch, seq, hidden] → the same.
    * @param quantizes false switches every quantizer and clipping off: the layer then computes what the original does
+   * @param lengths of sequences that lie one after the other in a single row, as `LanguageModel` has them
    */
-  forward(hidden: tf.Tensor3D, tensors: LayerTensors, quantizes = true): tf.Tensor3D {
+  forward(hidden: tf.Tensor3D, tensors: LayerTensors, quantizes = true, lengths?: readonly number[]): tf.Tensor3D {
     return tf.tidy(() => {
       const weights = this.weights(tensors, quantizes ? 'quantized' : 'transformed');
-      const attended = tf.add(hidden, this.attention(hidden, weights, tensors, quantizes)) as tf.Tensor3D;
+      const attended = tf.add(hidden, this.attention(hidden, weights, tensors, quantizes, lengths)) as tf.Tensor3D;
       const rows = tf.reshape(this.norm('post_attention_layernorm', attended, tensors), [-1, hidden.shape[2]]) as tf.Tensor2D;
       const read = this.input('mlpInput', rows, tensors, quantizes);
       const gated = swiglu(linear(read, weights['mlp.gate_proj']), linear(read, weights['mlp.up_proj']));
@@ -98,7 +99,13 @@ export class QuantizedLayer {
     return Object.fromEntries(inputSites.map((site) => [site, this.stack(site)])) as Record<InputSite, tf.Tensor2D>;
   }
 
-  private attention(hidden: tf.Tensor3D, weights: Record<LayerLinear, tf.Tensor2D>, tensors: LayerTensors, quantizes: boolean): tf.Tensor {
+  private attention(
+    hidden: tf.Tensor3D,
+    weights: Record<LayerLinear, tf.Tensor2D>,
+    tensors: LayerTensors,
+    quantizes: boolean,
+    lengths?: readonly number[],
+  ): tf.Tensor {
     const { heads, kvHeads, headDim, hiddenSize, qkNorm } = this.model.config;
     const [batch, seq] = hidden.shape;
     const rows = tf.reshape(this.norm('input_layernorm', hidden, tensors), [-1, hiddenSize]) as tf.Tensor2D;
@@ -107,14 +114,14 @@ export class QuantizedLayer {
       tf.reshape(linear(read, weights[name], this.bias(name, tensors)), [batch, seq, count, headDim]) as tf.Tensor4D;
     const headNorm = (name: string, x: tf.Tensor4D) =>
       qkNorm ? rmsNorm(x, this.parameter(`self_attn.${name}.weight`) as tf.Tensor1D, { epsilon: this.model.config.rmsNormEps }) : x;
-    const tables = this.model.rotary.upTo(seq);
+    const tables = lengths ? this.model.rotary.restarting(lengths) : this.model.rotary.upTo(seq);
     const queries = rotaryEmbedding(headNorm('q_norm', project('self_attn.q_proj', heads)), tables);
     const keys = rotaryEmbedding(headNorm('k_norm', project('self_attn.k_proj', kvHeads)), tables);
     const { transformsKeys } = this.plan;
     const q = transformsKeys ? timesMatrix(queries, matrix(tensors, 'keys', 'inverse')) : queries;
     const k = this.token('keys', transformsKeys ? timesMatrix(keys, matrix(tensors, 'keys')) : keys, tensors, quantizes);
     const v = this.token('values', project('self_attn.v_proj', kvHeads), tensors, quantizes);
-    const mixed = tf.reshape(causalAttention(q, k, v), [batch * seq, heads * headDim]) as tf.Tensor2D;
+    const mixed = tf.reshape(causalAttention(q, k, v, { lengths }), [batch * seq, heads * headDim]) as tf.Tensor2D;
     const output = this.input('attentionOutput', mixed, tensors, quantizes);
     return tf.reshape(linear(output, weights['self_attn.o_proj'], this.bias('self_attn.o_proj', tensors)), hidden.shape);
   }

@@ -1,5 +1,5 @@
 /** Made by scripts/build-kernels.mjs from kernels/*.ts; do not edit. */
-export const kernelSourceHash = '9de2641082d542b574bee29a87178e5d8a48c9292fdb6210a33dd51f8f016c40';
+export const kernelSourceHash = 'c94f100df4382fb05eae36662cdfcf8342684469d46053be33d5b9aa7227f04b';
 export const kernelBinaryBase64 = [
   'AGFzbQEAAAABhQEMYAR/f39/AGAIf39/f39/f30AYAV/f39/fQBgCn9/f39/f39/f38AYAV/f39/fwBgAn9/AX1gB39/f39/f30AYAZ/f399f38AYAh/f39/',
   'f39/fwBgFX9/f39/f39/f39/f39/f39/f399fQBgDH9/f39/f39/f39/fwBgB39/f39/f38AAhIBA2VudgZtZW1vcnkCAwCAgAQDEA8CAAMEAAUAAQEGBwgJ',

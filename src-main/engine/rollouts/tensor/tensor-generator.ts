@@ -74,7 +74,8 @@ export class TensorGenerator implements Generator {
     const generating = spans.filter(({ position }) => position > 0);
     if (generating.length > 0) {
       const ids = new Int32Array(this.slots);
-      const positions = new Int32Array(this.slots);
+      // Slots that have no token in this step compute one all the same; it goes where no sequence has been yet.
+      const positions = new Int32Array(this.slots).fill(this.capacity - 1);
       for (const { slot, position, ids: tokens } of generating) {
         ids[slot] = tokens[0]!;
         positions[slot] = position;

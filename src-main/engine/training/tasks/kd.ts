@@ -53,6 +53,7 @@ export class KdTask implements TrainingTask {
     const shares = tf.tidy(() => tf.mul(tf.div(batch.mask, tf.sum(batch.mask)), share) as tf.Tensor1D);
     return {
       inputs: batch.inputs,
+      lengths: batch.lengths,
       tokens: batch.tokens,
       loss: (hidden, head) =>
         linearKl(hidden, head, teacher, { shares, temperature, mix: { forward: 0, reverse: 1, mixed: mix }[direction] }),
@@ -65,7 +66,7 @@ export class KdTask implements TrainingTask {
 
   private said(batch: TrainingBatch, examples: readonly TrainingExample[], known: readonly TopLogits[] | undefined): Teacher {
     const { teacher, objective } = this.options;
-    if (!known) return { hidden: teacherStates(teacher, batch.inputs), head: teacher.headWeight() };
+    if (!known) return { hidden: teacherStates(teacher, batch), head: teacher.headWeight() };
     const k = objective.topK!;
     const rows = batch.mask.size;
     // Rows that do not count may hold anything valid.
@@ -101,7 +102,7 @@ export class KdTask implements TrainingTask {
     const { teacher, objective } = this.options;
     const k = objective.topK!;
     const rows = examples.map((_, index) => responseRows(examples, index, batch));
-    const states = teacherStates(teacher, batch.inputs);
+    const states = teacherStates(teacher, batch);
     const { indices, logits } = await topLogits(teacher, states, rows.flat(), k);
     states.dispose();
     let first = 0;
@@ -113,9 +114,9 @@ export class KdTask implements TrainingTask {
   }
 }
 
-/** Rows of the padded batch at which example `index` has its response tokens as targets. */
-function responseRows(examples: readonly TrainingExample[], index: number, { inputs }: TrainingBatch): number[] {
+/** Rows of the batch at which example `index` has its response tokens as targets. */
+function responseRows(examples: readonly TrainingExample[], index: number, { starts }: TrainingBatch): number[] {
   const { ids, lossStart } = examples[index]!;
   const first = Math.max(1, lossStart);
-  return Array.from({ length: Math.max(0, ids.length - first) }, (_, token) => index * inputs.shape[1] + first - 1 + token);
+  return Array.from({ length: Math.max(0, ids.length - first) }, (_, token) => starts[index]! + first - 1 + token);
 }

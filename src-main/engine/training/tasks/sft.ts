@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { RoundoffError } from '#contract/errors.ts';
 import { linearCrossEntropy } from '../../ops/index.ts';
 import type { BatchOrder } from '../batch-order.ts';
-import { countTargets, disposeBatch, packBatch, type TrainingBatch, type TrainingExample } from '../examples.ts';
+import { countTargets, disposeBatch, packBatch, packRow, type TrainingBatch, type TrainingExample } from '../examples.ts';
 import type { MicroBatch, TrainingTask } from '../task.ts';
 
 export interface ExampleTaskOptions {
@@ -11,11 +11,13 @@ export interface ExampleTaskOptions {
   /** Micro-batches per step. */
   accumulation: number;
   padTokenId: number;
+  /** Sequences of a micro-batch lie in one row instead of rows of their own with padding. */
+  packs?: boolean;
 }
 
 /** The micro-batches of a step as tensors, each with its share of the step's targets; without those that have none. */
 export function packStep(
-  { order, accumulation, padTokenId }: ExampleTaskOptions,
+  { order, accumulation, padTokenId, packs = false }: ExampleTaskOptions,
   step: number,
 ): { batch: TrainingBatch; examples: TrainingExample[]; share: number }[] {
   const micro = Array.from({ length: accumulation }, (_, index) => order.batch(step * accumulation + index));
@@ -28,7 +30,9 @@ export function packStep(
       'Give every example at least one response token.',
     );
   return micro.flatMap((examples, index) =>
-    targets[index] === 0 ? [] : [{ batch: packBatch(examples, padTokenId), examples, share: targets[index]! / all }],
+    targets[index] === 0
+      ? []
+      : [{ batch: packs ? packRow(examples) : packBatch(examples, padTokenId), examples, share: targets[index]! / all }],
   );
 }
 
@@ -42,6 +46,7 @@ export class SftTask implements TrainingTask {
   async microBatches(step: number): Promise<MicroBatch[]> {
     return packStep(this.options, step).map(({ batch, share }) => ({
       inputs: batch.inputs,
+      lengths: batch.lengths,
       tokens: batch.tokens,
       loss: (hidden, head) => tf.mul(linearCrossEntropy(hidden, head, batch.targets, { mask: batch.mask }), share) as tf.Scalar,
       dispose: () => disposeBatch(batch),

@@ -1,6 +1,7 @@
 /** What a teacher says about a batch: its hidden states, or its most probable tokens. */
 import * as tf from '@tensorflow/tfjs-core';
 import type { LanguageModel } from '../../model/language-model.ts';
+import type { TrainingBatch } from '../examples.ts';
 
 /** Rows of logits read back at once. */
 const chunkElements = 2 ** 22;
@@ -13,9 +14,9 @@ export interface TopLogits {
   logits: Float32Array;
 }
 
-/** Final hidden states [batch · seq, hidden] of ids [batch, seq], without a gradient. The caller disposes them. */
-export function teacherStates(teacher: LanguageModel, ids: tf.Tensor2D): tf.Tensor2D {
-  return tf.tidy(() => tf.reshape(teacher.forward(ids), [-1, teacher.config.hiddenSize]));
+/** Final hidden states [batch · seq, hidden] of a batch, without a gradient. The caller disposes them. */
+export function teacherStates(teacher: LanguageModel, { inputs, lengths }: Pick<TrainingBatch, 'inputs' | 'lengths'>): tf.Tensor2D {
+  return tf.tidy(() => tf.reshape(teacher.forward(inputs, { lengths }), [-1, teacher.config.hiddenSize]));
 }
 
 /** The top k logits of some rows of hidden states [all rows, hidden]. Equal logits rank by token. */

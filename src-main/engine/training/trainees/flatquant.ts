@@ -14,7 +14,7 @@ import type { LayerPlan } from '../../quantizers/flatquant/layer-plan.ts';
 import { QuantizedLayer } from '../../quantizers/flatquant/quantized-layer.ts';
 import { disposeTensors, type LayerTensors, leavesOf, type Trainables } from '../../quantizers/flatquant/trainables.ts';
 import { type NamedLeaf, recomputingForward } from '../recompute.ts';
-import type { SavedModel, SaveOptions, TrainableParameter, Trainee } from '../trainee.ts';
+import type { ForwardPass, SavedModel, SaveOptions, TrainableParameter, Trainee } from '../trainee.ts';
 import { denseParameter } from './quantized.ts';
 import { trainableParameter } from './weights.ts';
 
@@ -96,12 +96,12 @@ export class FlatquantTrainee implements Trainee {
     return result;
   }
 
-  forward(ids: tf.Tensor2D): tf.Tensor3D {
+  forward(ids: tf.Tensor2D, { lengths }: ForwardPass): tf.Tensor3D {
     if (this.options.activationCheckpointing)
-      return recomputingForward(this.model, ids, this.namedLeaves(), (index, hidden) => this.layer(index, hidden));
+      return recomputingForward(this.model, ids, this.namedLeaves(), (index, hidden) => this.layer(index, hidden, lengths));
     return tf.tidy(() => {
       let hidden = this.model.embed(ids);
-      for (let index = 0; index < this.layers.length; index++) hidden = this.layer(index, hidden);
+      for (let index = 0; index < this.layers.length; index++) hidden = this.layer(index, hidden, lengths);
       return this.model.finalNorm(hidden);
     });
   }
@@ -145,9 +145,9 @@ export class FlatquantTrainee implements Trainee {
     this.model.dispose();
   }
 
-  private layer(index: number, hidden: tf.Tensor3D): tf.Tensor3D {
+  private layer(index: number, hidden: tf.Tensor3D, lengths?: readonly number[]): tf.Tensor3D {
     const { layer, tensors } = this.layers[index]!;
-    return layer ? layer.forward(hidden, tensors!) : this.model.layer(index, hidden);
+    return layer ? layer.forward(hidden, tensors!, true, lengths) : this.model.layer(index, hidden, { lengths });
   }
 
   private namedLeaves(): NamedLeaf[] {

@@ -62,11 +62,11 @@ export class LoraTrainee implements Trainee {
     return leafGradients;
   }
 
-  forward(ids: tf.Tensor2D, { dropoutSeed }: ForwardPass): tf.Tensor3D {
-    if (!this.options.activationCheckpointing) return this.withDropout(dropoutSeed, () => this.model.forward(ids));
+  forward(ids: tf.Tensor2D, { dropoutSeed, lengths }: ForwardPass): tf.Tensor3D {
+    if (!this.options.activationCheckpointing) return this.withDropout(dropoutSeed, () => this.model.forward(ids, { lengths }));
     const leaves = [...this.updates].flatMap(([module, { a, b }]) => [a, b].map((tensor) => ({ name: `${module}.`, tensor })));
     return recomputingForward(this.model, ids, leaves, (index, hidden) =>
-      this.withDropout(dropoutSeed, () => this.model.layer(index, hidden)),
+      this.withDropout(dropoutSeed, () => this.model.layer(index, hidden, { lengths })),
     );
   }
 

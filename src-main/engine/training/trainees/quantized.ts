@@ -14,7 +14,7 @@ import type { LanguageModel } from '../../model/language-model.ts';
 import { type LayerActivations, withoutQuantizers } from '../../model/layer-activations.ts';
 import { parameterShapes } from '../../model/parameters.ts';
 import { recomputingForward } from '../recompute.ts';
-import type { SavedModel, SaveOptions, TrainableParameter, Trainee } from '../trainee.ts';
+import type { ForwardPass, SavedModel, SaveOptions, TrainableParameter, Trainee } from '../trainee.ts';
 import type { LatentWeight } from './latent-weight.ts';
 import { trainableParameter, weightParameter } from './weights.ts';
 
@@ -76,10 +76,10 @@ export class QuantizedTrainee implements Trainee {
     });
   }
 
-  forward(ids: tf.Tensor2D): tf.Tensor3D {
-    if (!this.options.activationCheckpointing) return this.model.forward(ids);
+  forward(ids: tf.Tensor2D, { lengths }: ForwardPass): tf.Tensor3D {
+    if (!this.options.activationCheckpointing) return this.model.forward(ids, { lengths });
     const leaves = this.parameters.map(({ name }) => ({ name, tensor: this.model.parameter(name) }));
-    return recomputingForward(this.model, ids, leaves);
+    return recomputingForward(this.model, ids, leaves, (index, hidden) => this.model.layer(index, hidden, { lengths }));
   }
 
   headWeight(): tf.Tensor2D {

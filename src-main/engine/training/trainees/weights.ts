@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { SavedCheckpoint } from '../../formats/quantized-checkpoint.ts';
 import type { LanguageModel } from '../../model/language-model.ts';
 import { recomputingForward } from '../recompute.ts';
-import type { SavedModel, SaveOptions, TrainableParameter, Trainee } from '../trainee.ts';
+import type { ForwardPass, SavedModel, SaveOptions, TrainableParameter, Trainee } from '../trainee.ts';
 
 export interface WeightsTraineeOptions {
   /** The trainee frees the model with itself. */
@@ -40,10 +40,10 @@ export class WeightsTrainee implements Trainee {
     return leafGradients;
   }
 
-  forward(ids: tf.Tensor2D): tf.Tensor3D {
-    if (!this.options.activationCheckpointing) return this.model.forward(ids);
+  forward(ids: tf.Tensor2D, { lengths }: ForwardPass): tf.Tensor3D {
+    if (!this.options.activationCheckpointing) return this.model.forward(ids, { lengths });
     const leaves = this.parameters.map(({ name, variable }) => ({ name, tensor: variable }));
-    return recomputingForward(this.model, ids, leaves);
+    return recomputingForward(this.model, ids, leaves, (index, hidden) => this.model.layer(index, hidden, { lengths }));
   }
 
   headWeight(): tf.Tensor2D {

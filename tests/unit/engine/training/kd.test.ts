@@ -53,7 +53,7 @@ function expectedLoss(trainee: WeightsTrainee, teacher: LanguageModel, temperatu
   };
   for (const { ids, lossStart } of examples) {
     const inputs = tf.tensor2d(Array.from(ids).slice(0, -1), [1, ids.length - 1], 'int32');
-    const hidden = trainee.forward(inputs);
+    const hidden = trainee.forward(inputs, { dropoutSeed: null });
     const said = tf.matMul(tf.reshape(hidden, [-1, tinyConfig.hiddenSize]), trainee.headWeight(), false, true).arraySync() as number[][];
     const taught = tf.reshape(teacher.logits(teacher.forward(inputs)), [-1, tinyConfig.vocabSize]).arraySync() as number[][];
     for (let position = lossStart - 1; position < ids.length - 1; position++) {

@@ -21,8 +21,8 @@ it('gives the gradients of a plain pass bit for bit, from fewer bytes, and leave
     const kept = tf.memory().numBytes;
     let atEnd = 0;
     const { forward } = trainee;
-    trainee.forward = (ids) => {
-      const hidden = forward.call(trainee, ids);
+    trainee.forward = (ids, pass) => {
+      const hidden = forward.call(trainee, ids, pass);
       atEnd = tf.memory().numBytes - kept;
       return hidden;
     };

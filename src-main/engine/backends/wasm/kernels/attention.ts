@@ -22,6 +22,8 @@ export function attentionScratch(keys: i32, headDim: i32): usize {
 /**
  * q, out [batch, seq, heads, headDim]; k, v [batch, keys, kvHeads, headDim]; rowStats [batch, heads, seq, 2] (largest scaled score, 1 / Σ exp)
  * for the backward pass. Query t sees keys 0 … keys − seq + t. Items are pairs (batch, key head); each thread has its own scratch.
+ * Where `starts` is not 0 the batch is one row of sequences, each of which sees itself alone: starts, int32 [sequences + 1], are their first rows
+ * and the end; batchSeq and batchKeys are the longest one's length; the statistics of a sequence lie together, [heads, length, 2].
  */
 export function attentionForward(
   thread: i32,
@@ -33,29 +35,34 @@ export function attentionForward(
   out: usize,
   rowStats: usize,
   scratch: usize,
-  seq: i32,
-  keys: i32,
+  batchSeq: i32,
+  batchKeys: i32,
   heads: i32,
   kvHeads: i32,
   headDim: i32,
   scale: f32,
+  starts: usize,
 ): void {
-  const width = padded(keys);
   const group = heads / kvHeads;
   const qRow = heads * headDim;
   const kRow = kvHeads * headDim;
-  const keysT = scratch + <usize>thread * attentionScratch(keys, headDim);
-  const scores = at(keysT, width * headDim);
+  const keysT = scratch + <usize>thread * attentionScratch(batchKeys, headDim);
   for (let item = from; item < to; item++) {
     const b = item / kvHeads;
     const kh = item % kvHeads;
-    const kStart = at(k, b * keys * kRow + kh * headDim);
-    const vStart = at(v, b * keys * kRow + kh * headDim);
+    const firstQuery = starts ? load<i32>(at(starts, b)) : b * batchSeq;
+    const firstKey = starts ? firstQuery : b * batchKeys;
+    const seq = starts ? load<i32>(at(starts, b + 1)) - firstQuery : batchSeq;
+    const keys = starts ? seq : batchKeys;
+    const width = padded(keys);
+    const scores = at(keysT, width * headDim);
+    const kStart = at(k, firstKey * kRow + kh * headDim);
+    const vStart = at(v, firstKey * kRow + kh * headDim);
     transposeInto(kStart, kRow, keysT, width, keys, headDim);
     for (let h = kh * group; h < (kh + 1) * group; h++) {
-      const qStart = at(q, b * seq * qRow + h * headDim);
-      const outStart = at(out, b * seq * qRow + h * headDim);
-      const stats = at(rowStats, 2 * (b * heads + h) * seq);
+      const qStart = at(q, firstQuery * qRow + h * headDim);
+      const outStart = at(out, firstQuery * qRow + h * headDim);
+      const stats = at(rowStats, 2 * (firstQuery * heads + h * seq));
       for (let t = 0; t < seq; t += 4) {
         const rows = min(4, seq - t);
         const visible = keys - seq + t + rows;
@@ -114,34 +121,39 @@ export function attentionBackward(
   dk: usize,
   dv: usize,
   scratch: usize,
-  seq: i32,
-  keys: i32,
+  batchSeq: i32,
+  batchKeys: i32,
   heads: i32,
   kvHeads: i32,
   headDim: i32,
   scale: f32,
+  starts: usize,
 ): void {
-  const width = padded(keys);
   const group = heads / kvHeads;
   const qRow = heads * headDim;
   const kRow = kvHeads * headDim;
-  const keysT = scratch + <usize>thread * attentionScratch(keys, headDim);
-  const valuesT = at(keysT, width * headDim);
-  const p = at(valuesT, width * headDim);
-  const ds = at(p, blockRows * width);
-  const rowSums = at(ds, blockRows * width);
+  const keysT = scratch + <usize>thread * attentionScratch(batchKeys, headDim);
   for (let item = from; item < to; item++) {
     const b = item / kvHeads;
     const kh = item % kvHeads;
-    const kvStart = b * keys * kRow + kh * headDim;
+    const firstQuery = starts ? load<i32>(at(starts, b)) : b * batchSeq;
+    const firstKey = starts ? firstQuery : b * batchKeys;
+    const seq = starts ? load<i32>(at(starts, b + 1)) - firstQuery : batchSeq;
+    const keys = starts ? seq : batchKeys;
+    const width = padded(keys);
+    const valuesT = at(keysT, width * headDim);
+    const p = at(valuesT, width * headDim);
+    const ds = at(p, blockRows * width);
+    const rowSums = at(ds, blockRows * width);
+    const kvStart = firstKey * kRow + kh * headDim;
     clearRows(at(dk, kvStart), at(dv, kvStart), keys, headDim, kRow);
     transposeInto(at(k, kvStart), kRow, keysT, width, keys, headDim);
     transposeInto(at(v, kvStart), kRow, valuesT, width, keys, headDim);
     for (let h = kh * group; h < (kh + 1) * group; h++) {
-      const stats = at(rowStats, 2 * (b * heads + h) * seq);
+      const stats = at(rowStats, 2 * (firstQuery * heads + h * seq));
       for (let t = 0; t < seq; t += blockRows) {
         const rows = min(blockRows, seq - t);
-        const qOffset = (b * seq + t) * qRow + h * headDim;
+        const qOffset = (firstQuery + t) * qRow + h * headDim;
         const first = keys - seq + t;
         rowProducts(at(out, qOffset), at(dOut, qOffset), rowSums, rows, headDim, qRow);
         for (let r = 0; r < rows; r += 4) {
