@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { type QuantizationMethod, quantizeStageSchema, type StudySpec, type StudyVariant, studySpecSchema } from '#contract/recipe.ts';
 import { parseScheme } from '#contract/scheme.ts';
 import { attentionLinearNames, type TrainsInput, trainStageSchema } from '#contract/training.ts';
+import { chainTitle } from '#contract/training-chain.ts';
 
 const recipes = join(import.meta.dirname, '../resources/recipes');
 const write = (name: string, spec: StudySpec) => writeFileSync(join(recipes, `${name}.json`), `${JSON.stringify(spec, null, 2)}\n`);
@@ -25,7 +26,9 @@ function quantize(method: QuantizationMethod, scheme: string, calibration: objec
 const qat = (scheme: string, more: object = {}): TrainsInput => ({ kind: 'quantized', scheme: parseScheme(scheme), ...more });
 /** Goes on with what is quantized already, on the grids it has. */
 const frozen: TrainsInput = { kind: 'quantized', scales: 'frozen' };
-const variant = (name: string, ...stages: StudyVariant['stages']): StudyVariant => ({ name, stages });
+/** Named by its stages. */
+const variant = (...stages: StudyVariant['stages']): StudyVariant => ({ name: chainTitle(stages), stages });
+const besides = (addition: string, { name, stages }: StudyVariant): StudyVariant => ({ name: `${name}, ${addition}`, stages });
 const sampling = {
   temperature: 0.6,
   topP: 0.95,
@@ -59,15 +62,14 @@ function paperA(): StudySpec {
   const nf4 = quantize('nf4', 'NF4:double', null);
   const attention = qat('W8:sym', { modules: [...attentionLinearNames], perTensor: true });
   const variants = (['group', 'none'] as const).flatMap((scaleRewards) => {
-    const title = scaleRewards === 'group' ? 'GRPO' : 'Dr.GRPO';
     const full = grpo(scaleRewards, { kind: 'weights' });
     return [
-      variant(title, full),
-      variant(`${title} → NF4`, full, nf4),
-      variant(`${title} → INT8`, full, quantize('int8', 'INT8', null)),
-      variant(`${title} → AWQ W4G128`, full, quantize('awq', 'W4G128', text)),
-      variant(`NF4 → ${title} QLoRA`, nf4, grpo(scaleRewards, { kind: 'lora', rank: 8, alpha: 16, dropout: 0.05 }, 1e-4)),
-      variant(`${title} QAT W8 attention`, grpo(scaleRewards, attention)),
+      variant(full),
+      variant(full, nf4),
+      variant(full, quantize('int8', 'INT8', null)),
+      variant(full, quantize('awq', 'W4G128', text)),
+      variant(nf4, grpo(scaleRewards, { kind: 'lora', rank: 8, alpha: 16, dropout: 0.05 }, 1e-4)),
+      variant(grpo(scaleRewards, attention)),
     ];
   });
   return studySpecSchema.parse({
@@ -109,16 +111,16 @@ function paperB(): StudySpec {
     const gptq = quantize('gptq', width, maths, { keepLatents: true });
     const ofRtn = qat(`${width}:sym`);
     return [
-      variant(`RTN ${width}:sym`, rtn),
-      variant(`GPTQ ${width}`, gptq),
-      variant(`AWQ ${width}`, quantize('awq', width, maths)),
-      variant(`RTN → SFT ${width}`, rtn, supervised('sft', ofRtn, { rate: 2e-5 })),
-      variant(`RTN → KD ${width}`, rtn, supervised('kd', ofRtn, { rate: 2e-5 })),
-      variant(`GPTQ → SFT ${width}`, gptq, supervised('sft', frozen, { rate: 1e-6 })),
-      variant(`GPTQ → KD ${width}`, gptq, supervised('kd', frozen, { rate: 1e-6 })),
-      variant(`RTN → GRPO ${width}`, rtn, grpo(ofRtn)),
-      variant(`RTN → KD → GRPO ${width}`, rtn, supervised('kd', ofRtn, { rate: 2e-5 }), grpo(ofRtn)),
-      variant(`GPTQ → KD → GRPO ${width}`, gptq, supervised('kd', frozen, { rate: 1e-6 }), grpo(frozen)),
+      variant(rtn),
+      variant(gptq),
+      variant(quantize('awq', width, maths)),
+      variant(rtn, supervised('sft', ofRtn, { rate: 2e-5 })),
+      variant(rtn, supervised('kd', ofRtn, { rate: 2e-5 })),
+      variant(gptq, supervised('sft', frozen, { rate: 1e-6 })),
+      variant(gptq, supervised('kd', frozen, { rate: 1e-6 })),
+      variant(rtn, grpo(ofRtn)),
+      variant(rtn, supervised('kd', ofRtn, { rate: 2e-5 }), grpo(ofRtn)),
+      variant(gptq, supervised('kd', frozen, { rate: 1e-6 }), grpo(frozen)),
     ];
   };
   const mismatched = supervised('kd', frozen, { rate: 1e-6, data: 'choose:WikiText-2' });
@@ -133,11 +135,11 @@ function paperB(): StudySpec {
     variants: [
       ...atWidth('W3G128'),
       ...atWidth('W2G128'),
-      variant('GPTQ → KD W3G128 on WikiText', quantize('gptq', 'W3G128', maths, { keepLatents: true }), mismatched),
-      variant('QuaRot W4A4KV4', quantize('quarot', 'W4A4KV4', general)),
-      variant('FlatQuant W4A4KV4', flat),
-      variant('FlatQuant → KD W4A4KV4', flat, flatKd),
-      variant('FlatQuant → KD → GRPO W4A4KV4', flat, flatKd, grpo({ ...frozen })),
+      besides('on WikiText', variant(quantize('gptq', 'W3G128', maths, { keepLatents: true }), mismatched)),
+      variant(quantize('quarot', 'W4A4KV4', general)),
+      variant(flat),
+      variant(flat, flatKd),
+      variant(flat, flatKd, grpo({ ...frozen })),
     ],
     seeds: [42],
     benchmarks: ['aime-120', 'math-500', 'gsm8k'].map((name) => ({ name, path: `choose:${name}` })),
@@ -175,12 +177,12 @@ function abacusTraining(): StudySpec {
       'Can training bring back what two bits take from Abacus? Supervised training against distillation from RTN, distillation from GPTQ, and GRPO after it: paper B’s workflow in minutes.',
     models: ['sample:abacus'],
     variants: [
-      variant(`RTN ${width}:sym`, rtn),
-      variant(`RTN → SFT ${width}`, rtn, supervised('sft', ofRtn, 1e-3)),
-      variant(`RTN → KD ${width}`, rtn, supervised('kd', ofRtn, 1e-3)),
-      variant(`GPTQ ${width}`, gptq),
-      variant(`GPTQ → KD ${width}`, gptq, kd),
-      variant(`GPTQ → KD → GRPO ${width}`, gptq, kd, grpo),
+      variant(rtn),
+      variant(rtn, supervised('sft', ofRtn, 1e-3)),
+      variant(rtn, supervised('kd', ofRtn, 1e-3)),
+      variant(gptq),
+      variant(gptq, kd),
+      variant(gptq, kd, grpo),
     ],
     seeds: [42],
     benchmarks: ['sums', 'binary', 'products', 'divisors', 'chains'].map((task) => ({

@@ -128,9 +128,17 @@ export function schemeOfStages(stages: readonly Stage[]): string {
   return scheme;
 }
 
-/** `GPTQ W3G128 → KD QAT → GRPO QAT`; what exports follow is left out. */
+/** `GPTQ W3G128 → KD QAT → GRPO QAT`: a scheme is named where it comes in. What exports follow is left out. */
 export function chainTitle(stages: readonly Stage[]): string {
-  const parts = stages.filter((stage) => stage.type === 'quantize' || stage.type === 'train').map(stageTitle);
+  const parts: string[] = [];
+  let state = floatModel;
+  for (const stage of stages) {
+    const next = stateAfter(state, stage);
+    const isKnown = next.scheme !== null && state.scheme !== null && formatScheme(next.scheme) === formatScheme(state.scheme);
+    if (stage.type === 'train') parts.push(isKnown ? trainingTitle(stage) : stageTitle(stage));
+    else if (stage.type === 'quantize') parts.push(stageTitle(stage));
+    state = next;
+  }
   return parts.length > 0 ? parts.join(' → ') : 'Unquantized model';
 }
 

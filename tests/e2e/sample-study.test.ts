@@ -43,11 +43,37 @@ describe.skipIf(missingChromium !== null)('the workbench in Chromium', () => {
       .click();
     await expect.poll(() => variants.count()).toBe(before - 1);
     await at('wizard-next').click();
+    await at('chain-list').waitFor();
+    await at('wizard-next').click();
     const limit = page.getByLabel('Problems per benchmark');
     await limit.fill('20');
     await limit.press('Tab');
     await at('wizard-next').click();
     await expect.poll(() => at('plan-runs').locator('tbody tr').count()).toBe(8);
+    await page.getByRole('button', { name: /use a preset/i }).click();
+    await page.getByRole('menuitem', { name: /first study/i }).click();
+    await expect.poll(() => at('plan-runs').locator('tbody tr').count()).toBe(9);
+  });
+
+  it('adds training to a variant, says what is wrong with it, and copies it', async () => {
+    await at('wizard-step-training').click();
+    await at('chain-add').click();
+    await at('chain-from-GPTQ W2G32').click();
+    await expect.poll(() => at('chain-row').textContent()).toContain('GPTQ W2G32 → KD QAT');
+    const rate = at('train-optimizer-learningRate');
+    await rate.fill('7');
+    await rate.press('Tab');
+    await expect.poll(() => at('chain-editor').textContent()).toContain('above 1 nothing is learnt');
+    expect(await at('wizard-next').isDisabled()).toBe(true);
+    await rate.fill('2e-4');
+    await rate.press('Tab');
+    await at('chain-copy').click();
+    await at('copy-RTN W2G32').click({ force: true });
+    await at('copy-apply').click();
+    await expect.poll(() => at('chain-row').count()).toBe(2);
+    await at('wizard-step-review').click();
+    await expect.poll(() => at('plan-runs').locator('tbody tr').count()).toBe(11);
+    expect(await at('plan-runs').textContent()).toContain('RTN W2G32 → KD QAT → Evaluate 5 benchmarks');
     await page.getByRole('button', { name: /use a preset/i }).click();
     await page.getByRole('menuitem', { name: /first study/i }).click();
     await expect.poll(() => at('plan-runs').locator('tbody tr').count()).toBe(9);

@@ -98,7 +98,7 @@ function outcome({ stages, artifacts, metrics }: RunSnapshot) {
       .sort(),
     summaries: stages.map(({ type, summary }) => [
       type,
-      JSON.stringify(summary, (key, value) => (/tokensPerSecond|[mM]emoryBytes/.test(key) ? undefined : (value as unknown))),
+      JSON.stringify(summary, (key, value) => (/[tT]okens-?[pP]er-?[sS]econd|[mM]emoryBytes/.test(key) ? undefined : (value as unknown))),
     ]),
     metrics: metrics.filter(({ stage, name }) => stages[stage]!.type === 'train' && !timeless.test(name)),
   };

@@ -1,7 +1,7 @@
 /**
  * Peak memory of a training before it runs: the process at rest, the model with its gradients and moments, and what a micro-batch leaves behind
  * for the backward pass. Sizes follow from what the code holds at once; the factors were fitted to measured peaks of models of 0.8 to 25 million
- * parameters on the wasm backend, which they meet within 10 %.
+ * parameters on the wasm backend, which they meet within 15 %.
  */
 import type { TrainStage } from '#contract/training.ts';
 import type { ModelConfig } from '../model/config.ts';
@@ -29,10 +29,26 @@ function weightBytes(config: ModelConfig, stage: TrainStage): number {
 }
 
 function adapterCount(config: ModelConfig, rank: number, modules: readonly string[]): number {
+  const { inputs, outputs } = widthsOf(config, modules);
+  return config.layers * rank * (inputs + outputs);
+}
+
+/** Inputs and outputs of these linears of one layer, added up. */
+function widthsOf(config: ModelConfig, modules: readonly string[]): { inputs: number; outputs: number } {
   const shapes = layerLinears
     .filter((name) => modules.some((module) => name.endsWith(module)))
     .map((name) => linearShape(config, `model.layers.0.${name}`));
-  return config.layers * rank * shapes.reduce((sum, [outFeatures, inFeatures]) => sum + outFeatures + inFeatures, 0);
+  return {
+    inputs: shapes.reduce((sum, [, inFeatures]) => sum + inFeatures, 0),
+    outputs: shapes.reduce((sum, [outFeatures]) => sum + outFeatures, 0),
+  };
+}
+
+/** An adapter's own activations: its outputs, and its inputs where dropout changes them. */
+function adapterWidth(config: ModelConfig, { trains }: TrainStage): number {
+  if (trains.kind !== 'lora') return 0;
+  const { inputs, outputs } = widthsOf(config, trains.modules);
+  return 1.37 * outputs + (trains.dropout > 0 ? 1.3 * inputs : 0);
 }
 
 function activationBytes(config: ModelConfig, stage: TrainStage, longest: number | undefined): number {
@@ -40,7 +56,8 @@ function activationBytes(config: ModelConfig, stage: TrainStage, longest: number
   const allowed = Math.min(config.contextLength, data.maxTokens, longest ?? Number.POSITIVE_INFINITY);
   const length = Math.min(config.contextLength, allowed + (objective.kind === 'rl' ? objective.maxNewTokens : 0));
   const { hiddenSize, intermediateSize, heads, kvHeads, headDim, layers } = config;
-  const perLayer = 6 * hiddenSize + 3 * heads * headDim + 4 * kvHeads * headDim + 5 * intermediateSize;
+  const own = 6 * hiddenSize + 3 * heads * headDim + 4 * kvHeads * headDim + 5 * intermediateSize;
+  const perLayer = own + adapterWidth(config, stage);
   const kept = stage.activationCheckpointing ? layers * hiddenSize + perLayer : layers * perLayer;
   return 4 * heldPerValue * batchSize * length * kept;
 }

@@ -35,7 +35,9 @@ const write = (name: string, value: unknown) => {
 
 describe('the options of train', () => {
   it('name a place in the stage each, without a second one for the same', () => {
-    const paths = trainFlags.filter((flag) => !longOf(flag).startsWith('--no-')).map(({ path: at, objectives = [] }) => `${objectives[0] ?? ''} ${at}`);
+    const paths = trainFlags
+      .filter((flag) => !longOf(flag).startsWith('--no-'))
+      .map(({ path: at, objectives = [] }) => `${objectives[0] ?? ''} ${at}`);
     expect(new Set(paths).size).toBe(paths.length);
   });
 
