@@ -33,7 +33,7 @@ export class LoraLinear implements LinearOp {
     const { a, b, scale } = this.update;
     return tf.tidy(() => {
       const down = tf.mul(dropoutLinear(input, a, this.dropout()), scale) as tf.Tensor2D;
-      return tf.add(this.base.apply(input), linear(down, b));
+      return sum(this.base.apply(input), linear(down, b));
     });
   }
 
@@ -56,4 +56,13 @@ export class LoraLinear implements LinearOp {
     this.base.dispose();
     tf.dispose([this.update.a, this.update.b]);
   }
+}
+
+/** x + y, which keeps neither for the backward pass, as `tf.add` would. */
+function sum(x: tf.Tensor2D, y: tf.Tensor2D): tf.Tensor2D {
+  const op = tf.customGrad((...inputs: (tf.Tensor | tf.GradSaveFunc)[]) => ({
+    value: tf.add(inputs[0] as tf.Tensor2D, inputs[1] as tf.Tensor2D),
+    gradFunc: (dy: tf.Tensor) => [dy, tf.clone(dy)],
+  }));
+  return op(x, y) as tf.Tensor2D;
 }

@@ -48,8 +48,10 @@ export function gradientsAlong(compute: () => tf.Tensor, xs: tf.Tensor[], dy: tf
   const { state } = tf.engine();
   const outer = state.activeTape;
   try {
-    const { grads } = tf.engine().gradients(compute, xs, dy, true);
-    return grads.map((gradient, index) => gradient ?? tf.zerosLike(xs[index]!));
+    return tf.tidy(() => {
+      const { grads } = tf.engine().gradients(compute, xs, dy, true);
+      return grads.map((gradient, index) => gradient ?? tf.zerosLike(xs[index]!));
+    });
   } finally {
     state.activeTape = outer;
   }

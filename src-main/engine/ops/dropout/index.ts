@@ -34,7 +34,10 @@ export function dropoutLinear(x: tf.Tensor2D, weight: tf.Tensor2D, settings: Dro
     save([values, w]);
     const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]) => {
       const [values, w] = saved as [tf.Tensor2D, tf.Tensor2D];
-      return [drop(tf.matMul(dy as tf.Tensor2D, w), settings), tf.matMul(dy as tf.Tensor2D, drop(values, settings), true)];
+      return [
+        tf.tidy(() => drop(tf.matMul(dy as tf.Tensor2D, w), settings)),
+        tf.tidy(() => tf.matMul(dy as tf.Tensor2D, drop(values, settings), true)),
+      ];
     };
     return { value: linear(drop(values, settings), w), gradFunc };
   });

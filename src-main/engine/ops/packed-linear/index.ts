@@ -82,7 +82,8 @@ export function dequantizeWeight(weight: PackedWeight): tf.Tensor2D {
 export function packedLinear(x: tf.Tensor2D, weight: PackedWeight, bias: tf.Tensor1D | null): tf.Tensor2D {
   const op = tf.customGrad((...inputs: (tf.Tensor | tf.GradSaveFunc)[]) => {
     const value = linear(inputs[0] as tf.Tensor2D, dequantizeWeight(weight), bias);
-    const gradFunc = (dy: tf.Tensor) => tf.matMul(dy as tf.Tensor2D, dequantizeWeight(weight));
+    // What a gradient function makes on the way lives until the whole backward pass ends, unless it tidies up itself.
+    const gradFunc = (dy: tf.Tensor) => tf.tidy(() => tf.matMul(dy as tf.Tensor2D, dequantizeWeight(weight)));
     return { value, gradFunc };
   });
   return tf.tidy(() => op(x) as tf.Tensor2D);
