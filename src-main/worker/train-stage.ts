@@ -34,6 +34,7 @@ export async function runTrainStage(context: RunContext, index: number, stage: T
     replace: true,
     onLog: (level, message) => events.log(level, message),
     onResume: (step) => events.log('info', `Going on after step ${step} of ${stage.steps}.`),
+    beforeSave: () => events.flush(),
     onStep: (metrics) => {
       meter ??= new ProgressMeter(stage.steps, metrics.step - 1);
       const detail = describeStep(metrics);

@@ -52,6 +52,8 @@ export interface LoopOptions {
   onResume?(step: number): void;
   /** Called after every optimizer step. */
   onStep?(metrics: StepMetrics): void;
+  /** Called before a checkpoint is written: steps before it are not made again, so what is known of them must be out of this process. */
+  beforeSave?(): void;
   /** Accuracy of the trainee as it is, every `evaluateEvery` steps and after the last one. */
   evaluate?(step: number): Promise<number>;
   evaluateEvery?: number;
@@ -85,7 +87,9 @@ async function runSteps(
 ): Promise<TrainingProgress> {
   const { checkpointDir, resumeKey, signal, onStep, evaluate, evaluateEvery = 0 } = options;
   const save = async (progress: TrainingProgress) => {
-    if (checkpointDir) await saveCheckpoint(checkpointDir, optimizer, resumeKey, progress);
+    if (!checkpointDir) return;
+    options.beforeSave?.();
+    await saveCheckpoint(checkpointDir, optimizer, resumeKey, progress);
   };
   const progress = (checkpointDir && (await loadCheckpoint(checkpointDir, optimizer, resumeKey))) || beginning();
   if (progress.step > 0) options.onResume?.(progress.step);

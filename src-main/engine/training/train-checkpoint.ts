@@ -33,6 +33,8 @@ export interface TrainCheckpointOptions {
   onLog?(level: 'info' | 'warning', message: string): void;
   onResume?(step: number): void;
   onStep?(metrics: StepMetrics): void;
+  /** Called before a checkpoint is written; see `LoopOptions`. */
+  beforeSave?(): void;
   /** Accuracy of the model as it is at `step`, when the stage asks for it. */
   evaluate?(model: LanguageModel, step: number): Promise<number>;
 }
@@ -117,6 +119,7 @@ async function loopOptions(options: TrainCheckpointOptions, trainee: Trainee, ch
     resumeKey: { stage: decisive, seed, model: modelHash, data: sha256 },
     probes: stage.probes,
     ...(onStep ? { onStep } : {}),
+    ...(options.beforeSave ? { beforeSave: options.beforeSave } : {}),
     ...(onResume ? { onResume } : {}),
     ...(signal ? { signal } : {}),
     ...(evaluating ? { evaluateEvery: evaluation.every, evaluate: (step: number) => evaluateTrainee(trainee, step, evaluate) } : {}),
