@@ -9,7 +9,7 @@ import { layerLinears, linearShape } from '../model/parameters.ts';
 import { batchTokens, isKept } from './calibrator.ts';
 
 /** Node, the libraries and the kernels; native products bring threads and buffers of their own. */
-const restBytes = 150 * 2 ** 20;
+const restBytes = 185 * 2 ** 20;
 const productBytes = 30 * 2 ** 20;
 /** Tokens on which AWQ's search measures, at most. */
 const awqTokens = 2048;

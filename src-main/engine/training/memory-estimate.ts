@@ -44,11 +44,9 @@ function widthsOf(config: ModelConfig, modules: readonly string[]): { inputs: nu
   };
 }
 
-/** An adapter's own activations: its outputs, and its inputs where dropout changes them. */
+/** An adapter's own activations; of its inputs and of dropout nothing is kept. */
 function adapterWidth(config: ModelConfig, { trains }: TrainStage): number {
-  if (trains.kind !== 'lora') return 0;
-  const { inputs, outputs } = widthsOf(config, trains.modules);
-  return 1.37 * outputs + (trains.dropout > 0 ? 1.3 * inputs : 0);
+  return trains.kind === 'lora' ? 0.45 * widthsOf(config, trains.modules).outputs : 0;
 }
 
 function activationBytes(config: ModelConfig, stage: TrainStage, longest: number | undefined): number {
