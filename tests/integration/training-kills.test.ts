@@ -111,6 +111,17 @@ function checkSound(file: string): void {
   db.close();
 }
 
+/** Resolves when a training step is reported from now on. */
+function nextStep(bench: Workbench): Promise<void> {
+  return new Promise((resolve) => {
+    const unsubscribe = bench.services.onEvent((event) => {
+      if (event.type !== 'run-events' || !event.events.some((item) => item.type === 'metric' && item.name === 'gradient-norm')) return;
+      unsubscribe();
+      resolve();
+    });
+  });
+}
+
 const wait = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 describe.each(Object.entries(recipes).filter(([name]) => chosen.includes(name)))('training by %s', (name, stages) => {
@@ -129,8 +140,10 @@ describe.each(Object.entries(recipes).filter(([name]) => chosen.includes(name)))
     for (let attempt = 0; done < kills; attempt++) {
       const { bench, run, file } = await begin(`${name}-${attempt}`, spec);
       while (done < kills) {
-        // From the start of the process to a little more than one execution needs for its share of the steps.
-        await Promise.race([wait(random.uniform() * Math.max(1500, (2.5 * wholeMs) / Math.max(4, kills))), bench.ended(run.id)]);
+        // Every second kill waits until this execution trains; the others may come before it does.
+        const ended = bench.ended(run.id);
+        if (done % 2 === 1) await Promise.race([nextStep(bench), ended]);
+        await Promise.race([wait(random.uniform() * Math.max(1200, (2 * wholeMs) / Math.max(4, kills))), ended]);
         const pids = workerProcesses();
         if (pids.length === 0) break;
         for (const pid of pids) process.kill(pid, 'SIGKILL');
