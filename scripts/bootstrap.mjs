@@ -50,8 +50,10 @@ const tasks = {
   bench: () => run([path.join(root, 'src-main/cli/index.ts'), 'bench', ...rest]),
   sample: () => {
     run([path.join(root, 'scripts/make-sample-data.ts')]);
-    run([path.join(root, 'scripts/train-abacus.ts'), ...rest]);
-    run([path.join(root, 'scripts/measure-abacus.ts')]);
+    for (const name of ['abacus', 'abacus-small']) {
+      run([path.join(root, 'scripts/train-abacus.ts'), '--name', name]);
+      run([path.join(root, 'scripts/measure-abacus.ts'), '--name', name]);
+    }
   },
   package: () => {
     build();
