@@ -9,12 +9,7 @@ const problems = new Map([
   ['2', 0],
 ]);
 const group: Group = [new Map([['sums', problems]])];
-const curves: Curve[] = [
-  new Map([
-    [1, 1],
-    [2, 0],
-  ]),
-];
+const curves: Curve[] = [new Map(Array.from({ length: 20 }, (_, step) => [step + 1, step % 2]))];
 
 describe.each(['a', 'b'] as const)('the claims of paper %s', (paper) => {
   it.each([false, true])('are read from variants and models that the study has (quick: %s)', (quick) => {
