@@ -116,18 +116,22 @@ function learn(batches: LearningBatch[], objective: RlObjective) {
 }
 
 describe('policy learning', () => {
+  const arranged = [true, false].flatMap((packs) => reference.cases.map((entry) => ({ entry, packs })));
+
   test.each(
-    reference.cases.map((entry) => {
+    arranged.map(({ entry, packs }) => {
       const options = [
         ...(entry.old ? ['ratios, KL and clips'] : []),
         ...(entry.maskTruncated ? ['masked'] : []),
         ...(entry.importance ? [entry.importance.kind] : []),
+        packs ? 'packed' : 'padded',
       ];
-      return [`${entry.lossType}, scaled by ${entry.scaleRewards} ${options.join(', ')}`, entry] as const;
+      return [`${entry.lossType}, scaled by ${entry.scaleRewards} ${options.join(', ')}`, entry, packs] as const;
     }),
-  )('%s: advantages, loss and gradient equal those of TRL', (_, expected) => {
+  )('%s: advantages, loss and gradient equal those of TRL', (_, expected, packs) => {
     const objective = objectiveOf(expected);
-    const batches = learningBatches(completions, completions.length / expected.accumulation, objective);
+    const cut = learningBatches(completions, completions.length / expected.accumulation, objective);
+    const batches = cut.map((batch) => ({ ...batch, packs }));
     const sequences = batches.flatMap(({ sequences }) => sequences);
     expect(sequences.map(({ completion }) => completion)).toEqual(completions);
     for (const [index, sequence] of sequences.entries()) {

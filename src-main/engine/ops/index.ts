@@ -2,7 +2,7 @@
 import '../backends/gradients.ts';
 
 export { type AdamWSettings, adamW, createMoments, type Moments } from './adam-w/index.ts';
-export { causalAttention } from './causal-attention/index.ts';
+export { causalAttention, packedRowsPay } from './causal-attention/index.ts';
 export { clampRows } from './clamp-rows/index.ts';
 export { type ClippedGrid, clippedQuantize, type RangeFactors, roundToGrid } from './clipped-quantize/index.ts';
 export { type DropoutSettings, dropout, dropoutLinear } from './dropout/index.ts';

@@ -39,6 +39,11 @@ export function causalAttention(q: tf.Tensor4D, k: tf.Tensor4D, v: tf.Tensor4D, 
   return causalAttentionReference(q, k, v, scale);
 }
 
+/** Whether sequences packed into one row cost the active backend less than padded ones: where attention takes them in one call. */
+export function packedRowsPay(): boolean {
+  return hasKernel('PackedCausalAttention');
+}
+
 function packedAttention(q: tf.Tensor4D, k: tf.Tensor4D, v: tf.Tensor4D, lengths: readonly number[], scale: number): tf.Tensor4D {
   const starts = [0];
   for (const length of lengths) starts.push(starts.at(-1)! + length);

@@ -1,8 +1,8 @@
 /** A rollout cut into the micro-batches that are learnt from, and the per-token values each of them needs. */
 import * as tf from '@tensorflow/tfjs-core';
 import type { RlObjective } from '#contract/training.ts';
-import type { PolicyRows } from '../../ops/index.ts';
-import { packBatch, type TrainingBatch } from '../examples.ts';
+import { type PolicyRows, packedRowsPay } from '../../ops/index.ts';
+import { packBatch, packRow, type TrainingBatch } from '../examples.ts';
 import { groupAdvantages } from './advantages.ts';
 import { tokenWeights } from './aggregation.ts';
 import { importanceWeights } from './importance.ts';
@@ -24,9 +24,11 @@ export interface LearningBatch {
   sequences: LearningSequence[];
   /** Per token, by sequence. */
   weights: number[];
+  /** Whether the sequences lie one after the other in a single row, without padding. */
+  packs: boolean;
 }
 
-/** Micro-batches of sequences of similar length. Equal lengths keep the rollout's order. */
+/** Micro-batches of sequences of similar length, packed where that pays. Equal lengths keep the rollout's order. */
 export function learningBatches(completions: readonly Completion[], batchSize: number, objective: RlObjective): LearningBatch[] {
   const rewards = completions.map(({ reward }) => reward);
   const { values } = groupAdvantages(rewards, objective.groupSize, objective);
@@ -42,18 +44,37 @@ export function learningBatches(completions: readonly Completion[], batchSize: n
   );
   const counted = cut.map((micro) => micro.map(({ completion, counts }) => ({ length: completion.tokenIds.length, counts })));
   const weights = tokenWeights(counted, objective);
-  return cut.map((micro, index) => ({ sequences: micro, weights: weights[index]! }));
+  const packs = packedRowsPay();
+  return cut.map((micro, index) => ({ sequences: micro, weights: weights[index]!, packs }));
 }
 
-/** The padded tensors of a micro-batch; the mask is 1 at the tokens of completions. The caller disposes them. */
-export function packLearning({ sequences }: LearningBatch, padTokenId: number): TrainingBatch {
-  return packBatch(
-    sequences.map(({ ids, promptLength }) => ({ ids, lossStart: promptLength })),
-    padTokenId,
-  );
+/**
+ * The sequences a gradient can come from, and the others that count, of which only figures are wanted: without a reference a sequence whose
+ * advantage is 0 (its whole group earned the same) moves nothing. The first part is never empty, so that a step keeps the number of its micro-batches.
+ */
+export function partByGradient(
+  batch: LearningBatch,
+  { beta }: Pick<RlObjective, 'beta'>,
+): { learning: LearningBatch; rest: LearningBatch } {
+  const { sequences, weights, packs } = batch;
+  const moves = sequences.map(({ advantage }, index) => weights[index]! > 0 && (advantage !== 0 || beta > 0));
+  // The shortest costs least.
+  if (!moves.includes(true)) moves[0] = true;
+  const part = (belongs: (index: number) => boolean): LearningBatch => ({
+    sequences: sequences.filter((_, index) => belongs(index)),
+    weights: weights.filter((_, index) => belongs(index)),
+    packs,
+  });
+  return { learning: part((index) => moves[index]!), rest: part((index) => !moves[index] && weights[index]! > 0) };
 }
 
-/** Rows of the padded batch, in the order of its targets. The caller disposes them. */
+/** The tensors of a micro-batch; the mask is 1 at the tokens of completions. The caller disposes them. */
+export function packLearning({ sequences, packs }: LearningBatch, padTokenId: number): TrainingBatch {
+  const examples = sequences.map(({ ids, promptLength }) => ({ ids, lossStart: promptLength }));
+  return packs ? packRow(examples) : packBatch(examples, padTokenId);
+}
+
+/** Rows of the batch, in the order of its targets. The caller disposes them. */
 export function policyRows(batch: LearningBatch, objective: Pick<RlObjective, 'importance' | 'updatesPerRollout'>): PolicyRows {
   const { sequences, weights } = batch;
   const rows = (values: (sequence: LearningSequence, index: number, token: number) => number) => tf.tensor1d(spread(batch, values));
@@ -74,23 +95,39 @@ export function disposeRows(rows: PolicyRows): void {
   tf.dispose(Object.values(rows).filter((values) => values !== null));
 }
 
-/** Visits the rows of the padded batch that belong to completions, with the place of each. */
+/** Visits the rows of the batch that belong to completions, with the place of each. */
 export function eachToken(
-  { sequences }: LearningBatch,
+  batch: LearningBatch,
   visit: (sequence: LearningSequence, index: number, token: number, row: number) => void,
 ): void {
-  const width = Math.max(...sequences.map(({ ids }) => ids.length)) - 1;
-  for (const [index, sequence] of sequences.entries()) {
-    const first = index * width + sequence.promptLength - 1;
+  const { starts } = arrangement(batch);
+  for (const [index, sequence] of batch.sequences.entries()) {
+    const first = starts[index]! + sequence.promptLength - 1;
     for (let token = 0; token < sequence.completion.tokenIds.length; token++) visit(sequence, index, token, first + token);
   }
 }
 
+/** Each sequence's last token is predicted only. */
+export function tokensRead({ sequences }: LearningBatch): number {
+  return sequences.reduce((sum, { ids }) => sum + ids.length - 1, 0);
+}
+
 function spread(batch: LearningBatch, values: (sequence: LearningSequence, index: number, token: number) => number): Float32Array {
-  const width = Math.max(...batch.sequences.map(({ ids }) => ids.length)) - 1;
-  const rows = new Float32Array(batch.sequences.length * width);
+  const rows = new Float32Array(arrangement(batch).rows);
   eachToken(batch, (sequence, index, token, row) => {
     rows[row] = values(sequence, index, token);
   });
   return rows;
+}
+
+/** Where each sequence begins among the rows of the batch, as `packLearning` lays them. */
+function arrangement({ sequences, packs }: LearningBatch): { starts: number[]; rows: number } {
+  const lengths = sequences.map(({ ids }) => ids.length - 1);
+  const widths = packs ? lengths : lengths.map(() => Math.max(...lengths));
+  let rows = 0;
+  const starts = widths.map((width) => {
+    rows += width;
+    return rows - width;
+  });
+  return { starts, rows };
 }

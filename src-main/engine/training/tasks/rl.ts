@@ -1,6 +1,7 @@
 /**
  * Reinforcement learning from verified answers (GRPO, Dr.GRPO, RLOO): a rollout, rewards, advantages, then one or more updates by the clipped
- * policy loss. Every step learns from the whole rollout, in micro-batches of completions of similar length.
+ * policy loss. Every step learns from the whole rollout, in micro-batches of completions of similar length; those that cannot move the policy
+ * are only looked at.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type { RlObjective } from '#contract/training.ts';
@@ -8,9 +9,18 @@ import { throwIfCancelled } from '../../data/cancellation.ts';
 import type { LanguageModel } from '../../model/language-model.ts';
 import type { ModelTokenizer } from '../../model/tokenizer.ts';
 import { linearPolicy, type TokenStatistics, tokenStatistics } from '../../ops/index.ts';
-import { disposeBatch, type TrainingBatch } from '../examples.ts';
+import { disposeBatch } from '../examples.ts';
 import { groupAdvantages } from '../rl/advantages.ts';
-import { disposeRows, eachToken, type LearningBatch, learningBatches, packLearning, policyRows } from '../rl/learning-batch.ts';
+import {
+  disposeRows,
+  eachToken,
+  type LearningBatch,
+  learningBatches,
+  packLearning,
+  partByGradient,
+  policyRows,
+  tokensRead,
+} from '../rl/learning-batch.ts';
 import { PolicyMetrics, rolloutMetrics } from '../rl/policy-metrics.ts';
 import { ProblemOrder } from '../rl/problem-order.ts';
 import { type Rollout, RolloutSampler } from '../rl/rollout.ts';
@@ -30,6 +40,9 @@ export interface RlTaskOptions {
   reference: LanguageModel | null;
   onLog?(message: string): void;
 }
+
+/** A model whose tokens are asked for their log-probabilities. */
+type Policy = Pick<Trainee, 'forward' | 'headWeight'>;
 
 /** Steps without any difference in reward after which it is said that nothing is learnt. */
 const patience = 20;
@@ -55,10 +68,12 @@ export class RlTask implements TrainingTask {
     const number = Math.floor(step / this.options.objective.updatesPerRollout);
     this.forgetTokens();
     if (this.current?.number !== number) await this.begin(number, trainee, signal);
-    const { batches } = this.current!;
-    // Completions that do not count take no part; where none does, the step still needs a loss, which is 0.
-    const counting = batches.filter(({ weights }) => weights.some((weight) => weight > 0));
-    return (counting.length > 0 ? counting : batches.slice(0, 1)).map((batch) => this.microBatch(batch));
+    const parts = this.current!.batches.map((batch) => partByGradient(batch, this.options.objective));
+    for (const { rest } of parts) {
+      throwIfCancelled(signal, 'Training');
+      if (rest.sequences.length > 0) this.learnt.push({ batch: rest, tokens: this.statistics(rest, trainee) });
+    }
+    return parts.map(({ learning, rest }) => this.microBatch(learning, rest));
   }
 
   async metrics(): Promise<Record<string, number>> {
@@ -87,7 +102,10 @@ export class RlTask implements TrainingTask {
       throwIfCancelled(signal, 'Training');
       if (objective.updatesPerRollout > 1 || objective.importance.kind !== 'none') await this.remember(batch, 'old', trainee);
       if (reference)
-        await this.remember(batch, 'reference', { forward: (ids) => reference.forward(ids), headWeight: () => reference.headWeight() });
+        await this.remember(batch, 'reference', {
+          forward: (ids, { lengths }) => reference.forward(ids, { lengths }),
+          headWeight: () => reference.headWeight(),
+        });
     }
     const rewards = rollout.completions.map(({ reward }) => reward);
     const { zeroDeviationShare } = groupAdvantages(rewards, objective.groupSize, objective);
@@ -95,31 +113,41 @@ export class RlTask implements TrainingTask {
     this.warn(rollout, zeroDeviationShare);
   }
 
-  /** Log-probabilities of the batch's tokens under a model, without a gradient and without dropout. */
-  private async remember(batch: LearningBatch, as: 'old' | 'reference', model: Pick<Trainee, 'forward' | 'headWeight'>): Promise<void> {
-    const packed = packLearning(batch, this.options.padTokenId);
-    const [logProbabilities, entropies] = tf.tidy((): [tf.Tensor, tf.Tensor] => {
-      const states = model.forward(packed.inputs, { dropoutSeed: null });
-      const hidden = tf.reshape(states, [-1, states.shape[2]]) as tf.Tensor2D;
-      const said = tokenStatistics(hidden, model.headWeight(), packed.targets, packed.mask, this.options.objective);
-      return [said.logProbabilities, said.entropies];
-    });
+  /** Keeps the log-probabilities of the batch's tokens under a model. */
+  private async remember(batch: LearningBatch, as: 'old' | 'reference', model: Policy): Promise<void> {
+    const { logProbabilities, entropies } = this.statistics(batch, model);
     const values = await logProbabilities.data();
     tf.dispose([logProbabilities, entropies]);
-    disposeBatch(packed);
     for (const sequence of batch.sequences) sequence[as] = new Float64Array(sequence.completion.tokenIds.length);
     eachToken(batch, (sequence, _, token, row) => {
       sequence[as]![token] = values[row]!;
     });
   }
 
-  private microBatch(batch: LearningBatch): MicroBatch {
+  /** Of the batch's tokens under a model, by row, without a gradient and without dropout. The caller disposes them. */
+  private statistics(batch: LearningBatch, model: Policy): TokenStatistics {
+    const { inputs, targets, mask, lengths } = packLearning(batch, this.options.padTokenId);
+    try {
+      const [logProbabilities, entropies] = tf.tidy((): [tf.Tensor1D, tf.Tensor1D] => {
+        const states = model.forward(inputs, { dropoutSeed: null, lengths });
+        const hidden = tf.reshape(states, [-1, states.shape[2]]) as tf.Tensor2D;
+        const said = tokenStatistics(hidden, model.headWeight(), targets, mask, this.options.objective);
+        return [said.logProbabilities, said.entropies];
+      });
+      return { logProbabilities, entropies };
+    } finally {
+      tf.dispose([inputs, targets, mask]);
+    }
+  }
+
+  private microBatch(batch: LearningBatch, rest: LearningBatch): MicroBatch {
     const { objective, padTokenId } = this.options;
-    const packed: TrainingBatch = packLearning(batch, padTokenId);
+    const packed = packLearning(batch, padTokenId);
     const rows = policyRows(batch, objective);
     return {
       inputs: packed.inputs,
-      tokens: packed.tokens,
+      lengths: packed.lengths,
+      tokens: tokensRead(batch) + tokensRead(rest),
       loss: (hidden, head) =>
         linearPolicy(hidden, head, packed.targets, rows, objective, { onTokens: (tokens) => this.learnt.push({ batch, tokens }) }),
       dispose: () => {
