@@ -19,7 +19,7 @@ export const papers: Record<PaperKey, { title: string; claims: readonly Claim[] 
 
 /** The study whose runs the paper's claims are read from. `quick` says whether everything works, never whether a claim holds. */
 export function findingsStudy(paper: PaperKey, quick: boolean): StudySpec {
-  const effort = quick ? quickEffort : fullEffort;
+  const effort = quick ? quickEffort : fullEffort[paper];
   return paper === 'a'
     ? findingsSpec({
         name: 'Findings A',

@@ -8,7 +8,7 @@ import { parseScheme } from '#contract/scheme.ts';
 import { attentionLinearNames, type TrainsInput } from '#contract/training.ts';
 import type { Claim } from './claim.ts';
 import { higherCurve, keeps, losesMoreWhenLarge, moreAccurate } from './quantities.ts';
-import { drGrpo, type Effort, largeModel, quantize, reinforce, smallModel } from './stages.ts';
+import { drGrpo, type Effort, largeModel, loraRlRate, quantize, reinforce, smallModel } from './stages.ts';
 
 const attention = [...attentionLinearNames];
 
@@ -20,17 +20,17 @@ const low = 'W2G32';
 
 export function variantsA(effort: Effort): StudyVariant[] {
   const grpo = reinforce({ kind: 'weights' }, effort);
-  const lora = (learningRate: number) => reinforce({ kind: 'lora' }, effort, { learningRate });
+  const lora = reinforce({ kind: 'lora' }, effort, { learningRate: loraRlRate });
   return [
     { name: 'GRPO', stages: [grpo] },
     { name: 'Dr.GRPO', stages: [reinforce({ kind: 'weights' }, effort, { objective: drGrpo })] },
     { name: 'GRPO → NF4', stages: [grpo, quantize('nf4', 'NF4', effort)] },
     { name: 'GRPO → INT8', stages: [grpo, quantize('int8', 'INT8', effort)] },
     { name: 'GRPO → AWQ W4G128', stages: [grpo, quantize('awq', 'W4G128', effort)] },
-    { name: 'QLoRA NF4', stages: [quantize('nf4', 'NF4:double', effort), lora(2e-3)] },
+    { name: 'QLoRA NF4', stages: [quantize('nf4', 'NF4:double', effort), lora] },
     { name: 'STE INT8', stages: [reinforce(ste('W8:sym'), effort)] },
     { name: `GRPO → GPTQ ${low}`, stages: [grpo, quantize('gptq', low, effort)] },
-    { name: `QLoRA ${low}`, stages: [quantize('gptq', low, effort), lora(2e-3)] },
+    { name: `QLoRA ${low}`, stages: [quantize('gptq', low, effort), lora] },
     { name: `STE ${low}`, stages: [reinforce(steEverywhere(low), effort)] },
     {
       name: `STE ${low}, ramped in`,
