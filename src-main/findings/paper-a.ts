@@ -22,6 +22,10 @@ export function variantsA(effort: Effort): StudyVariant[] {
   const grpo = reinforce({ kind: 'weights' }, effort);
   const lora = reinforce({ kind: 'lora' }, effort, { learningRate: loraRlRate });
   return [
+    // What the widths cost by themselves, without RL.
+    { name: 'RTN W8', stages: [quantize('rtn', 'W8:sym', effort)] },
+    { name: `RTN ${low}`, stages: [quantize('rtn', low, effort)] },
+    { name: `GPTQ ${low}`, stages: [quantize('gptq', low, effort)] },
     { name: 'GRPO', stages: [grpo] },
     { name: 'Dr.GRPO', stages: [reinforce({ kind: 'weights' }, effort, { objective: drGrpo })] },
     { name: 'GRPO → NF4', stages: [grpo, quantize('nf4', 'NF4', effort)] },
