@@ -8,7 +8,7 @@ import { parseScheme } from '#contract/scheme.ts';
 import { attentionLinearNames, type TrainsInput } from '#contract/training.ts';
 import type { Claim } from './claim.ts';
 import { higherCurve, keeps, losesMoreWhenLarge, moreAccurate } from './quantities.ts';
-import { drGrpo, type Effort, largeModel, loraRlRate, quantize, reinforce, smallModel } from './stages.ts';
+import { type Effort, largeModel, loraRlRate, quantize, reinforce, smallModel } from './stages.ts';
 
 const attention = [...attentionLinearNames];
 
@@ -27,7 +27,6 @@ export function variantsA(effort: Effort): StudyVariant[] {
     { name: `RTN ${low}`, stages: [quantize('rtn', low, effort)] },
     { name: `GPTQ ${low}`, stages: [quantize('gptq', low, effort)] },
     { name: 'GRPO', stages: [grpo] },
-    { name: 'Dr.GRPO', stages: [reinforce({ kind: 'weights' }, effort, { objective: drGrpo })] },
     { name: 'GRPO → NF4', stages: [grpo, quantize('nf4', 'NF4', effort)] },
     { name: 'GRPO → INT8', stages: [grpo, quantize('int8', 'INT8', effort)] },
     { name: 'GRPO → AWQ W4G128', stages: [grpo, quantize('awq', 'W4G128', effort)] },
@@ -36,14 +35,6 @@ export function variantsA(effort: Effort): StudyVariant[] {
     { name: `GRPO → GPTQ ${low}`, stages: [grpo, quantize('gptq', low, effort)] },
     { name: `QLoRA ${low}`, stages: [quantize('gptq', low, effort), lora] },
     { name: `STE ${low}`, stages: [reinforce(steEverywhere(low), effort)] },
-    {
-      name: `STE ${low}, ramped in`,
-      stages: [reinforce(steEverywhere(low), effort, { quantizationStart: { kind: 'ramp', from: 0, to: Math.ceil(effort.rlSteps / 2) } })],
-    },
-    {
-      name: `STE ${low}, from the middle`,
-      stages: [reinforce(steEverywhere(low), effort, { quantizationStart: { kind: 'step', step: Math.ceil(effort.rlSteps / 2) } })],
-    },
   ];
 }
 

@@ -171,7 +171,10 @@ export const trainStageSchema = z
     /** Sequences per micro-batch; a step is `accumulation` of them. With RL a rollout is cut into micro-batches of this many completions. */
     batchSize: z.int().positive(),
     accumulation: z.int().positive().default(1),
-    /** `length`: sequences of similar length share a micro-batch; `packing`: those of a micro-batch lie in one row, without padding (SFT and KD only). */
+    /**
+     * `length`: sequences of similar length share a micro-batch; `packing`: those of a micro-batch lie in one row, without padding. With RL
+     * completions of similar length do, in one row where the backend's attention takes that.
+     */
     batching: z.enum(['length', 'packing', 'random']).default('length'),
     optimizer: optimizerSchema,
     quantizationStart: quantizationStartSchema.default({ kind: 'begin' }),
@@ -198,7 +201,7 @@ function trainProblems(stage: Omit<TrainStage, 'type'>): { path: string[]; messa
     add('objective.topK', 'the teacher’s top-k tokens can be used with direction "forward" only');
   if (objective.kind === 'kd' && objective.cacheTeacher && objective.topK === null)
     add('objective.cacheTeacher', 'needs topK: whole distributions would fill the disk');
-  if (objective.kind === 'rl' && batching === 'packing') add('batching', 'packing is for sft and kd; use "length" with rl');
+  if (objective.kind === 'rl' && batching === 'packing') add('batching', 'is chosen by the backend with rl; leave "length"');
   if (objective.kind === 'rl' && stage.accumulation !== 1)
     add('accumulation', 'must be 1 with rl: the whole rollout makes one step, in micro-batches of batchSize');
   if (trains.kind === 'quantized' && trains.scheme?.coding)

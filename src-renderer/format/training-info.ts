@@ -108,6 +108,13 @@ export const advancedFields: readonly { title: string; fields: readonly TrainFie
       { path: 'objective.cacheTeacher', kind: 'switch', label: 'Keep the teacher’s logits on disk', isShown: isKd },
       { path: 'objective.reward.correct', kind: 'number', label: 'Reward of a right answer', isShown: isRl },
       { path: 'objective.reward.format', kind: 'number', label: 'Reward of any answer', isShown: isRl },
+      {
+        path: 'objective.reward.truncated',
+        kind: 'number',
+        empty: 'As any other',
+        label: 'Reward of a cut completion',
+        isShown: isRl,
+      },
       { path: 'objective.beta', kind: 'number', label: 'KL to the start', text: 'Weight; 0 keeps no reference.', isShown: isRl },
       { path: 'objective.clipLow', kind: 'number', label: 'Clip below', isShown: isRl },
       { path: 'objective.clipHigh', kind: 'number', label: 'Clip above', isShown: isRl },
@@ -134,9 +141,28 @@ export const advancedFields: readonly { title: string; fields: readonly TrainFie
           { value: 'none', label: 'Nothing' },
         ],
       },
+      { path: 'objective.topP', kind: 'number', label: 'Top-p of sampling', isShown: isRl },
+      { path: 'objective.topK', kind: 'count', min: 0, label: 'Top-k of sampling', text: '0 samples from all tokens.', isShown: isRl },
       { path: 'objective.updatesPerRollout', kind: 'count', min: 1, label: 'Updates per rollout', isShown: isRl },
       { path: 'objective.maskTruncated', kind: 'switch', label: 'Leave out completions that were cut', isShown: isRl },
       { path: 'objective.rolloutScheme', kind: 'scheme', empty: 'The model itself', label: 'Samples from a copy in', isShown: isRl },
+      {
+        path: 'objective.importance.kind',
+        kind: 'choice',
+        label: 'Where the sampler differs',
+        isShown: isRl,
+        choices: [
+          { value: 'none', label: 'No correction' },
+          { value: 'token-truncate', label: 'Weigh tokens, up to a cap' },
+          { value: 'sequence-mask', label: 'Leave out completions above a cap' },
+        ],
+      },
+      {
+        path: 'objective.importance.cap',
+        kind: 'number',
+        label: 'Cap of the correction',
+        isShown: ({ objective }) => objective.kind === 'rl' && objective.importance.kind !== 'none',
+      },
     ],
   },
   {
@@ -174,6 +200,7 @@ export const advancedFields: readonly { title: string; fields: readonly TrainFie
         path: 'batching',
         kind: 'choice',
         label: 'Sequences of a batch',
+        isShown: (stage) => !isRl(stage),
         choices: [
           { value: 'length', label: 'Of similar length' },
           { value: 'packing', label: 'Packed into rows' },
@@ -187,6 +214,7 @@ export const advancedFields: readonly { title: string; fields: readonly TrainFie
     fields: [
       { path: 'optimizer.beta1', kind: 'number', label: 'β₁' },
       { path: 'optimizer.beta2', kind: 'number', label: 'β₂' },
+      { path: 'optimizer.epsilon', kind: 'rate', label: 'ε', text: 'Added to the root of the square.' },
       { path: 'optimizer.weightDecay', kind: 'number', label: 'Weight decay' },
       { path: 'optimizer.maxGradientNorm', kind: 'number', label: 'Largest gradient norm' },
       { path: 'optimizer.floorShare', kind: 'number', label: 'Lowest rate', text: 'As a share of the peak.' },
