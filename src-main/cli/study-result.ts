@@ -64,7 +64,6 @@ export function studyText(comparison: StudyComparison): string {
     row.drop ? points(row.drop.value) : '–',
     row.recovery === null ? '–' : `${(100 * row.recovery).toFixed(1)} %`,
   ]);
-  const elapsed = comparison.rows.reduce((sum, row) => sum + (row.elapsedMs ?? 0), 0);
   const table = textTable(header, rows, new Set(header.map((_, column) => column).slice(2)));
   const { seeds, temperature, topP } = comparison.protocol;
   const notes = comparison.rows
@@ -76,6 +75,6 @@ export function studyText(comparison: StudyComparison): string {
     table,
     '',
     ...notes,
-    `Measured in ${duration(elapsed)}.`,
+    `Measured in ${duration(comparison.elapsedMs)}.`,
   ].join('\n');
 }

@@ -50,6 +50,7 @@ export function buildComparison(input: ComparisonInput): StudyComparison {
     models: input.models.map(({ name, path, hash, parameters, sizeBytes }) => ({ name, path, hash, parameters, sizeBytes })),
     rows: input.runs.map((run) => comparisonRow(run, input, samples)),
     lineage: input.runs.map(lineageNode),
+    elapsedMs: totalElapsed(input.runs),
     complete: input.runs.every((run) => run.status === 'finished'),
     environment: { ...input.environment },
     createdAt: input.study.createdAt,
@@ -184,6 +185,16 @@ function storedBits(model: { parameters: number; sizeBytes: number }): number | 
 function elapsed(run: ComparisonRun): number | null {
   const known = run.stages.filter((stage) => stage.elapsedMs !== null);
   return known.length > 0 ? known.reduce((sum, stage) => sum + (stage.elapsedMs ?? 0), 0) : null;
+}
+
+/** A stage taken over from another run carries the moment at which it began there. */
+function totalElapsed(runs: readonly ComparisonRun[]): number {
+  const stagesOf = new Map(runs.map(({ id, stages }) => [id, stages]));
+  const own = runs.flatMap(({ stages, parentRunId }) => {
+    const shared = (parentRunId && stagesOf.get(parentRunId)) || [];
+    return stages.filter(({ startedAt }, index) => startedAt === null || shared[index]?.startedAt !== startedAt);
+  });
+  return own.reduce((sum, { elapsedMs }) => sum + (elapsedMs ?? 0), 0);
 }
 
 function notesOf(run: ComparisonRun, recorded: Map<string, BenchmarkSamples> | undefined, expected: number): string[] {

@@ -106,6 +106,8 @@ export interface StudyComparison {
   models: { name: string; path: string; hash: string; parameters: number; sizeBytes: number }[];
   rows: ComparisonRow[];
   lineage: LineageNode[];
+  /** Computing time of all runs in milliseconds; a stage that runs share counts once. */
+  elapsedMs: number;
   /** True when every run has finished. */
   complete: boolean;
   environment: Record<string, string>;

@@ -33,7 +33,7 @@ export function addFindings(program: Command, context: CliContext): void {
         const measured = new MeasuredStudy(db, study);
         return papers[paper].claims.map((claim) => judge(claim, measured));
       });
-      const elapsedMs = comparison.rows.reduce((sum, row) => sum + (row.elapsedMs ?? 0), 0);
+      const { elapsedMs } = comparison;
       if (out) {
         const header = { title: papers[paper].title, command: commandLine(paper, project, quick), quick, minutes: elapsedMs / 60_000 };
         const seeds = { seeds: spec.seeds, evaluationSeeds: spec.protocol.seeds };

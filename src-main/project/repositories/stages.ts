@@ -39,7 +39,7 @@ export function finishStage(db: Connection, runId: string, stage: number, summar
   );
 }
 
-/** Takes over the result of another run's finished stage, with the time it took there. */
+/** Takes over the result of another run's finished stage, with the time it took there and its curves. */
 export function adoptStage(db: Connection, runId: string, fromRunId: string, stage: number): void {
   statement(
     db,
@@ -47,6 +47,10 @@ export function adoptStage(db: Connection, runId: string, fromRunId: string, sta
        (SELECT status, started_at, elapsed_ms, summary FROM stages AS other WHERE other.run_id = ? AND other.stage = stages.stage)
      WHERE run_id = ? AND stage = ?`,
   ).run(fromRunId, runId, stage);
+  statement(
+    db,
+    'INSERT OR REPLACE INTO metrics (run_id, stage, name, step, value) SELECT ?, stage, name, step, value FROM metrics WHERE run_id = ? AND stage = ?',
+  ).run(runId, fromRunId, stage);
 }
 
 /** The stage a run was in when it ended becomes failed, or pending when it can go on later. */

@@ -51,6 +51,17 @@ describe('buildComparison', () => {
     expect(row('RTN W4G128').drop?.verdict).toBe('not distinguishable');
   });
 
+  it('counts a stage that runs share once in the time of the study', () => {
+    const own = full.runs.flatMap(({ stages }) => stages.map(({ elapsedMs }) => elapsedMs!)).reduce((sum, time) => sum + time, 0);
+    expect(comparison.elapsedMs).toBe(own);
+    const source = full.runs[8]!;
+    const ownStage = { ...source.stages[0]!, index: 1, startedAt: 900, elapsedMs: 70 };
+    const heir = { ...source, id: 'heir', parentRunId: source.id, stages: [...source.stages, ownStage] };
+    const shared = buildComparison({ ...full, runs: [...full.runs, heir] });
+    expect(shared.rows.at(-1)!.elapsedMs).toBe(source.stages[0]!.elapsedMs! + 70);
+    expect(shared.elapsedMs).toBe(own + 70);
+  });
+
   it('does not depend on the order of samples and counts a repeated sample once', () => {
     const samples = [...full.samples];
     const shuffled = [...samples].reverse();

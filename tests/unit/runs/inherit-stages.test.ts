@@ -5,6 +5,7 @@ import { type Recipe, recipeSchema, stageTitle } from '#contract/recipe.ts';
 import { parseScheme } from '#contract/scheme.ts';
 import type { QuantizeSummary } from '#contract/worker.ts';
 import type { Project } from '../../../src-main/project/project.ts';
+import { listMetrics, saveMetric } from '../../../src-main/project/repositories/metrics.ts';
 import { saveRecipe } from '../../../src-main/project/repositories/recipes.ts';
 import { findRun, insertRun } from '../../../src-main/project/repositories/runs.ts';
 import { finishStage, insertStage, listStages, startStage } from '../../../src-main/project/repositories/stages.ts';
@@ -55,9 +56,10 @@ beforeEach(() => {
 });
 
 describe('runs that begin alike', () => {
-  it('share the longest finished beginning, its summary, its time and its checkpoint', () => {
+  it('share the longest finished beginning, its summary, its time, its curves and its checkpoint', () => {
     addRun([quantize('W2G32'), evaluate], { finished: 1 });
     const long = addRun([quantize('W2G32'), train(10), train(20)], { finished: 2 });
+    for (const stage of [1, 2]) saveMetric(project.db, long, { stage, name: 'loss', step: 1, value: 0.5 });
     const run = addRun([quantize('W2G32'), train(10), train(30)]);
     expect(inherit(run)).toMatchObject({ from: { id: long }, stages: 2 });
     expect(findRun(project.db, run)!.parentRunId).toBe(long);
@@ -67,6 +69,7 @@ describe('runs that begin alike', () => {
       ['pending', null],
     ]);
     expect(listStages(project.db, run)[1]!.summary).toMatchObject({ totalBytes: 101 });
+    expect(listMetrics(project.db, run)).toEqual([{ stage: 1, name: 'loss', points: [{ step: 1, value: 0.5 }] }]);
     expect(checkpointFolder(project.db, run, 1, artifactsDir)).toBe(path.join(artifactsDir, long, 'stage-1'));
   });
 
