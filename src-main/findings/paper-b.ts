@@ -41,6 +41,8 @@ export function variantsB(effort: Effort): StudyVariant[] {
   const general = quantize('gptq', 'W2G32', effort, { domain: 'general', options: { keepLatents: true } });
   const flat = quantize('flatquant', wholly, effort);
   return [
+    // What the data of supervised training teaches where nothing is quantized.
+    { name: 'SFT', stages: [supervised('sft', { kind: 'weights' }, effort)] },
     ...widths.flatMap(width),
     {
       name: 'GPTQ → KD W2G32, trained on general text',

@@ -38,7 +38,7 @@ export function quantize(
 }
 
 /**
- * Peak rates of supervised training, the best of 1e-4, 3e-4 and 1e-3 with one seed at W2G32 (mean of SFT and KD from both starts), and for
+ * Peak rates of supervised training, the better ones of 3e-4 and 1e-3 with one seed: at W2G32 in the mean of SFT and KD from both starts, and for
  * FlatQuant at W4A4KV4, whose transforms and clip factors have rates of their own.
  */
 const supervisedRate = 1e-3;

@@ -10,7 +10,7 @@ import { objectiveTitle, type TrainStage, trainsTitle } from './training.ts';
 export interface ModelState {
   /** `unknown`: quantized already when the chain begins. */
   weights: 'float' | 'integer' | 'nf4' | 'int8' | 'unknown';
-  /** How it was quantized; null for a float model, and for weights that training alone put on a grid. */
+  /** How it was quantized; null for a float model, and for weights that training put on a grid. */
   method: QuantizationMethod | null;
   scheme: QuantizationScheme | null;
   /** A LoRA adapter lies beside the weights. */
@@ -36,7 +36,13 @@ export function stateAfter(state: ModelState, stage: Stage): ModelState {
   if (stage.type !== 'train') return state;
   if (stage.trains.kind === 'lora') return { ...state, adapter: true };
   if (stage.trains.kind !== 'quantized') return state;
-  return { ...state, weights: 'integer', scheme: stage.trains.scheme ?? state.scheme };
+  // Training moves the weights away from what FlatQuant learnt its transforms for.
+  return {
+    ...state,
+    weights: 'integer',
+    method: state.method === 'flatquant' ? null : state.method,
+    scheme: stage.trains.scheme ?? state.scheme,
+  };
 }
 
 /** Stages that cannot begin with what the stages before them leave, with the remedy. */
@@ -77,7 +83,11 @@ function trainProblems({ trains }: TrainStage, { weights, method, scheme, adapte
   }
   if (trains.kind === 'flatquant') {
     if (method === 'flatquant' || weights === 'unknown') return [];
-    return found('trains.kind', 'there are no FlatQuant transforms to train', 'Quantize by FlatQuant before this stage.');
+    return found(
+      'trains.kind',
+      'there are no FlatQuant transforms to train',
+      'Quantize by FlatQuant before this stage, without training quantized weights in between.',
+    );
   }
   if (trains.kind === 'lora') return [];
   if (weights === 'nf4' || weights === 'int8')

@@ -83,6 +83,13 @@ describe('a chain of stages', () => {
       /no FlatQuant transforms/,
     ],
     [
+      'FlatQuant after its weights were trained alone',
+      [quantize('flatquant', 'W4A4KV4'), train('kd', qat), train('rl', { kind: 'flatquant' })],
+      2,
+      'trains.kind',
+      /no FlatQuant transforms/,
+    ],
+    [
       'frozen scales of another scheme',
       [quantize('gptq', 'W4'), train('kd', { ...qat, scheme: w3, scales: 'frozen' })],
       1,
