@@ -130,7 +130,7 @@ function paperB(): StudySpec {
   return studySpecSchema.parse({
     name: 'Paper B: Reasoning-QAT',
     description:
-      'A start by RTN, GPTQ or FlatQuant, then SFT or distillation, then GRPO; RL without distillation; training data of another domain. For Qwen3-0.6B, 1.7B, 4B, 8B or R1-Distill-Qwen-1.5B. Two of its five benchmarks (GPQA-Diamond, LiveCodeBench) need other verifiers and are left out. ⚠ Not stated: direction, temperature and masking of the distillation (taken as forward KL at 1 over the answers), whether a batch of 64 counts problems or completions (taken as 8 problems of 8 completions), RL’s data, clip range, KL weight and sampling temperature (0.2, 0 and 1), gradient norm and weight decay (1 and 0), longest example (8,192 tokens), 2-bit results.',
+      'A start by RTN, GPTQ or FlatQuant, then SFT or distillation, then GRPO; RL without distillation; training data of another domain. For Qwen3-0.6B, 1.7B, 4B, 8B or R1-Distill-Qwen-1.5B. Two of its five benchmarks (GPQA-Diamond, LiveCodeBench) need other verifiers and are left out. ⚠ Not stated: direction, temperature and masking of the distillation (taken as forward KL at 1 over the answers), whether a batch of 64 counts problems or completions (taken as 8 problems of 8 completions), RL’s data, clip range, KL weight and sampling temperature (0.2, 0 and 1), gradient norm and weight decay (1 and 0), longest example (8,192 tokens), whether RL after FlatQuant moves its transforms too (taken as no), 2-bit results.',
     models: ['choose:reasoning-model'],
     variants: [
       ...atWidth('W3G128'),
