@@ -17,6 +17,19 @@ export interface Claim {
   measure(study: MeasuredStudy): Interval;
 }
 
+/** What is measured beside a claim to explain why it came out as it did. */
+export interface FurtherMeasurement {
+  /** Ids of the claims it speaks to. */
+  about: string;
+  quantity: string;
+  unit: Claim['unit'];
+  measure(study: MeasuredStudy): Interval;
+}
+
+export interface FurtherResult extends Omit<FurtherMeasurement, 'measure'> {
+  measured: Interval;
+}
+
 export interface ClaimResult extends Omit<Claim, 'measure'> {
   measured: Interval;
   verdict: ClaimVerdict;
@@ -25,6 +38,10 @@ export interface ClaimResult extends Omit<Claim, 'measure'> {
 export function judge({ measure, ...claim }: Claim, study: MeasuredStudy): ClaimResult {
   const measured = measure(study);
   return { ...claim, measured, verdict: verdictOf(measured) };
+}
+
+export function measureFurther({ measure, ...further }: FurtherMeasurement, study: MeasuredStudy): FurtherResult {
+  return { ...further, measured: measure(study) };
 }
 
 function verdictOf({ low, high }: Interval): ClaimVerdict {

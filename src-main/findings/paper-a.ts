@@ -6,7 +6,7 @@
 import type { StudyVariant } from '#contract/recipe.ts';
 import { parseScheme } from '#contract/scheme.ts';
 import { attentionLinearNames, type TrainsInput } from '#contract/training.ts';
-import type { Claim } from './claim.ts';
+import type { Claim, FurtherMeasurement } from './claim.ts';
 import { higherCurve, keeps, losesMoreWhenLarge, moreAccurate } from './quantities.ts';
 import { type Effort, largeModel, loraRlRate, quantize, reinforce, smallModel } from './stages.ts';
 
@@ -123,4 +123,22 @@ export const claimsA: readonly Claim[] = [
     unit: 'reward',
     measure: higherCurve(largeModel, 'reward-mean', 'GRPO', `STE ${low}`),
   },
+];
+
+const gains = (about: string, above: string, below: string, model: string): FurtherMeasurement => ({
+  ...{ about, quantity: `${above} minus ${below}, ${model === largeModel ? 'Abacus' : 'Abacus small'}`, unit: 'points' },
+  measure: moreAccurate(model, above, below),
+});
+
+/** Rounding to eight bits costs nothing, so that there is nothing to lose; at two bits it costs the smaller model more, before any RL. */
+export const furtherA: readonly FurtherMeasurement[] = [
+  ...[largeModel, smallModel].flatMap((model) => [
+    gains('a1, a2, a5, a6', 'RTN W8', 'baseline', model),
+    gains('a1, a2, a5, a6', 'STE INT8', 'GRPO', model),
+    gains('a1, a2', 'GRPO', 'baseline', model),
+    gains(`a5, ${low}`, `RTN ${low}`, 'baseline', model),
+    gains(`a5, ${low}`, `STE ${low}`, `RTN ${low}`, model),
+  ]),
+  gains(`a1, ${low}`, `GRPO → GPTQ ${low}`, `GPTQ ${low}`, largeModel),
+  gains(`a2, ${low}`, `QLoRA ${low}`, `GPTQ ${low}`, largeModel),
 ];

@@ -6,8 +6,8 @@
 import type { StudyVariant } from '#contract/recipe.ts';
 import { parseScheme } from '#contract/scheme.ts';
 import type { TrainsInput } from '#contract/training.ts';
-import type { Claim } from './claim.ts';
-import { falls, higherCurve, keepsLess, moreAccurate, shorter } from './quantities.ts';
+import type { Claim, FurtherMeasurement } from './claim.ts';
+import { falls, higherCurve, keepsLess, moreAccurate, rises, shorter } from './quantities.ts';
 import { type Effort, generalData, largeModel, quantize, reinforce, supervised } from './stages.ts';
 
 /** The paper's width for weights alone, and the one at which Abacus is hurt as the paper's models are there. */
@@ -137,4 +137,34 @@ export const claimsB: readonly Claim[] = [
       measure: moreAccurate(largeModel, `FlatQuant → KD → GRPO ${wholly}`, `${method} ${wholly}`),
     }),
   ),
+];
+
+const gains = (about: string, above: string, below: string): FurtherMeasurement => ({
+  ...{ about, quantity: `${above} minus ${below}`, unit: 'points' },
+  measure: moreAccurate(largeModel, above, below),
+});
+
+/** What the data teaches by itself, what distillation could reach, and what RL changes where it samples: at temperature 1. */
+export const furtherB: readonly FurtherMeasurement[] = [
+  gains('b1', 'SFT', 'baseline'),
+  ...widths.flatMap((scheme) => [
+    gains('b1', `GPTQ → SFT ${scheme}`, 'SFT'),
+    gains('b1', `GPTQ → KD ${scheme}`, 'baseline'),
+    gains('b2', `GPTQ ${scheme}`, `RTN ${scheme}`),
+    gains('b4', `RTN → GRPO ${scheme}`, `RTN ${scheme}`),
+    ...['RTN', 'GPTQ'].map(
+      (start): FurtherMeasurement => ({
+        ...{
+          about: 'b5',
+          quantity: `reward at temperature 1, last tenth of RL minus the first, ${start} → KD → GRPO ${scheme}`,
+          unit: 'reward',
+        },
+        measure: rises(largeModel, `${start} → KD → GRPO ${scheme}`, 'reward-mean'),
+      }),
+    ),
+    {
+      ...{ about: 'b6', quantity: `tokens of GPTQ → KD minus those of the baseline, ${scheme}`, unit: 'tokens' },
+      measure: shorter(largeModel, 'baseline', `GPTQ → KD ${scheme}`),
+    } satisfies FurtherMeasurement,
+  ]),
 ];

@@ -54,6 +54,11 @@ export function higherCurve(model: string, metric: string, above: string, below:
   return (study) => curveDifference(study.curves(above, model, metric), study.curves(below, model, metric), range);
 }
 
+/** Mean over the last tenth of a training curve minus that over the first. */
+export function rises(model: string, variant: string, metric: string): Measure {
+  return (study) => curveChange(study.curves(variant, model, metric));
+}
+
 /** Mean over the first tenth of a training curve minus that over the last. */
 export function falls(model: string, variant: string, metric: string): Measure {
   return (study) => negative(curveChange(study.curves(variant, model, metric)));

@@ -1,6 +1,6 @@
 /** Findings as a table for the terminal and as Markdown. */
 import type { Interval } from '#contract/comparison.ts';
-import type { ClaimResult } from './claim.ts';
+import type { ClaimResult, FurtherResult } from './claim.ts';
 
 const scales = {
   points: { factor: 100, digits: 1 },
@@ -9,12 +9,13 @@ const scales = {
   reward: { factor: 1, digits: 3 },
 };
 
-/** Lines of text, one claim each, and how many hold. */
-export function findingsText(results: readonly ClaimResult[]): string {
+/** Lines of text, one claim each, how many hold, and what was measured beside them. */
+export function findingsText(results: readonly ClaimResult[], further: readonly FurtherResult[]): string {
   const lines = results.map(
     ({ id, verdict, measured, unit, statement }) => `${id.padEnd(14)} ${verdict.padEnd(19)} ${written(measured, unit)}  ${statement}`,
   );
-  return [...lines, '', summary(results)].join('\n');
+  const beside = further.map(({ about, measured, unit, quantity }) => `${about.padEnd(14)} ${written(measured, unit)}  ${quantity}`);
+  return [...lines, '', summary(results), '', 'Further measurements:', ...beside].join('\n');
 }
 
 export interface FindingsHeader {
@@ -28,6 +29,7 @@ export interface FindingsHeader {
 
 export function findingsMarkdown(
   results: readonly ClaimResult[],
+  further: readonly FurtherResult[],
   { title, command, seeds, evaluationSeeds, minutes, quick }: FindingsHeader,
 ): string {
   const rows = results.map(
@@ -45,6 +47,12 @@ export function findingsMarkdown(
     ...rows,
     '',
     summary(results),
+    '',
+    'Further measurements, from the same runs:',
+    '',
+    '| about | measured quantity | value [95 %] |',
+    '| --- | --- | ---: |',
+    ...further.map(({ about, quantity, measured, unit }) => `| ${about} | ${quantity} | ${written(measured, unit)} |`),
     '',
   ].join('\n');
 }

@@ -2,7 +2,16 @@
 import path from 'node:path';
 import { Argument, type Command } from 'commander';
 import { writeWholeFile } from '../../engine/formats/atomic-file.ts';
-import { findingsMarkdown, findingsStudy, findingsText, judge, MeasuredStudy, type PaperKey, papers } from '../../findings/index.ts';
+import {
+  findingsMarkdown,
+  findingsStudy,
+  findingsText,
+  judge,
+  MeasuredStudy,
+  measureFurther,
+  type PaperKey,
+  papers,
+} from '../../findings/index.ts';
 import type { CliContext } from '../context.ts';
 import { examples, jsonOption } from '../options.ts';
 import { readStudy } from '../read-study.ts';
@@ -29,15 +38,18 @@ export function addFindings(program: Command, context: CliContext): void {
       const spec = findingsStudy(paper, quick);
       const file = path.resolve(project);
       const comparison = await runStudy(context, spec, file);
-      const results = readStudy(file, comparison.studyId, (db, study) => {
+      const { results, further } = readStudy(file, comparison.studyId, (db, study) => {
         const measured = new MeasuredStudy(db, study);
-        return papers[paper].claims.map((claim) => judge(claim, measured));
+        return {
+          results: papers[paper].claims.map((claim) => judge(claim, measured)),
+          further: papers[paper].further.map((measurement) => measureFurther(measurement, measured)),
+        };
       });
       const { elapsedMs } = comparison;
       if (out) {
         const header = { title: papers[paper].title, command: commandLine(paper, project, quick), quick, minutes: elapsedMs / 60_000 };
         const seeds = { seeds: spec.seeds, evaluationSeeds: spec.protocol.seeds };
-        await writeWholeFile(path.resolve(out), findingsMarkdown(results, { ...header, ...seeds }));
+        await writeWholeFile(path.resolve(out), findingsMarkdown(results, further, { ...header, ...seeds }));
       }
       const environment = {
         elapsedMs,
@@ -46,7 +58,9 @@ export function addFindings(program: Command, context: CliContext): void {
         quick,
         environment: comparison.environment,
       };
-      context.print(json, { paper, title: papers[paper].title, claims: results, ...environment }, () => findingsText(results));
+      context.print(json, { paper, title: papers[paper].title, claims: results, further, ...environment }, () =>
+        findingsText(results, further),
+      );
     },
   );
 }

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { baselineName } from '#contract/recipe.ts';
 import type { Group } from '../../../src-main/findings/contrast.ts';
 import type { Curve } from '../../../src-main/findings/curves.ts';
-import { findingsStudy, judge, type MeasuredStudy, papers } from '../../../src-main/findings/index.ts';
+import { findingsStudy, judge, type MeasuredStudy, measureFurther, papers } from '../../../src-main/findings/index.ts';
 
 const problems = new Map([
   ['1', 1],
@@ -28,6 +28,7 @@ describe.each(['a', 'b'] as const)('the claims of paper %s', (paper) => {
     const measured = { accuracy: answering(group), tokens: answering(group), curves: answering(curves) };
     const study = measured as unknown as MeasuredStudy;
     for (const claim of papers[paper].claims) judge(claim, study);
+    for (const measurement of papers[paper].further) measureFurther(measurement, study);
     const ids = papers[paper].claims.map(({ id }) => id);
     expect(new Set(ids).size).toBe(ids.length);
   });
