@@ -64,6 +64,7 @@ function summary(results: readonly ClaimResult[]): string {
 
 function written({ value, low, high }: Interval, unit: ClaimResult['unit']): string {
   const { factor, digits } = scales[unit];
-  const number = (x: number) => (factor * x).toFixed(digits);
+  // Adding 0 takes the sign from a zero.
+  const number = (x: number) => (Number((factor * x).toFixed(digits)) + 0).toFixed(digits);
   return `${number(value)} [${number(low)}, ${number(high)}] ${unit}`;
 }

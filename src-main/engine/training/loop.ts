@@ -94,6 +94,8 @@ async function runSteps(
   const progress = (checkpointDir && (await loadCheckpoint(checkpointDir, optimizer, resumeKey))) || beginning();
   if (progress.step > 0) options.onResume?.(progress.step);
   while (progress.step < settings.steps) {
+    // Computing on the processor never waits, so that without this no message (to cancel, or that main is gone) would be heard between checkpoints.
+    await new Promise((resolve) => setImmediate(resolve));
     if (signal?.aborted && task.canResumeAt(progress.step)) await save(progress);
     throwIfCancelled(signal, 'Training');
     const startedAt = performance.now();

@@ -66,6 +66,18 @@ test('two micro-batches of four take the step of one batch of eight', async () =
   expect(parts.metrics[0]!.gradientNorm).toBeCloseTo(whole.metrics[0]!.gradientNorm, 4);
 });
 
+test('hears between steps what arrives meanwhile, without a checkpoint to wait at', async () => {
+  const controller = new AbortController();
+  const steps: number[] = [];
+  const onStep = ({ step }: StepMetrics) => {
+    steps.push(step);
+    // As a message from another process would come: as an event of its own.
+    if (step === 2) setTimeout(() => controller.abort(), 0);
+  };
+  await expect(run({ steps: 400 }, { signal: controller.signal, onStep })).rejects.toMatchObject({ code: 'cancelled' });
+  expect(steps.length).toBeLessThan(400);
+});
+
 test('a run that was cancelled and continued equals an undisturbed one bit for bit', async () => {
   const undisturbed = await run({});
   const controller = new AbortController();
