@@ -147,6 +147,22 @@ const gains = (about: string, above: string, below: string): FurtherMeasurement 
 /** What the data teaches by itself, what distillation could reach, and what RL changes where it samples: at temperature 1. */
 export const furtherB: readonly FurtherMeasurement[] = [
   gains('b1', 'SFT', 'baseline'),
+  ...(['first', 'last'] as const).map(
+    (tenth): FurtherMeasurement => ({
+      ...{
+        about: 'b8.2',
+        quantity: `KD loss after calibration on general text minus that after problems, ${tenth} tenth of training`,
+        unit: 'nats',
+      },
+      measure: higherCurve(
+        largeModel,
+        'loss',
+        'GPTQ → KD W2G32, calibrated on general text',
+        'GPTQ → KD W2G32',
+        tenth === 'first' ? [0, 0.1] : [0.9, 1],
+      ),
+    }),
+  ),
   ...widths.flatMap((scheme) => [
     gains('b1', `GPTQ → SFT ${scheme}`, 'SFT'),
     gains('b1', `GPTQ → KD ${scheme}`, 'baseline'),
