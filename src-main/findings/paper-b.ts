@@ -183,4 +183,10 @@ export const furtherB: readonly FurtherMeasurement[] = [
       measure: shorter(largeModel, 'baseline', `GPTQ → KD ${scheme}`),
     } satisfies FurtherMeasurement,
   ]),
+  ...(['W3G128', 'W2G32'] as const).map(
+    (scheme): FurtherMeasurement => ({
+      ...{ about: 'b7', quantity: `entropy over the first half of RL minus the second, GPTQ → KD → GRPO ${scheme}`, unit: 'nats' },
+      measure: falls(largeModel, `GPTQ → KD → GRPO ${scheme}`, 'entropy', 0.5),
+    }),
+  ),
 ];

@@ -59,9 +59,9 @@ export function rises(model: string, variant: string, metric: string): Measure {
   return (study) => curveChange(study.curves(variant, model, metric));
 }
 
-/** Mean over the first tenth of a training curve minus that over the last. */
-export function falls(model: string, variant: string, metric: string): Measure {
-  return (study) => negative(curveChange(study.curves(variant, model, metric)));
+/** Mean over the first `share` of a training curve minus that over the last. */
+export function falls(model: string, variant: string, metric: string, share = 0.1): Measure {
+  return (study) => negative(curveChange(study.curves(variant, model, metric), share));
 }
 
 export function negative({ value, low, high }: Interval): Interval {
