@@ -36,22 +36,33 @@ export function countTargets(examples: readonly TrainingExample[]): number {
   return examples.reduce((count, example) => count + Math.max(0, example.ids.length - Math.max(1, example.lossStart)), 0);
 }
 
+/** Where sequences of these lengths begin among the rows of a batch: one after the other, or each in a row as long as the longest. */
+export function sequenceStarts(lengths: readonly number[], packs: boolean): { starts: number[]; rows: number } {
+  const widths = packs ? lengths : lengths.map(() => Math.max(...lengths));
+  let rows = 0;
+  const starts = widths.map((width) => {
+    rows += width;
+    return rows - width;
+  });
+  return { starts, rows };
+}
+
 /** Builds the tensors of a batch; the caller disposes them. Padding follows the text, where causal attention cannot see it. */
 export function packBatch(examples: readonly TrainingExample[], padTokenId: number): TrainingBatch {
-  const seq = Math.max(...examples.map((example) => example.ids.length)) - 1;
-  const starts = examples.map((_, row) => row * seq);
-  return toTensors(examples, { shape: [examples.length, seq], starts, lengths: undefined, padTokenId });
+  const { starts, rows } = sequenceStarts(lengthsOf(examples), false);
+  return toTensors(examples, { shape: [examples.length, rows / examples.length], starts, lengths: undefined, padTokenId });
 }
 
 /** The same without padding: all examples one after the other in a single row. */
 export function packRow(examples: readonly TrainingExample[]): TrainingBatch {
-  const lengths = examples.map(({ ids }) => ids.length - 1);
-  let total = 0;
-  const starts = lengths.map((length) => {
-    total += length;
-    return total - length;
-  });
-  return toTensors(examples, { shape: [1, total], starts, lengths: lengths.filter((length) => length > 0), padTokenId: 0 });
+  const lengths = lengthsOf(examples);
+  const { starts, rows } = sequenceStarts(lengths, true);
+  return toTensors(examples, { shape: [1, rows], starts, lengths: lengths.filter((length) => length > 0), padTokenId: 0 });
+}
+
+/** Tokens read of each; the last one is predicted only. */
+function lengthsOf(examples: readonly TrainingExample[]): number[] {
+  return examples.map(({ ids }) => ids.length - 1);
 }
 
 interface Arrangement extends Pick<TrainingBatch, 'starts' | 'lengths'> {

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { RlObjective } from '#contract/training.ts';
 import { type PolicyRows, packedRowsPay } from '../../ops/index.ts';
-import { packBatch, packRow, type TrainingBatch } from '../examples.ts';
+import { packBatch, packRow, sequenceStarts, type TrainingBatch } from '../examples.ts';
 import { groupAdvantages } from './advantages.ts';
 import { tokenWeights } from './aggregation.ts';
 import { importanceWeights } from './importance.ts';
@@ -120,14 +120,10 @@ function spread(batch: LearningBatch, values: (sequence: LearningSequence, index
   return rows;
 }
 
-/** Where each sequence begins among the rows of the batch, as `packLearning` lays them. */
+/** As `packLearning` lays them. */
 function arrangement({ sequences, packs }: LearningBatch): { starts: number[]; rows: number } {
-  const lengths = sequences.map(({ ids }) => ids.length - 1);
-  const widths = packs ? lengths : lengths.map(() => Math.max(...lengths));
-  let rows = 0;
-  const starts = widths.map((width) => {
-    rows += width;
-    return rows - width;
-  });
-  return { starts, rows };
+  return sequenceStarts(
+    sequences.map(({ ids }) => ids.length - 1),
+    packs,
+  );
 }

@@ -126,17 +126,17 @@ export class RlTask implements TrainingTask {
 
   /** Of the batch's tokens under a model, by row, without a gradient and without dropout. The caller disposes them. */
   private statistics(batch: LearningBatch, model: Policy): TokenStatistics {
-    const { inputs, targets, mask, lengths } = packLearning(batch, this.options.padTokenId);
+    const packed = packLearning(batch, this.options.padTokenId);
     try {
       const [logProbabilities, entropies] = tf.tidy((): [tf.Tensor1D, tf.Tensor1D] => {
-        const states = model.forward(inputs, { dropoutSeed: null, lengths });
+        const states = model.forward(packed.inputs, { dropoutSeed: null, lengths: packed.lengths });
         const hidden = tf.reshape(states, [-1, states.shape[2]]) as tf.Tensor2D;
-        const said = tokenStatistics(hidden, model.headWeight(), targets, mask, this.options.objective);
+        const said = tokenStatistics(hidden, model.headWeight(), packed.targets, packed.mask, this.options.objective);
         return [said.logProbabilities, said.entropies];
       });
       return { logProbabilities, entropies };
     } finally {
-      tf.dispose([inputs, targets, mask]);
+      disposeBatch(packed);
     }
   }
 

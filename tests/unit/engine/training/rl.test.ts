@@ -161,6 +161,33 @@ describe('RlTask', () => {
     trainee.dispose();
   });
 
+  it('learns and records the same whether groups without a difference are only looked at or differentiated too', async () => {
+    await selectBackend('wasm');
+    // A held-on-to policy of next to no weight makes every completion count for the gradient. Lengths, and so weights, differ.
+    const outcomes = [];
+    for (const beta of [0, 1e-12]) {
+      const { model, trainee, make } = setUp({ groupSize: 2, promptsPerStep: 6, maxNewTokens: 8, beta }, { batchSize: 12, eos: [5, 6] });
+      const task = make(beta > 0 ? await copyModel(model) : null);
+      const rows = (await task.microBatches(0, trainee)).map((part) => {
+        const count = part.inputs.size;
+        part.dispose();
+        return count;
+      });
+      outcomes.push({ rows: rows[0]!, ...(await learn(task, trainee, 0)) });
+      await task.dispose();
+      trainee.dispose();
+    }
+    const [some, all] = outcomes as [(typeof outcomes)[0], (typeof outcomes)[0]];
+    expect(some!.metrics['zero-std-groups']).toBeGreaterThan(0);
+    expect(some!.metrics['zero-std-groups']).toBeLessThan(1);
+    expect(some!.rows).toBeLessThan(all!.rows);
+    expect(some!.largest).toBeGreaterThan(1e-3);
+    for (const [index, gradient] of some!.gradients.entries())
+      for (const [place, slope] of gradient.entries()) expect(Math.abs(slope - all!.gradients[index]![place]!)).toBeLessThan(1e-6);
+    for (const name of ['entropy', 'sampler-divergence', 'ratio-mean', 'reward-mean'])
+      expect(some!.metrics[name], name).toBeCloseTo(all!.metrics[name]!, 6);
+  });
+
   it('leaves cut completions out when told to, and says when all of a step were', async () => {
     await selectBackend('wasm');
     const { trainee, make, log } = setUp({ maskTruncated: true });
