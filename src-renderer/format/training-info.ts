@@ -225,10 +225,11 @@ export const advancedFields: readonly { title: string; fields: readonly TrainFie
   },
 ];
 
-/** `Warm-up: `, in front of what is wrong there; '' where no field shows it. */
-export function fieldLabel(path: string): string {
+/** `Warm-up: `, in front of what is wrong there in a stage; '' where no field shows it. */
+export function fieldLabel(path: string, stage: TrainStage | undefined): string {
   const fields = [...mainFields, ...advancedFields.flatMap((group) => group.fields)];
-  const field = fields.find((item) => item.path === path);
+  // Objectives may have fields of their own at the same place.
+  const field = fields.find((item) => item.path === path && (!stage || (item.isShown?.(stage) ?? true)));
   return field ? `${field.label}: ` : '';
 }
 

@@ -175,7 +175,9 @@ function trainingProblems(draft: StudyDraft): string[] {
   const names = [...cells, ...chains, ...custom].map(({ name }) => name.trim());
   const twice = names.find((name, index) => names.indexOf(name) < index);
   const broken = chains.flatMap((chain) =>
-    chainIssues(chain, maker(draft)).map(({ path, message }) => `${chain.name}: ${fieldLabel(path)}${message}.`),
+    chainIssues(chain, maker(draft)).map(
+      ({ stage, path, message }) => `${chain.name}: ${fieldLabel(path, chain.training[stage])}${message}.`,
+    ),
   );
   const unnamed = chains.some(({ name }) => name.trim() === '') ? ['Give every trained variant a name.'] : [];
   const open = chains.filter(({ training }) => training.some(({ data }) => isChoice(data.path)));
