@@ -1,7 +1,7 @@
 /**
  * "What Makes Low-Bit Quantization-Aware Training Work for Reasoning LLMs?" (Reasoning-QAT, arXiv 2601.14888) on the sample model: RTN, GPTQ
  * or FlatQuant as the start, supervised training or distillation, then RL. The paper's three bits for weights alone are measured, and two, where
- * Abacus breaks; with activations and cache the paper's four bits already cost Abacus a third of its answers.
+ * Abacus breaks; with activations and cache rounded too the paper's four bits already hurt it.
  */
 import type { StudyVariant } from '#contract/recipe.ts';
 import { parseScheme } from '#contract/scheme.ts';

@@ -16,7 +16,7 @@ export interface Effort {
   calibrationSamples: number;
 }
 
-/** Every run ends in minutes, so that a paper's study with three seeds ends within two hours on two cores; A has twice as many of RL. */
+/** Every run ends in minutes, so that a paper's study with three seeds ends within two hours on two cores; A has more of RL. */
 export const fullEffort: Record<'a' | 'b', Effort> = {
   a: { supervisedSteps: 0, rlSteps: 60, calibrationSamples: 128 },
   b: { supervisedSteps: 300, rlSteps: 80, calibrationSamples: 128 },
