@@ -91,6 +91,7 @@ export const trainFlags: readonly TrainFlag[] = [
     ['--floor <share>', 'optimizer.floorShare', 'where the decay ends, as a share of the peak', number],
     ['--beta1 <x>', 'optimizer.beta1', 'decay of the mean', number],
     ['--beta2 <x>', 'optimizer.beta2', 'decay of the square', number],
+    ['--epsilon <x>', 'optimizer.epsilon', 'added to the root of the square', number],
     ['--weight-decay <x>', 'optimizer.weightDecay', 'decoupled decay of matrices', number],
     ['--max-gradient-norm <x>', 'optimizer.maxGradientNorm', 'larger gradients are scaled down to it', number],
   ]),

@@ -163,6 +163,8 @@ describe('the options of train', () => {
         'batch',
       ],
       ...['--format-reward', '0.1', '--correct-reward', '2', '--mask-truncated', '--rollout-scheme', 'W8', '--no-activation-checkpointing'],
+      ...['--top-p', '0.9', '--top-k', '40', '--truncated-reward', '-1', '--importance', 'token-truncate', '--importance-cap', '3'],
+      ...['--epsilon', '1e-7'],
     ]);
     expect(rl).toMatchObject({
       objective: {
@@ -176,8 +178,10 @@ describe('the options of train', () => {
           clipHigh: 0.28,
           lossType: 'dapo',
         },
-        ...{ scaleRewards: 'batch', maskTruncated: true, rolloutScheme: { bits: 8 }, reward: { format: 0.1, correct: 2 } },
+        ...{ scaleRewards: 'batch', maskTruncated: true, rolloutScheme: { bits: 8 }, reward: { format: 0.1, correct: 2, truncated: -1 } },
+        ...{ topP: 0.9, topK: 40, importance: { kind: 'token-truncate', cap: 3 } },
       },
+      optimizer: { epsilon: 1e-7 },
       trains: { kind: 'lora', rank: 4, alpha: 8, dropout: 0 },
       activationCheckpointing: false,
     });
