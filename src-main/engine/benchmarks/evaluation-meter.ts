@@ -55,7 +55,7 @@ export class EvaluationMeter {
   private readonly waiting: Map<string, MeteredCompletion>;
   /** The clock at which each running completion began. */
   private readonly running = new Map<string, { completion: MeteredCompletion; begun: number }>();
-  private readonly ended = new Map<string, LengthObservation[]>();
+  private readonly lengths = new Map<string, LengthObservation[]>();
   /** Tokens that a sequence running all along would have. */
   private clock = 0;
   private marks: { at: number; tokens: number; clock: number }[];
@@ -73,24 +73,18 @@ export class EvaluationMeter {
     this.fillSlots();
   }
 
-  /** Reports what earlier executions left. */
-  start(): void {
-    this.emit();
-  }
-
   generated(tokens: number): void {
     if (this.running.size > 0) this.clock += (tokens - this.tokens) / this.running.size;
     this.tokens = tokens;
-    this.emit();
+    this.report();
   }
 
-  /** A completion has ended and is in its benchmark's tally. */
-  finished(key: string, tokens: number): void {
+  /** A completion has ended; it is done once it is in its benchmark's tally. */
+  ended(key: string, tokens: number): void {
     const completion = this.running.get(key)?.completion ?? this.waiting.get(key);
     if (completion) this.observe(completion, tokens);
     this.made++;
     this.dropped([key]);
-    this.emit();
   }
 
   /** These are not generated any more. */
@@ -110,9 +104,9 @@ export class EvaluationMeter {
   }
 
   private observe({ benchmark, unit }: MeteredCompletion, tokens: number): void {
-    const own = this.ended.get(benchmark) ?? [];
+    const own = this.lengths.get(benchmark) ?? [];
     own.push({ length: tokens / unit, ended: true });
-    this.ended.set(benchmark, own);
+    this.lengths.set(benchmark, own);
   }
 
   private fillSlots(): void {
@@ -123,7 +117,8 @@ export class EvaluationMeter {
     }
   }
 
-  private emit(): void {
+  /** Says how things stand. */
+  report(): void {
     const { report, tallies } = this.settings;
     if (!report) return;
     const elapsedMs = this.now() - this.startedAt;
@@ -170,7 +165,7 @@ export class EvaluationMeter {
     for (const benchmark of new Set([...running, ...this.waiting.values()].map((completion) => completion.benchmark))) {
       const ages = running.filter((completion) => completion.benchmark === benchmark);
       const model = LengthModel.of([
-        ...(this.ended.get(benchmark) ?? []),
+        ...(this.lengths.get(benchmark) ?? []),
         ...ages.map(({ age, unit }) => ({ length: age / unit, ended: false })),
       ]);
       if (!model) return null;

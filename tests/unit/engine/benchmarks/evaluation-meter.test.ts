@@ -36,7 +36,7 @@ function play(completions: Planned[], slots: number, recorded: Planned[] = []) {
     report: (progress) => readings.push({ at: now, progress }),
     now: () => now,
   });
-  meter.start();
+  meter.report();
   const waiting = [...completions];
   let running: { planned: Planned; left: number }[] = [];
   let generated = 0;
@@ -51,7 +51,8 @@ function play(completions: Planned[], slots: number, recorded: Planned[] = []) {
     if (now % 100 === 0) meter.generated(generated);
     for (const { planned } of running.filter(({ left }) => left === 0)) {
       tallyOf(planned.benchmark).record(planned.key, true, planned.tokens);
-      meter.finished(planned.key, planned.tokens);
+      meter.ended(planned.key, planned.tokens);
+      meter.report();
     }
     running = running.filter(({ left }) => left > 0);
   }
