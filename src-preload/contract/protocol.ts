@@ -4,6 +4,16 @@
  */
 import { z } from 'zod';
 
+/** When a benchmark may stop before its last problem. Looks at fixed numbers of problems make the outcome depend on the answers alone. */
+export const precisionSchema = z.strictObject({
+  /** Half the width of the 95 % interval, in points of accuracy. */
+  points: z.number().gt(0).max(50),
+  /** Problems between two looks, and before the first: an interval over few problems may be narrow by chance. */
+  lookEvery: z.int().positive().default(50),
+  leastProblems: z.int().positive().default(100),
+});
+export type Precision = z.infer<typeof precisionSchema>;
+
 export const evaluationProtocolSchema = z.strictObject({
   /** 0 means greedy. */
   temperature: z.number().min(0).max(2),
@@ -20,6 +30,8 @@ export const evaluationProtocolSchema = z.strictObject({
   verifier: z.string(),
   /** First N problems of each benchmark (file order), or all. */
   problemsPerBenchmark: z.int().positive().nullable(),
+  /** Stop a benchmark once its accuracy is known this closely; every problem is evaluated without it. */
+  precision: precisionSchema.optional(),
 });
 
 export type EvaluationProtocol = z.infer<typeof evaluationProtocolSchema>;

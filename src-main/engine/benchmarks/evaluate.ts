@@ -4,11 +4,18 @@
  * is generated beside it, nor on the order, nor on where an interrupted evaluation was resumed.
  */
 import type { BenchmarkReference, EvaluationProtocol } from '#contract/protocol.ts';
-import { type EvaluateSummary, type ExpectedTokens, type RecordedSample, type SampleResult, sampleKey } from '#contract/worker.ts';
+import {
+  type BenchmarkStop,
+  type EvaluateSummary,
+  type ExpectedTokens,
+  type RecordedSample,
+  type SampleResult,
+  sampleKey,
+} from '#contract/worker.ts';
 import { throwIfCancelled } from '../data/cancellation.ts';
 import type { LanguageModel } from '../model/language-model.ts';
 import type { ModelTokenizer } from '../model/tokenizer.ts';
-import { createGenerator } from '../rollouts/generator.ts';
+import { createGenerator, DropList } from '../rollouts/generator.ts';
 import type { GenerationRequest, GenerationResult } from '../rollouts/settings.ts';
 import { affordableSlots } from '../rollouts/slots.ts';
 import { getVerifier, type Verifier } from '../verifiers/index.ts';
@@ -41,6 +48,8 @@ export interface EvaluationOptions {
   slots?: number;
   /** Called once per completion, in the order they are judged. */
   onSample(sample: SampleResult): void;
+  /** A benchmark has reached the protocol's precision. What was recorded of the surplus problems does not count. */
+  onStop?(stop: BenchmarkStop, surplus: string[]): void;
   onProgress?(progress: EvaluationProgress): void;
   /** What the reader of a log should know. */
   onLog?(message: string): void;
@@ -66,13 +75,18 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
   const { model, protocol } = input;
   const verifier = getVerifier(protocol.verifier);
   const problems = await planProblems(input, options);
-  const tallies = new Map(input.benchmarks.map(({ name }) => [name, tallyOf(name, problems, protocol.seeds.length)]));
+  const tallies = new Map(input.benchmarks.map(({ name }) => [name, tallyOf(name, problems, protocol)]));
   const longest = Math.max(0, ...problems.map(({ prompt }) => prompt.ids.length));
   const capacity = longest + protocol.maxNewTokens;
   const slots = options.slots ?? affordableSlots(model.config, capacity);
   const tasks = planTasks(problems, protocol.seeds, slots);
   const pending = new Map(tasks);
   const recorded = takeRecorded(pending, tallies, options.recordedSamples ?? []);
+  const end = (tally: BenchmarkTally) => {
+    if (tally.stop) options.onStop?.(tally.stop, tally.surplus());
+  };
+  for (const tally of tallies.values()) end(tally);
+  for (const [key, { benchmark, problem }] of pending) if (!tallies.get(benchmark)!.counts(problem.id)) pending.delete(key);
   const meter = new EvaluationMeter({
     tallies: [...tallies.values()],
     ...{ pending, recorded, slots, maxNewTokens: protocol.maxNewTokens, report: options.onProgress },
@@ -82,11 +96,20 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
     const generator = createGenerator(model, { slots: Math.min(slots, pending.size), capacity });
     if (generator.reason) options.onLog?.(generator.reason);
     const verdicts = new PendingVerdicts(options.signal);
+    const dropList = new DropList(pending.size);
     const judge = async (result: GenerationResult) => {
+      const { benchmark, problem } = pending.get(result.key)!;
+      const tally = tallies.get(benchmark)!;
       meter.ended(result.key, result.tokenIds.length);
+      if (!tally.counts(problem.id)) return;
       const sample = await toSample(pending.get(result.key)!, result, input, verifier, options.signal);
+      if (!tally.counts(problem.id)) return;
       options.onSample(sample);
-      tallies.get(sample.benchmark)!.record(sample.problemId, sample.verdict === 'correct', sample.completionTokens);
+      tally.record(problem.id, sample.verdict === 'correct', sample.completionTokens);
+      if (tally.stop) {
+        end(tally);
+        meter.dropped(dropBeyond(tally, pending, dropList));
+      }
       meter.report();
     };
     try {
@@ -95,6 +118,7 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
         { ...protocol, stopTokenIds: [] },
         {
           signal: verdicts.signal,
+          dropList,
           onProgress: ({ generatedTokens }) => meter.generated(generatedTokens),
           onResult: (result) => verdicts.add(judge(result)),
         },
@@ -110,7 +134,15 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
     verdicts.throwIfFailed();
   }
   throwIfCancelled(options.signal, 'The evaluation');
-  return { type: 'evaluate', protocolHash: protocolHash(protocol), samples: tasks.size, tokensPerSecond: meter.tokensPerSecond() ?? 0 };
+  const ended = [...tallies.values()];
+  const stopped = ended.flatMap(({ stop }) => stop ?? []);
+  return {
+    type: 'evaluate',
+    protocolHash: protocolHash(protocol),
+    samples: ended.reduce((sum, { total }) => sum + total, 0),
+    tokensPerSecond: meter.tokensPerSecond() ?? 0,
+    ...(stopped.length > 0 ? { stopped } : {}),
+  };
 }
 
 /** The problems of every benchmark in their seeded orders, with their prompts. */
@@ -142,13 +174,17 @@ function planTasks(problems: readonly PlannedProblem[], seeds: readonly number[]
   );
 }
 
-function tallyOf(benchmark: string, problems: readonly PlannedProblem[], seeds: number): BenchmarkTally {
-  const own = problems.filter((problem) => problem.benchmark === benchmark);
-  return new BenchmarkTally(
-    benchmark,
-    own.map(({ problem }) => problem.id),
-    seeds,
-  );
+function tallyOf(name: string, problems: readonly PlannedProblem[], { seeds, precision }: EvaluationProtocol): BenchmarkTally {
+  const own = problems.filter(({ benchmark }) => benchmark === name);
+  return new BenchmarkTally({ name, problemIds: own.map(({ problem }) => problem.id), seeds: seeds.length, precision });
+}
+
+/** Gives up the pending completions that do not count since a benchmark has stopped; their keys. */
+function dropBeyond(tally: BenchmarkTally, pending: ReadonlyMap<string, Task>, dropList: DropList): string[] {
+  const beyond = [...pending].map(([key, task], index) => ({ key, task, index })).filter(({ task }) => task.benchmark === tally.name);
+  const dropped = beyond.filter(({ task }) => !tally.counts(task.problem.id));
+  for (const { index } of dropped) dropList.drop(index);
+  return dropped.map(({ key }) => key);
 }
 
 /** Counts what is recorded and takes it out of what is pending. */
