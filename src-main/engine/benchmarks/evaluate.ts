@@ -3,6 +3,8 @@
  * generation. A completion's randomness is keyed by its benchmark, problem and seed, so that its result depends neither on what
  * is generated beside it nor on where an interrupted evaluation was resumed.
  */
+import type { ProblemKind } from '#contract/benchmarks.ts';
+import { completeProtocol } from '#contract/prompt-templates.ts';
 import type { BenchmarkReference, EvaluationProtocol } from '#contract/protocol.ts';
 import { type EvaluateSummary, type SampleResult, sampleKey } from '#contract/worker.ts';
 import { throwIfCancelled } from '../data/cancellation.ts';
@@ -11,12 +13,12 @@ import type { ModelTokenizer } from '../model/tokenizer.ts';
 import { createGenerator } from '../rollouts/generator.ts';
 import type { GenerationRequest, GenerationResult } from '../rollouts/settings.ts';
 import { affordableSlots } from '../rollouts/slots.ts';
-import { getVerifier, type Verifier } from '../verifiers/index.ts';
+import type { Verifier } from '../verifiers/index.ts';
+import { type AskedBenchmark, askBenchmark, verifierFor } from './asked-problems.ts';
 import { EvaluationMeter, type EvaluationProgress } from './evaluation-meter.ts';
-import { loadBenchmark } from './load.ts';
 import { PendingVerdicts } from './pending-verdicts.ts';
 import type { Problem } from './problem.ts';
-import { type Prompt, renderPrompts } from './prompts.ts';
+import type { Prompt } from './prompts.ts';
 import { protocolHash } from './protocol-hash.ts';
 
 export type { EvaluationProgress } from './evaluation-meter.ts';
@@ -44,6 +46,7 @@ export interface EvaluationOptions {
 
 interface Task {
   benchmark: string;
+  kind: ProblemKind;
   seed: number;
   problem: Problem;
   prompt: Prompt;
@@ -54,9 +57,12 @@ interface Task {
  * anything is generated, `cancelled` on abort.
  */
 export async function evaluateModel(input: EvaluationInput, options: EvaluationOptions): Promise<EvaluateSummary> {
-  const { model, protocol } = input;
-  const verifier = getVerifier(protocol.verifier);
-  const tasks = await planTasks(input, options.signal);
+  const { model } = input;
+  const benchmarks = await askBenchmarks(input, options.signal);
+  const kinds = new Set(benchmarks.map(({ kind }) => kind));
+  const protocol = completeProtocol(input.protocol, kinds);
+  const verifiers = new Map([...kinds].map((kind) => [kind, verifierFor(kind, protocol)]));
+  const tasks = planTasks(benchmarks, protocol.seeds);
   const recorded = new Set(options.recordedSamples);
   const pending = new Map([...tasks].filter(([key]) => !recorded.has(key)));
   const meter = new EvaluationMeter(tasks.size, tasks.size - pending.size, options.onProgress);
@@ -69,7 +75,7 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
     if (generator.reason) options.onLog?.(generator.reason);
     const verdicts = new PendingVerdicts(options.signal);
     const judge = async (result: GenerationResult) => {
-      const sample = await toSample(pending.get(result.key)!, result, input, verifier, options.signal);
+      const sample = await toSample(pending.get(result.key)!, result, input, verifiers, options.signal);
       options.onSample(sample);
       meter.finished(sample.verdict === 'correct');
     };
@@ -89,7 +95,7 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
     } finally {
       await verdicts.settled();
       await generator.dispose();
-      await verifier.dispose?.();
+      for (const verifier of verifiers.values()) await verifier.dispose?.();
     }
     verdicts.throwIfFailed();
   }
@@ -97,19 +103,19 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
   return { type: 'evaluate', protocolHash: protocolHash(protocol), samples: tasks.size, tokensPerSecond: meter.tokensPerSecond() ?? 0 };
 }
 
-/** All completions of the evaluation by their keys: benchmark by benchmark, seed by seed, problems in file order. */
-async function planTasks({ model, tokenizer, protocol, benchmarks }: EvaluationInput, signal?: AbortSignal): Promise<Map<string, Task>> {
-  const tasks = new Map<string, Task>();
-  for (const { name, path } of benchmarks) {
-    const benchmark = await loadBenchmark({ name, path, limit: protocol.problemsPerBenchmark }, { signal });
-    const prompts = renderPrompts(benchmark, protocol, tokenizer, model.config.contextLength);
-    for (const seed of protocol.seeds) {
-      for (const [index, problem] of benchmark.problems.entries()) {
-        tasks.set(sampleKey(name, seed, problem.id), { benchmark: name, seed, problem, prompt: prompts[index]! });
-      }
-    }
-  }
+async function askBenchmarks(input: EvaluationInput, signal?: AbortSignal): Promise<AskedBenchmark[]> {
+  const asked: AskedBenchmark[] = [];
+  for (const reference of input.benchmarks) asked.push(await askBenchmark(reference, input, signal));
   throwIfCancelled(signal, 'The evaluation');
+  return asked;
+}
+
+/** All completions of the evaluation by their keys: benchmark by benchmark, seed by seed, problems in file order. */
+function planTasks(benchmarks: readonly AskedBenchmark[], seeds: readonly number[]): Map<string, Task> {
+  const tasks = new Map<string, Task>();
+  for (const { name, kind, under } of benchmarks)
+    for (const seed of seeds)
+      for (const asked of under(seed)) tasks.set(sampleKey(name, seed, asked.problem.id), { benchmark: name, kind, seed, ...asked });
   return tasks;
 }
 
@@ -121,13 +127,14 @@ async function toSample(
   task: Task,
   result: GenerationResult,
   { tokenizer }: EvaluationInput,
-  verifier: Verifier,
+  verifiers: ReadonlyMap<ProblemKind, Verifier>,
   signal: AbortSignal | undefined,
 ): Promise<SampleResult> {
   const { tokenIds, finishReason } = result;
   const completion = tokenizer.decode(finishReason === 'stop' ? tokenIds.slice(0, -1) : tokenIds);
-  const { gold, id } = task.problem;
-  const { verdict, extracted } = await verifier.verify({ gold, completion, finishReason }, signal ? { signal } : {});
+  const { gold, id, tolerance } = task.problem;
+  const answer = { gold, completion, finishReason, ...(tolerance === undefined ? {} : { tolerance }) };
+  const { verdict, extracted } = await verifiers.get(task.kind)!.verify(answer, signal ? { signal } : {});
   return {
     benchmark: task.benchmark,
     seed: task.seed,
