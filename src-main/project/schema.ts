@@ -164,11 +164,20 @@ DROP TABLE datasets;
 ALTER TABLE datasets_with_training RENAME TO datasets;
 `;
 
-export const migrations: readonly string[] = [version1, version2];
+/** Which files a study used, as they were then: two runs made the same weights only when they read the same. */
+const version3 = `
+CREATE TABLE study_datasets (
+  study_id INTEGER NOT NULL REFERENCES studies (id) ON DELETE CASCADE,
+  dataset_id INTEGER NOT NULL REFERENCES datasets (id),
+  PRIMARY KEY (study_id, dataset_id)
+) STRICT, WITHOUT ROWID;
+`;
+
+export const migrations: readonly string[] = [version1, version2, version3];
 export const schemaVersion = migrations.length;
 
 /** The tables that a project file of any version has. */
-export const tables = [
+const firstTables = [
   'meta',
   'models',
   'datasets',
@@ -182,3 +191,8 @@ export const tables = [
   'artifacts',
   'events',
 ] as const;
+
+/** The tables of a project file of this version. */
+export function tablesOf(version: number): string[] {
+  return version < 3 ? [...firstTables] : [...firstTables, 'study_datasets'];
+}

@@ -14,12 +14,13 @@ import type { Project } from '../project/project.ts';
 import { listRunBenchmarks } from '../project/repositories/evaluations.ts';
 import { findModel } from '../project/repositories/models.ts';
 import { backendPreference, findRun, updateRun } from '../project/repositories/runs.ts';
-import { recordedSampleKeys } from '../project/repositories/samples.ts';
+import { baselineTokens, recordedSamples } from '../project/repositories/samples.ts';
 import { endRunningStage, listStages } from '../project/repositories/stages.ts';
 import { crashError, wasKilledFromOutside } from './crash-error.ts';
 import { checkpointFolder, inheritStages } from './inherit-stages.ts';
 import { RunRecorder } from './recorder.ts';
 import { resolvePath, resolveRecipe } from './resources.ts';
+import { reuseSamples } from './reuse-samples.ts';
 import { type SupervisorTimeouts, type WorkerExit, WorkerSupervisor } from './supervisor.ts';
 
 export interface ExecutionOptions {
@@ -103,6 +104,11 @@ export class RunExecution {
       const titles = run.recipe.stages.slice(0, inherited.stages).map(stageTitle).join(', ');
       recorder.append({ type: 'log', level: 'info', message: `${titles}: taken over from "${inherited.from.name}", which began alike.` });
     }
+    for (const { from, samples } of await reuseSamples(db, run, resourcesDir)) {
+      const study = from.studyId === run.studyId ? 'this study' : `study ${from.studyId}`;
+      const message = `${samples} completions taken over from "${from.name}" of ${study}: the same weights, problems, seeds and sampling.`;
+      recorder.append({ type: 'log', level: 'info', message });
+    }
     const finishedStages = listStages(db, run.id).flatMap((stage) => (stage.status === 'finished' ? [stage.index] : []));
     return {
       runId: run.id,
@@ -111,6 +117,7 @@ export class RunExecution {
       outputDir,
       seed: run.seed,
       backend: run.backend ?? backendPreference(db, run.id),
+      expectedTokens: baselineTokens(db, run),
       resume: {
         lastSeq: recorder.lastSeq,
         finishedStages,
@@ -118,7 +125,7 @@ export class RunExecution {
           const dir = checkpointFolder(db, run.id, stage, info.artifactsDir);
           return dir ? [{ stage, dir }] : [];
         }),
-        recordedSamples: recordedSampleKeys(db, run.id),
+        recordedSamples: recordedSamples(db, run.id),
       },
     };
   }

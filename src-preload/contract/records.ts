@@ -5,7 +5,7 @@ import type { ProblemKind } from './benchmarks.ts';
 import type { ErrorInfo } from './errors.ts';
 import type { EvaluationProtocol } from './protocol.ts';
 import type { Recipe, StudySpec } from './recipe.ts';
-import type { ArtifactKind, BackendName, RunEvent, SampleResult, StageSummary } from './worker.ts';
+import type { ArtifactKind, BackendName, BenchmarkProgress, RunEvent, SampleResult, StageSummary } from './worker.ts';
 
 export interface ProjectInfo {
   path: string;
@@ -118,6 +118,8 @@ export interface RunProgress {
   ratePerSecond: number | null;
   remainingMs: number | null;
   detail: string;
+  /** While benchmarks are evaluated. */
+  benchmarks?: BenchmarkProgress[];
 }
 
 export interface RunRecord {

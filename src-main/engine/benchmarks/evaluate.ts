@@ -1,12 +1,12 @@
 /**
  * Evaluates a model on benchmarks under a protocol: one completion per problem and seed, all of them in one continuously batched
  * generation. A completion's randomness is keyed by its benchmark, problem and seed, so that its result depends neither on what
- * is generated beside it nor on where an interrupted evaluation was resumed.
+ * is generated beside it, nor on the order, nor on where an interrupted evaluation was resumed.
  */
 import type { ProblemKind } from '#contract/benchmarks.ts';
 import { completeProtocol } from '#contract/prompt-templates.ts';
 import type { BenchmarkReference, EvaluationProtocol } from '#contract/protocol.ts';
-import { type EvaluateSummary, type SampleResult, sampleKey } from '#contract/worker.ts';
+import { type EvaluateSummary, type ExpectedTokens, type RecordedSample, type SampleResult, sampleKey } from '#contract/worker.ts';
 import { throwIfCancelled } from '../data/cancellation.ts';
 import type { LanguageModel } from '../model/language-model.ts';
 import type { ModelTokenizer } from '../model/tokenizer.ts';
@@ -14,11 +14,11 @@ import { createGenerator } from '../rollouts/generator.ts';
 import type { GenerationRequest, GenerationResult } from '../rollouts/settings.ts';
 import { affordableSlots } from '../rollouts/slots.ts';
 import type { Verifier } from '../verifiers/index.ts';
-import { type AskedBenchmark, askBenchmark, verifierFor } from './asked-problems.ts';
+import { type AskedBenchmark, type AskedProblem, askBenchmark, verifierFor } from './asked-problems.ts';
+import { BenchmarkTally } from './benchmark-tally.ts';
 import { EvaluationMeter, type EvaluationProgress } from './evaluation-meter.ts';
 import { PendingVerdicts } from './pending-verdicts.ts';
-import type { Problem } from './problem.ts';
-import type { Prompt } from './prompts.ts';
+import { generationOrder, type PlacedProblem, seededOrder } from './problem-order.ts';
 import { protocolHash } from './protocol-hash.ts';
 
 export type { EvaluationProgress } from './evaluation-meter.ts';
@@ -32,8 +32,10 @@ export interface EvaluationInput {
 }
 
 export interface EvaluationOptions {
-  /** Keys (`sampleKey`) of completions that are already recorded; they are not made again. */
-  recordedSamples?: Iterable<string>;
+  /** Completions that are already recorded; they are not made again. */
+  recordedSamples?: Iterable<RecordedSample>;
+  /** What other completions of the problems took. The outcome does not depend on it, the time does. */
+  expectedTokens?: ExpectedTokens;
   signal?: AbortSignal;
   /** Sequences generated side by side. The outcome does not depend on it. */
   slots?: number;
@@ -44,12 +46,18 @@ export interface EvaluationOptions {
   onLog?(message: string): void;
 }
 
-interface Task {
+interface PlannedProblem extends PlacedProblem {
   benchmark: string;
   kind: ProblemKind;
+  problemId: string;
+  /** As it is asked under each of the protocol's seeds. */
+  asked: AskedProblem[];
+  /** The tokens that count as one unit of a completion's length; see `MeteredCompletion`. */
+  unit: number;
+}
+
+interface Task extends PlannedProblem, AskedProblem {
   seed: number;
-  problem: Problem;
-  prompt: Prompt;
 }
 
 /**
@@ -62,22 +70,29 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
   const kinds = new Set(benchmarks.map(({ kind }) => kind));
   const protocol = completeProtocol(input.protocol, kinds);
   const verifiers = new Map([...kinds].map((kind) => [kind, verifierFor(kind, protocol)]));
-  const tasks = planTasks(benchmarks, protocol.seeds);
-  const recorded = new Set(options.recordedSamples);
-  const pending = new Map([...tasks].filter(([key]) => !recorded.has(key)));
-  const meter = new EvaluationMeter(tasks.size, tasks.size - pending.size, options.onProgress);
-  meter.start();
-  const longest = Math.max(0, ...[...tasks.values()].map(({ prompt }) => prompt.ids.length));
+  const problems = planProblems(benchmarks, protocol.seeds, options.expectedTokens);
+  const tallies = new Map(input.benchmarks.map(({ name }) => [name, tallyOf(name, problems, protocol.seeds.length)]));
+  const longest = problems.reduce((most, { asked }) => Math.max(most, ...asked.map(({ prompt }) => prompt.ids.length)), 0);
   const capacity = longest + protocol.maxNewTokens;
+  const slots = options.slots ?? affordableSlots(model.config, capacity);
+  const tasks = planTasks(problems, protocol.seeds, slots);
+  const pending = new Map(tasks);
+  const recorded = takeRecorded(pending, tallies, options.recordedSamples ?? []);
+  const meter = new EvaluationMeter({
+    tallies: [...tallies.values()],
+    ...{ pending, recorded, slots, maxNewTokens: protocol.maxNewTokens, report: options.onProgress },
+  });
+  meter.report();
   if (pending.size > 0) {
-    const slots = Math.min(options.slots ?? affordableSlots(model.config, capacity), pending.size);
-    const generator = createGenerator(model, { slots, capacity });
+    const generator = createGenerator(model, { slots: Math.min(slots, pending.size), capacity });
     if (generator.reason) options.onLog?.(generator.reason);
     const verdicts = new PendingVerdicts(options.signal);
     const judge = async (result: GenerationResult) => {
+      meter.ended(result.key, result.tokenIds.length);
       const sample = await toSample(pending.get(result.key)!, result, input, verifiers, options.signal);
       options.onSample(sample);
-      meter.finished(sample.verdict === 'correct');
+      tallies.get(sample.benchmark)!.record(sample.problemId, sample.verdict === 'correct', sample.completionTokens);
+      meter.report();
     };
     try {
       await generator.run(
@@ -110,13 +125,55 @@ async function askBenchmarks(input: EvaluationInput, signal?: AbortSignal): Prom
   return asked;
 }
 
-/** All completions of the evaluation by their keys: benchmark by benchmark, seed by seed, problems in file order. */
-function planTasks(benchmarks: readonly AskedBenchmark[], seeds: readonly number[]): Map<string, Task> {
-  const tasks = new Map<string, Task>();
-  for (const { name, kind, under } of benchmarks)
-    for (const seed of seeds)
-      for (const asked of under(seed)) tasks.set(sampleKey(name, seed, asked.problem.id), { benchmark: name, kind, seed, ...asked });
-  return tasks;
+/** The problems of every benchmark in their seeded orders, with their prompts. */
+function planProblems(benchmarks: readonly AskedBenchmark[], seeds: readonly number[], expectedTokens?: ExpectedTokens): PlannedProblem[] {
+  return benchmarks.flatMap(({ name, kind, problems, under }) => {
+    const known = expectedTokens?.get(name);
+    const isKnown = problems.every(({ id }) => known?.has(id));
+    const bySeed = seeds.map((seed) => under(seed));
+    const own = problems.map(({ id }, index) => ({ problemId: id, asked: bySeed.map((list) => list[index]!) }));
+    return seededOrder(own, seeds[0]!, name).map(({ problemId, asked }, position): PlannedProblem => {
+      const expected = isKnown ? known?.get(problemId) : undefined;
+      // Without earlier completions: long questions tend to be hard ones.
+      const expectedLength = expected ?? asked[0]!.prompt.ids.length;
+      return { benchmark: name, kind, problemId, asked, position, of: own.length, expectedLength, unit: expected ?? 1 };
+    });
+  });
+}
+
+/** All completions of the evaluation by their keys, in the order they are generated. Those of a problem stand together: they share its prompt. */
+function planTasks(problems: readonly PlannedProblem[], seeds: readonly number[], slots: number): Map<string, Task> {
+  const ordered = generationOrder(problems, Math.ceil(slots / seeds.length));
+  return new Map(
+    ordered.flatMap((each) =>
+      seeds.map((seed, index): [string, Task] => [
+        sampleKey(each.benchmark, seed, each.problemId),
+        { ...each, ...each.asked[index]!, seed },
+      ]),
+    ),
+  );
+}
+
+function tallyOf(benchmark: string, problems: readonly PlannedProblem[], seeds: number): BenchmarkTally {
+  const own = problems.filter((problem) => problem.benchmark === benchmark);
+  return new BenchmarkTally(
+    benchmark,
+    own.map(({ problemId }) => problemId),
+    seeds,
+  );
+}
+
+/** Counts what is recorded and takes it out of what is pending. */
+function takeRecorded(pending: Map<string, Task>, tallies: ReadonlyMap<string, BenchmarkTally>, samples: Iterable<RecordedSample>) {
+  const recorded: (Task & { tokens: number })[] = [];
+  for (const [key, verdict, tokens] of samples) {
+    const task = pending.get(key);
+    if (!task) continue;
+    pending.delete(key);
+    tallies.get(task.benchmark)!.record(task.problemId, verdict === 'correct', tokens);
+    recorded.push({ ...task, tokens });
+  }
+  return recorded;
 }
 
 function toRequest([key, { benchmark, seed, problem, prompt }]: [string, Task]): GenerationRequest {
