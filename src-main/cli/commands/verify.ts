@@ -26,7 +26,7 @@ export function addVerify(program: Command, context: CliContext): void {
             `${source}, line ${line}: "gold" and "completion" must be texts${finishReason === 'stop' ? '' : ', and "finishReason" stop or length'}.`,
             'Write one object like {"gold": "5/6", "completion": "… \\\\boxed{5/6}"} per line.',
           );
-        context.terminal.stdout.write(`${JSON.stringify(verifier({ gold, completion, finishReason }))}\n`);
+        context.terminal.stdout.write(`${JSON.stringify(await verifier.verify({ gold, completion, finishReason }))}\n`);
       }
     },
   );

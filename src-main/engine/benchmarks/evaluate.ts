@@ -11,9 +11,10 @@ import type { ModelTokenizer } from '../model/tokenizer.ts';
 import { createGenerator } from '../rollouts/generator.ts';
 import type { GenerationRequest, GenerationResult } from '../rollouts/settings.ts';
 import { affordableSlots } from '../rollouts/slots.ts';
-import { getVerifier } from '../verifiers/index.ts';
+import { getVerifier, type Verifier } from '../verifiers/index.ts';
 import { EvaluationMeter, type EvaluationProgress } from './evaluation-meter.ts';
 import { loadBenchmark } from './load.ts';
+import { PendingVerdicts } from './pending-verdicts.ts';
 import type { Problem } from './problem.ts';
 import { type Prompt, renderPrompts } from './prompts.ts';
 import { protocolHash } from './protocol-hash.ts';
@@ -34,7 +35,7 @@ export interface EvaluationOptions {
   signal?: AbortSignal;
   /** Sequences generated side by side. The outcome does not depend on it. */
   slots?: number;
-  /** Called once per completion, in the order they end. */
+  /** Called once per completion, in the order they are judged. */
   onSample(sample: SampleResult): void;
   onProgress?(progress: EvaluationProgress): void;
   /** What the reader of a log should know. */
@@ -49,12 +50,12 @@ interface Task {
 }
 
 /**
- * Resolves when every completion is made. Throws `dataset-invalid`, `bad-input` (prompts that do not fit, unknown verifier) before
+ * Resolves when every completion is made and judged. Throws `dataset-invalid`, `bad-input` (prompts that do not fit, unknown verifier) before
  * anything is generated, `cancelled` on abort.
  */
 export async function evaluateModel(input: EvaluationInput, options: EvaluationOptions): Promise<EvaluateSummary> {
   const { model, protocol } = input;
-  const verify = getVerifier(protocol.verifier);
+  const verifier = getVerifier(protocol.verifier);
   const tasks = await planTasks(input, options.signal);
   const recorded = new Set(options.recordedSamples);
   const pending = new Map([...tasks].filter(([key]) => !recorded.has(key)));
@@ -66,23 +67,31 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
     const slots = Math.min(options.slots ?? affordableSlots(model.config, capacity), pending.size);
     const generator = createGenerator(model, { slots, capacity });
     if (generator.reason) options.onLog?.(generator.reason);
+    const verdicts = new PendingVerdicts(options.signal);
+    const judge = async (result: GenerationResult) => {
+      const sample = await toSample(pending.get(result.key)!, result, input, verifier, options.signal);
+      options.onSample(sample);
+      meter.finished(sample.verdict === 'correct');
+    };
     try {
       await generator.run(
         [...pending].map(toRequest),
         { ...protocol, stopTokenIds: [] },
         {
-          signal: options.signal,
+          signal: verdicts.signal,
           onProgress: ({ generatedTokens }) => meter.generated(generatedTokens),
-          onResult: (result) => {
-            const sample = toSample(pending.get(result.key)!, result, input, verify);
-            options.onSample(sample);
-            meter.finished(sample.verdict === 'correct');
-          },
+          onResult: (result) => verdicts.add(judge(result)),
         },
       );
+    } catch (error) {
+      verdicts.throwIfFailed();
+      throw error;
     } finally {
+      await verdicts.settled();
       await generator.dispose();
+      await verifier.dispose?.();
     }
+    verdicts.throwIfFailed();
   }
   throwIfCancelled(options.signal, 'The evaluation');
   return { type: 'evaluate', protocolHash: protocolHash(protocol), samples: tasks.size, tokensPerSecond: meter.tokensPerSecond() ?? 0 };
@@ -108,15 +117,17 @@ function toRequest([key, { benchmark, seed, problem, prompt }]: [string, Task]):
   return { key, promptIds: prompt.ids, seed, stream: `${benchmark}\u0000${problem.id}` };
 }
 
-function toSample(
+async function toSample(
   task: Task,
   result: GenerationResult,
   { tokenizer }: EvaluationInput,
-  verify: ReturnType<typeof getVerifier>,
-): SampleResult {
+  verifier: Verifier,
+  signal: AbortSignal | undefined,
+): Promise<SampleResult> {
   const { tokenIds, finishReason } = result;
   const completion = tokenizer.decode(finishReason === 'stop' ? tokenIds.slice(0, -1) : tokenIds);
   const { gold, id } = task.problem;
+  const { verdict, extracted } = await verifier.verify({ gold, completion, finishReason }, signal ? { signal } : {});
   return {
     benchmark: task.benchmark,
     seed: task.seed,
@@ -124,7 +135,8 @@ function toSample(
     prompt: task.prompt.text,
     completion,
     gold,
-    ...verify({ gold, completion, finishReason }),
+    verdict,
+    extracted,
     completionTokens: tokenIds.length,
     finishReason,
   };

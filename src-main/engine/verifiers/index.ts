@@ -5,4 +5,6 @@
 export { lastBoxed } from './boxed.ts';
 export { canonicalAnswer, numericAnswer } from './canonical.ts';
 export { type ExtractedAnswer, extractAnswer } from './extract.ts';
-export { getVerifier, sameAnswer, type Verifier, type VerifyInput, type VerifyResult, verifierNames, verify } from './verify.ts';
+export { getVerifier, verifierNames } from './registry.ts';
+export type { Verifier, VerifyInput, VerifyResult } from './verifier.ts';
+export { sameAnswer, verify } from './verify.ts';

@@ -42,7 +42,7 @@ export interface RolloutSource {
 
 export class RolloutSampler {
   private readonly source: RolloutSource;
-  private readonly verify: Verifier;
+  private readonly verifier: Verifier;
   private readonly capacity: number;
   private generator: Generator | null = null;
 
@@ -50,7 +50,7 @@ export class RolloutSampler {
   constructor(source: RolloutSource) {
     const { objective, problems } = source;
     this.source = source;
-    this.verify = getVerifier(objective.verifier);
+    this.verifier = getVerifier(objective.verifier);
     this.capacity = problems.reduce((longest, { promptIds }) => Math.max(longest, promptIds.length), 0) + objective.maxNewTokens;
   }
 
@@ -63,7 +63,8 @@ export class RolloutSampler {
       const { rolloutScheme } = this.source.objective;
       if (rolloutScheme) copy = await roundedCopy(model, rolloutScheme, signal);
       const results = await this.generate(copy ?? model, this.requests(rollout, chosen), signal);
-      const completions = results.map((result, index) => this.judge(result, chosen[Math.floor(index / this.groupSize)]!));
+      const judged = results.map((result, index) => this.judge(result, chosen[Math.floor(index / this.groupSize)]!, signal));
+      const completions = await Promise.all(judged);
       return { completions, elapsedMs: performance.now() - startedAt };
     } finally {
       copy?.dispose();
@@ -72,6 +73,11 @@ export class RolloutSampler {
   }
 
   async dispose(): Promise<void> {
+    await this.disposeGenerator();
+    await this.verifier.dispose?.();
+  }
+
+  private async disposeGenerator(): Promise<void> {
     const { generator } = this;
     this.generator = null;
     await generator?.dispose();
@@ -116,18 +122,18 @@ export class RolloutSampler {
   /** One generator for the whole training, whose weights are exchanged: starting its threads anew takes longer than a small rollout. */
   private async generatorFor(model: LanguageModel, requests: number): Promise<Generator> {
     if (this.generator?.update(model)) return this.generator;
-    await this.dispose();
+    await this.disposeGenerator();
     const slots = Math.min(affordableSlots(model.config, this.capacity), requests);
     this.generator = createGenerator(model, { slots, capacity: this.capacity });
     if (this.generator.reason) this.source.onLog?.(this.generator.reason);
     return this.generator;
   }
 
-  private judge({ tokenIds, finishReason, logprobs }: GenerationResult, index: number): Completion {
+  private async judge({ tokenIds, finishReason, logprobs }: GenerationResult, index: number, signal?: AbortSignal): Promise<Completion> {
     const { problems, tokenizer, objective } = this.source;
     const problem = problems[index]!;
     const completion = tokenizer.decode(finishReason === 'stop' ? tokenIds.slice(0, -1) : tokenIds);
-    const { verdict } = this.verify({ gold: problem.gold, completion, finishReason });
+    const { verdict } = await this.verifier.verify({ gold: problem.gold, completion, finishReason }, signal ? { signal } : {});
     const reward = rewardOf({ completion, finishReason, verdict }, objective.reward);
     return { problem, tokenIds, sampledLogProbabilities: logprobs!, finishReason, verdict, reward };
   }

@@ -146,8 +146,12 @@ describe('maths-1 verdicts', () => {
     expect(verify({ gold: '7', completion, finishReason })).toEqual(expected);
   });
 
+  it('is the verifier of that name', async () => {
+    const input = { gold: '7', completion: 'so \\boxed{8}', finishReason: 'stop' as const };
+    expect(await getVerifier('maths-1').verify(input)).toEqual(verify(input));
+  });
+
   it('names the verifiers there are when asked for another', () => {
-    expect(getVerifier('maths-1')).toBe(verify);
     expect(() => getVerifier('constructor')).toThrow(/no verifier "constructor"/);
     expect(() => getVerifier('maths-9')).toThrow(expect.objectContaining({ code: 'bad-input', hint: 'Use one of: maths-1.' }));
   });

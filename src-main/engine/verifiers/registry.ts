@@ -1,0 +1,14 @@
+/** The verifiers there are, by the name a protocol records. */
+import { RoundoffError } from '#contract/errors.ts';
+import type { Verifier } from './verifier.ts';
+import { maths1 } from './verify.ts';
+
+const verifiers: ReadonlyMap<string, Verifier> = new Map([maths1].map((verifier) => [verifier.name, verifier]));
+export const verifierNames = [...verifiers.keys()];
+
+/** The verifier a protocol names. Throws `bad-input` for an unknown one. */
+export function getVerifier(name: string): Verifier {
+  const verifier = verifiers.get(name);
+  if (verifier) return verifier;
+  throw new RoundoffError('bad-input', `There is no verifier "${name}".`, `Use one of: ${verifierNames.join(', ')}.`);
+}
