@@ -1,6 +1,7 @@
 /**
  * The comparison of a study's runs, as the table, the charts, the command line and every report format show it.
  */
+import type { FailureBreakdown } from './failures.ts';
 import type { EvaluationProtocol } from './protocol.ts';
 import { methodTitle, type SchemeOverride } from './recipe.ts';
 import type { RunStatus } from './records.ts';
@@ -58,6 +59,7 @@ export interface BenchmarkResult {
   verdicts: Record<Verdict, number>;
   meanTokens: number;
   versusBaseline: BenchmarkDifference | null;
+  failures: FailureBreakdown;
 }
 
 export interface ComparisonRow {

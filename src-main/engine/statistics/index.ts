@@ -6,6 +6,7 @@ export { accuracyInterval, averageIntervals, clusteredVariance, type ProblemScor
 export { type BootstrapSettings, pairedBootstrap } from './bootstrap.ts';
 export { holm } from './holm.ts';
 export { mcNemarTest, meanDifferenceTest } from './mcnemar.ts';
+export { meanInterval } from './mean.ts';
 export { normalCdf, normalQuantile, normalTwoSided } from './normal.ts';
 export { averageDrop, type ProblemPair, pairedDifference } from './paired.ts';
 export { passAtK } from './pass-at-k.ts';
