@@ -2,7 +2,7 @@
 import { stageTitle } from '#contract/recipe.ts';
 import type { DatasetInspection, DatasetKind, ModelInspection } from '#contract/records.ts';
 import { type Connection, sqliteError } from '../project/connection.ts';
-import { saveDataset } from '../project/repositories/datasets.ts';
+import { linkDataset, saveDataset } from '../project/repositories/datasets.ts';
 import { insertEvaluation } from '../project/repositories/evaluations.ts';
 import { saveModel } from '../project/repositories/models.ts';
 import { saveRecipe } from '../project/repositories/recipes.ts';
@@ -22,8 +22,11 @@ export function insertStudyWithRuns(db: Connection, { runs, inputs }: PreparedSt
     const datasetIds = new Map(
       [...inputs.benchmarks].map(([path, inspection]) => [path, saveDatasetOf(db, 'benchmark', path, inspection)]),
     );
-    for (const [path, inspection] of inputs.calibrations) saveDatasetOf(db, 'calibration', path, inspection);
-    for (const [path, inspection] of inputs.trainings) saveDatasetOf(db, 'training', path, inspection);
+    const others = [
+      ...[...inputs.calibrations].map(([path, inspection]) => saveDatasetOf(db, 'calibration', path, inspection)),
+      ...[...inputs.trainings].map(([path, inspection]) => saveDatasetOf(db, 'training', path, inspection)),
+    ];
+    for (const id of [...datasetIds.values(), ...others]) linkDataset(db, studyId, id);
     for (const [position, run] of runs.entries()) {
       const id = `s${studyId}r${position + 1}`;
       const { name, isBaseline, seed, recipe } = run;

@@ -19,6 +19,7 @@ import { crashError, wasKilledFromOutside } from './crash-error.ts';
 import { checkpointFolder, inheritStages } from './inherit-stages.ts';
 import { RunRecorder } from './recorder.ts';
 import { resolvePath, resolveRecipe } from './resources.ts';
+import { reuseSamples } from './reuse-samples.ts';
 import { type SupervisorTimeouts, type WorkerExit, WorkerSupervisor } from './supervisor.ts';
 
 export interface ExecutionOptions {
@@ -101,6 +102,11 @@ export class RunExecution {
     if (inherited) {
       const titles = run.recipe.stages.slice(0, inherited.stages).map(stageTitle).join(', ');
       recorder.append({ type: 'log', level: 'info', message: `${titles}: taken over from "${inherited.from.name}", which began alike.` });
+    }
+    for (const { from, samples } of await reuseSamples(db, run, resourcesDir)) {
+      const study = from.studyId === run.studyId ? 'this study' : `study ${from.studyId}`;
+      const message = `${samples} completions taken over from "${from.name}" of ${study}: the same weights, problems, seeds and sampling.`;
+      recorder.append({ type: 'log', level: 'info', message });
     }
     const finishedStages = listStages(db, run.id).flatMap((stage) => (stage.status === 'finished' ? [stage.index] : []));
     return {

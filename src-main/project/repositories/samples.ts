@@ -62,6 +62,32 @@ export function insertSample(db: Connection, runId: string, stage: number, sampl
   );
 }
 
+/** What is taken over of another run's samples. */
+export interface SampleSelection {
+  fromRunId: string;
+  benchmark: string;
+  seeds: readonly number[];
+  /** These problems alone; all when null. */
+  problemIds: readonly string[] | null;
+}
+
+/** Records another run's samples as this one's own, but for those it has. The number of new ones. */
+export function copySamples(
+  db: Connection,
+  runId: string,
+  stage: number,
+  { fromRunId, benchmark, seeds, problemIds }: SampleSelection,
+): number {
+  return statement(
+    db,
+    `INSERT INTO samples (run_id, stage, benchmark, seed, problem_id, prompt, completion, gold, extracted, verdict, completion_tokens, finish_reason)
+     SELECT ?, ?, benchmark, seed, problem_id, prompt, completion, gold, extracted, verdict, completion_tokens, finish_reason FROM samples
+     WHERE run_id = ? AND benchmark = ? AND seed IN (SELECT value FROM json_each(?))
+       AND (? OR problem_id IN (SELECT value FROM json_each(?)))
+     ORDER BY id ON CONFLICT DO NOTHING`,
+  ).run(runId, stage, fromRunId, benchmark, JSON.stringify(seeds), problemIds === null ? 1 : 0, JSON.stringify(problemIds ?? [])).changes;
+}
+
 /** Keys of a run's samples, for a resume. */
 export function recordedSampleKeys(db: Connection, runId: string): string[] {
   return allRows<{ benchmark: string; seed: number; problemId: string }>(
