@@ -109,8 +109,8 @@ export class RunRecorder {
   }
 
   private toProgress(event: Extract<RunEvent, { type: 'progress' }>): RunProgress {
-    const { stage, done, total, unit, ratePerSecond, remainingMs, detail } = event;
-    return { stage, stageTitle: this.stageTitles[stage] ?? '', done, total, unit, ratePerSecond, remainingMs, detail };
+    const { type: _type, runId: _runId, seq: _seq, at: _at, ...progress } = event;
+    return { ...progress, stageTitle: this.stageTitles[event.stage] ?? '' };
   }
 }
 

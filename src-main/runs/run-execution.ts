@@ -13,7 +13,7 @@ import type { Project } from '../project/project.ts';
 import { listRunBenchmarks } from '../project/repositories/evaluations.ts';
 import { findModel } from '../project/repositories/models.ts';
 import { backendPreference, findRun, updateRun } from '../project/repositories/runs.ts';
-import { recordedSampleKeys } from '../project/repositories/samples.ts';
+import { baselineTokens, recordedSamples } from '../project/repositories/samples.ts';
 import { endRunningStage, listStages } from '../project/repositories/stages.ts';
 import { crashError, wasKilledFromOutside } from './crash-error.ts';
 import { checkpointFolder, inheritStages } from './inherit-stages.ts';
@@ -116,6 +116,7 @@ export class RunExecution {
       outputDir,
       seed: run.seed,
       backend: run.backend ?? backendPreference(db, run.id),
+      expectedTokens: baselineTokens(db, run),
       resume: {
         lastSeq: recorder.lastSeq,
         finishedStages,
@@ -123,7 +124,7 @@ export class RunExecution {
           const dir = checkpointFolder(db, run.id, stage, info.artifactsDir);
           return dir ? [{ stage, dir }] : [];
         }),
-        recordedSamples: recordedSampleKeys(db, run.id),
+        recordedSamples: recordedSamples(db, run.id),
       },
     };
   }

@@ -4,7 +4,7 @@
 import type { ErrorInfo } from './errors.ts';
 import type { EvaluationProtocol } from './protocol.ts';
 import type { Recipe, StudySpec } from './recipe.ts';
-import type { ArtifactKind, BackendName, RunEvent, SampleResult, StageSummary } from './worker.ts';
+import type { ArtifactKind, BackendName, BenchmarkProgress, RunEvent, SampleResult, StageSummary } from './worker.ts';
 
 export interface ProjectInfo {
   path: string;
@@ -95,6 +95,8 @@ export interface RunProgress {
   ratePerSecond: number | null;
   remainingMs: number | null;
   detail: string;
+  /** While benchmarks are evaluated. */
+  benchmarks?: BenchmarkProgress[];
 }
 
 export interface RunRecord {

@@ -1,6 +1,7 @@
 /**
  * What main and a run's worker process say to each other: one complete request, `cancel` / `stop` afterwards, events back.
  */
+import type { Interval } from './comparison.ts';
 import type { ErrorInfo } from './errors.ts';
 import type { Recipe } from './recipe.ts';
 
@@ -17,6 +18,8 @@ export interface RunRequest {
   outputDir: string;
   seed: number;
   backend: BackendPreference;
+  /** Of the baseline's completions, where there are any: what is long is generated first. */
+  expectedTokens: ExpectedTokens;
   /** What an earlier, interrupted execution already recorded. */
   resume: ResumeState;
 }
@@ -28,10 +31,16 @@ export interface ResumeState {
   finishedStages: number[];
   /** Folders of their checkpoints, which may lie with another run of the study that began alike. */
   checkpoints: { stage: number; dir: string }[];
-  /** Recorded samples, `benchmark\u0000seed\u0000problemId`. */
-  recordedSamples: string[];
+  recordedSamples: RecordedSample[];
 }
 
+/** What an evaluation that goes on needs to know of a completion that is already recorded; the key is its `sampleKey`. */
+export type RecordedSample = readonly [key: string, verdict: Verdict, completionTokens: number];
+
+/** Mean tokens of a problem's completions, by benchmark and problem. */
+export type ExpectedTokens = ReadonlyMap<string, ReadonlyMap<string, number>>;
+
+/** `benchmark\u0000seed\u0000problemId` */
 export function sampleKey(benchmark: string, seed: number, problemId: string): string {
   return `${benchmark}\u0000${seed}\u0000${problemId}`;
 }
@@ -60,6 +69,21 @@ export interface SampleResult {
   verdict: Verdict;
   completionTokens: number;
   finishReason: FinishReason;
+}
+
+/** How far one benchmark of a running evaluation is. */
+export interface BenchmarkProgress {
+  benchmark: string;
+  /** Completions. */
+  done: number;
+  total: number;
+  /** Problems from the beginning of the seeded order whose completions have all ended; only these are counted in `accuracy`. */
+  problems: number;
+  /** Problems of the benchmark under the protocol. */
+  of: number;
+  accuracy: Interval | null;
+  /** Over the completions so far; null without any. */
+  meanTokens: number | null;
 }
 
 export interface LayerError {
@@ -175,6 +199,8 @@ export type RunEventBody =
       ratePerSecond: number | null;
       remainingMs: number | null;
       detail: string;
+      /** Of an evaluation. */
+      benchmarks?: BenchmarkProgress[];
     }
   | { type: 'metric'; stage: number; name: string; step: number; value: number }
   | { type: 'log'; level: 'info' | 'warning' | 'error'; message: string }

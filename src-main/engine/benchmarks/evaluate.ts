@@ -1,10 +1,10 @@
 /**
  * Evaluates a model on benchmarks under a protocol: one completion per problem and seed, all of them in one continuously batched
  * generation. A completion's randomness is keyed by its benchmark, problem and seed, so that its result depends neither on what
- * is generated beside it nor on where an interrupted evaluation was resumed.
+ * is generated beside it, nor on the order, nor on where an interrupted evaluation was resumed.
  */
 import type { BenchmarkReference, EvaluationProtocol } from '#contract/protocol.ts';
-import { type EvaluateSummary, type SampleResult, sampleKey } from '#contract/worker.ts';
+import { type EvaluateSummary, type ExpectedTokens, type RecordedSample, type SampleResult, sampleKey } from '#contract/worker.ts';
 import { throwIfCancelled } from '../data/cancellation.ts';
 import type { LanguageModel } from '../model/language-model.ts';
 import type { ModelTokenizer } from '../model/tokenizer.ts';
@@ -12,10 +12,12 @@ import { createGenerator } from '../rollouts/generator.ts';
 import type { GenerationRequest, GenerationResult } from '../rollouts/settings.ts';
 import { affordableSlots } from '../rollouts/slots.ts';
 import { getVerifier, type Verifier } from '../verifiers/index.ts';
+import { BenchmarkTally } from './benchmark-tally.ts';
 import { EvaluationMeter, type EvaluationProgress } from './evaluation-meter.ts';
 import { loadBenchmark } from './load.ts';
 import { PendingVerdicts } from './pending-verdicts.ts';
 import type { Problem } from './problem.ts';
+import { generationOrder, type PlacedProblem, seededOrder } from './problem-order.ts';
 import { type Prompt, renderPrompts } from './prompts.ts';
 import { protocolHash } from './protocol-hash.ts';
 
@@ -30,8 +32,10 @@ export interface EvaluationInput {
 }
 
 export interface EvaluationOptions {
-  /** Keys (`sampleKey`) of completions that are already recorded; they are not made again. */
-  recordedSamples?: Iterable<string>;
+  /** Completions that are already recorded; they are not made again. */
+  recordedSamples?: Iterable<RecordedSample>;
+  /** What other completions of the problems took. The outcome does not depend on it, the time does. */
+  expectedTokens?: ExpectedTokens;
   signal?: AbortSignal;
   /** Sequences generated side by side. The outcome does not depend on it. */
   slots?: number;
@@ -42,11 +46,16 @@ export interface EvaluationOptions {
   onLog?(message: string): void;
 }
 
-interface Task {
+interface PlannedProblem extends PlacedProblem {
   benchmark: string;
-  seed: number;
   problem: Problem;
   prompt: Prompt;
+  /** The tokens that count as one unit of a completion's length; see `MeteredCompletion`. */
+  unit: number;
+}
+
+interface Task extends PlannedProblem {
+  seed: number;
 }
 
 /**
@@ -56,22 +65,29 @@ interface Task {
 export async function evaluateModel(input: EvaluationInput, options: EvaluationOptions): Promise<EvaluateSummary> {
   const { model, protocol } = input;
   const verifier = getVerifier(protocol.verifier);
-  const tasks = await planTasks(input, options.signal);
-  const recorded = new Set(options.recordedSamples);
-  const pending = new Map([...tasks].filter(([key]) => !recorded.has(key)));
-  const meter = new EvaluationMeter(tasks.size, tasks.size - pending.size, options.onProgress);
-  meter.start();
-  const longest = Math.max(0, ...[...tasks.values()].map(({ prompt }) => prompt.ids.length));
+  const problems = await planProblems(input, options);
+  const tallies = new Map(input.benchmarks.map(({ name }) => [name, tallyOf(name, problems, protocol.seeds.length)]));
+  const longest = Math.max(0, ...problems.map(({ prompt }) => prompt.ids.length));
   const capacity = longest + protocol.maxNewTokens;
+  const slots = options.slots ?? affordableSlots(model.config, capacity);
+  const tasks = planTasks(problems, protocol.seeds, slots);
+  const pending = new Map(tasks);
+  const recorded = takeRecorded(pending, tallies, options.recordedSamples ?? []);
+  const meter = new EvaluationMeter({
+    tallies: [...tallies.values()],
+    ...{ pending, recorded, slots, maxNewTokens: protocol.maxNewTokens, report: options.onProgress },
+  });
+  meter.report();
   if (pending.size > 0) {
-    const slots = Math.min(options.slots ?? affordableSlots(model.config, capacity), pending.size);
-    const generator = createGenerator(model, { slots, capacity });
+    const generator = createGenerator(model, { slots: Math.min(slots, pending.size), capacity });
     if (generator.reason) options.onLog?.(generator.reason);
     const verdicts = new PendingVerdicts(options.signal);
     const judge = async (result: GenerationResult) => {
+      meter.ended(result.key, result.tokenIds.length);
       const sample = await toSample(pending.get(result.key)!, result, input, verifier, options.signal);
       options.onSample(sample);
-      meter.finished(sample.verdict === 'correct');
+      tallies.get(sample.benchmark)!.record(sample.problemId, sample.verdict === 'correct', sample.completionTokens);
+      meter.report();
     };
     try {
       await generator.run(
@@ -97,20 +113,55 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
   return { type: 'evaluate', protocolHash: protocolHash(protocol), samples: tasks.size, tokensPerSecond: meter.tokensPerSecond() ?? 0 };
 }
 
-/** All completions of the evaluation by their keys: benchmark by benchmark, seed by seed, problems in file order. */
-async function planTasks({ model, tokenizer, protocol, benchmarks }: EvaluationInput, signal?: AbortSignal): Promise<Map<string, Task>> {
-  const tasks = new Map<string, Task>();
+/** The problems of every benchmark in their seeded orders, with their prompts. */
+async function planProblems(input: EvaluationInput, { signal, expectedTokens }: EvaluationOptions): Promise<PlannedProblem[]> {
+  const { model, tokenizer, protocol, benchmarks } = input;
+  const planned: PlannedProblem[] = [];
   for (const { name, path } of benchmarks) {
     const benchmark = await loadBenchmark({ name, path, limit: protocol.problemsPerBenchmark }, { signal });
     const prompts = renderPrompts(benchmark, protocol, tokenizer, model.config.contextLength);
-    for (const seed of protocol.seeds) {
-      for (const [index, problem] of benchmark.problems.entries()) {
-        tasks.set(sampleKey(name, seed, problem.id), { benchmark: name, seed, problem, prompt: prompts[index]! });
-      }
+    const known = expectedTokens?.get(name);
+    const isKnown = benchmark.problems.every(({ id }) => known?.has(id));
+    const own = benchmark.problems.map((problem, index) => ({ problem, prompt: prompts[index]! }));
+    for (const [position, { problem, prompt }] of seededOrder(own, protocol.seeds[0]!, name).entries()) {
+      const expected = isKnown ? known?.get(problem.id) : undefined;
+      // Without earlier completions: long questions tend to be hard ones.
+      const expectedLength = expected ?? prompt.ids.length;
+      planned.push({ benchmark: name, problem, prompt, position, of: own.length, expectedLength, unit: expected ?? 1 });
     }
   }
   throwIfCancelled(signal, 'The evaluation');
-  return tasks;
+  return planned;
+}
+
+/** All completions of the evaluation by their keys, in the order they are generated. Those of a problem stand together: they share its prompt. */
+function planTasks(problems: readonly PlannedProblem[], seeds: readonly number[], slots: number): Map<string, Task> {
+  const ordered = generationOrder(problems, Math.ceil(slots / seeds.length));
+  return new Map(
+    ordered.flatMap((each) => seeds.map((seed): [string, Task] => [sampleKey(each.benchmark, seed, each.problem.id), { ...each, seed }])),
+  );
+}
+
+function tallyOf(benchmark: string, problems: readonly PlannedProblem[], seeds: number): BenchmarkTally {
+  const own = problems.filter((problem) => problem.benchmark === benchmark);
+  return new BenchmarkTally(
+    benchmark,
+    own.map(({ problem }) => problem.id),
+    seeds,
+  );
+}
+
+/** Counts what is recorded and takes it out of what is pending. */
+function takeRecorded(pending: Map<string, Task>, tallies: ReadonlyMap<string, BenchmarkTally>, samples: Iterable<RecordedSample>) {
+  const recorded: (Task & { tokens: number })[] = [];
+  for (const [key, verdict, tokens] of samples) {
+    const task = pending.get(key);
+    if (!task) continue;
+    pending.delete(key);
+    tallies.get(task.benchmark)!.record(task.problem.id, verdict === 'correct', tokens);
+    recorded.push({ ...task, tokens });
+  }
+  return recorded;
 }
 
 function toRequest([key, { benchmark, seed, problem, prompt }]: [string, Task]): GenerationRequest {

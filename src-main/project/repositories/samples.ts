@@ -1,6 +1,6 @@
 /** Table `samples`: every evaluated completion, unique per run, benchmark, seed and problem. */
 import type { SamplePage, SampleRow } from '#contract/records.ts';
-import { type FinishReason, type SampleResult, sampleKey, type Verdict } from '#contract/worker.ts';
+import { type ExpectedTokens, type FinishReason, type RecordedSample, type SampleResult, sampleKey, type Verdict } from '#contract/worker.ts';
 import { allRows, type Connection, firstRow, statement } from '../connection.ts';
 
 /** What a comparison needs of a sample. */
@@ -88,13 +88,26 @@ export function copySamples(
   ).run(runId, stage, fromRunId, benchmark, JSON.stringify(seeds), problemIds === null ? 1 : 0, JSON.stringify(problemIds ?? [])).changes;
 }
 
-/** Keys of a run's samples, for a resume. */
-export function recordedSampleKeys(db: Connection, runId: string): string[] {
-  return allRows<{ benchmark: string; seed: number; problemId: string }>(
+/** What a resume needs of a run's samples. */
+export function recordedSamples(db: Connection, runId: string): RecordedSample[] {
+  return allRows<{ benchmark: string; seed: number; problemId: string; verdict: Verdict; tokens: number }>(
     db,
-    'SELECT benchmark, seed, problem_id AS problemId FROM samples WHERE run_id = ?',
+    `SELECT benchmark, seed, problem_id AS problemId, verdict, completion_tokens AS tokens FROM samples WHERE run_id = ? ORDER BY id`,
     runId,
-  ).map(({ benchmark, seed, problemId }) => sampleKey(benchmark, seed, problemId));
+  ).map(({ benchmark, seed, problemId, verdict, tokens }) => [sampleKey(benchmark, seed, problemId), verdict, tokens]);
+}
+
+/** Mean lengths of the completions of a study's baseline of this model; empty before it has any. */
+export function baselineTokens(db: Connection, { studyId, modelId }: { studyId: number; modelId: number }): ExpectedTokens {
+  const rows = allRows<{ benchmark: string; problemId: string; tokens: number }>(
+    db,
+    `SELECT benchmark, problem_id AS problemId, avg(completion_tokens) AS tokens FROM samples JOIN runs ON runs.id = samples.run_id
+     WHERE study_id = ? AND model_id = ? AND is_baseline = 1 GROUP BY benchmark, problem_id`,
+    studyId,
+    modelId,
+  );
+  const benchmarks = Map.groupBy(rows, ({ benchmark }) => benchmark);
+  return new Map([...benchmarks].map(([name, own]) => [name, new Map(own.map(({ problemId, tokens }) => [problemId, tokens]))]));
 }
 
 /** Outcomes of all samples of a study, read from the index alone: completions are long. */

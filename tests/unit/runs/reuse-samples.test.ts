@@ -9,7 +9,7 @@ import { linkDataset, saveDataset } from '../../../src-main/project/repositories
 import { saveModel } from '../../../src-main/project/repositories/models.ts';
 import { saveRecipe } from '../../../src-main/project/repositories/recipes.ts';
 import { findRun, insertRun, updateRun } from '../../../src-main/project/repositories/runs.ts';
-import { insertSample, recordedSampleKeys } from '../../../src-main/project/repositories/samples.ts';
+import { insertSample, recordedSamples } from '../../../src-main/project/repositories/samples.ts';
 import { insertStudy } from '../../../src-main/project/repositories/studies.ts';
 import { expandStudy } from '../../../src-main/runs/expand-study.ts';
 import { reuseSamples } from '../../../src-main/runs/reuse-samples.ts';
@@ -92,7 +92,7 @@ describe('completions of earlier runs', () => {
     const [again, quantized] = addStudy({ protocol: { seeds: [2, 3] } });
     expect(await reuse(again!)).toEqual([4]);
     expect(await reuse(quantized!)).toEqual([4]);
-    expect(recordedSampleKeys(project.db, again!)).toEqual(ids.map((id) => `sums\u00002\u0000${id}`));
+    expect(recordedSamples(project.db, again!).map(([key]) => key)).toEqual(ids.map((id) => `sums\u00002\u0000${id}`));
     expect(await reuse(again!)).toEqual([]);
   });
 
@@ -101,7 +101,7 @@ describe('completions of earlier runs', () => {
     record(baseline!, [1]);
     const [again] = addStudy({ protocol: { problemsPerBenchmark: 3 } });
     expect(await reuse(again!)).toEqual([3]);
-    expect(recordedSampleKeys(project.db, again!)).toEqual(['a', 'b', 'c'].map((id) => `sums\u00001\u0000${id}`));
+    expect(recordedSamples(project.db, again!).map(([key]) => key)).toEqual(['a', 'b', 'c'].map((id) => `sums\u00001\u0000${id}`));
   });
 
   it('come from several runs, each giving what is missing', async () => {
