@@ -1,6 +1,13 @@
 /** Table `samples`: every evaluated completion, unique per run, benchmark, seed and problem. */
 import type { SamplePage, SampleRow } from '#contract/records.ts';
-import { type ExpectedTokens, type FinishReason, type RecordedSample, type SampleResult, sampleKey, type Verdict } from '#contract/worker.ts';
+import {
+  type ExpectedTokens,
+  type FinishReason,
+  type RecordedSample,
+  type SampleResult,
+  sampleKey,
+  type Verdict,
+} from '#contract/worker.ts';
 import { allRows, type Connection, firstRow, statement } from '../connection.ts';
 
 /** What a comparison needs of a sample. */
