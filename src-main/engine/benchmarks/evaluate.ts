@@ -3,6 +3,8 @@
  * generation. A completion's randomness is keyed by its benchmark, problem and seed, so that its result depends neither on what
  * is generated beside it, nor on the order, nor on where an interrupted evaluation was resumed.
  */
+import type { ProblemKind } from '#contract/benchmarks.ts';
+import { completeProtocol } from '#contract/prompt-templates.ts';
 import type { BenchmarkReference, EvaluationProtocol } from '#contract/protocol.ts';
 import {
   type BenchmarkStop,
@@ -18,14 +20,12 @@ import type { ModelTokenizer } from '../model/tokenizer.ts';
 import { createGenerator, DropList } from '../rollouts/generator.ts';
 import type { GenerationRequest, GenerationResult } from '../rollouts/settings.ts';
 import { affordableSlots } from '../rollouts/slots.ts';
-import { getVerifier, type Verifier } from '../verifiers/index.ts';
+import type { Verifier } from '../verifiers/index.ts';
+import { type AskedBenchmark, type AskedProblem, askBenchmark, verifierFor } from './asked-problems.ts';
 import { BenchmarkTally } from './benchmark-tally.ts';
 import { EvaluationMeter, type EvaluationProgress } from './evaluation-meter.ts';
-import { loadBenchmark } from './load.ts';
 import { PendingVerdicts } from './pending-verdicts.ts';
-import type { Problem } from './problem.ts';
 import { generationOrder, type PlacedProblem, seededOrder } from './problem-order.ts';
-import { type Prompt, renderPrompts } from './prompts.ts';
 import { protocolHash } from './protocol-hash.ts';
 
 export type { EvaluationProgress } from './evaluation-meter.ts';
@@ -57,13 +57,15 @@ export interface EvaluationOptions {
 
 interface PlannedProblem extends PlacedProblem {
   benchmark: string;
-  problem: Problem;
-  prompt: Prompt;
+  kind: ProblemKind;
+  problemId: string;
+  /** As it is asked under each of the protocol's seeds. */
+  asked: AskedProblem[];
   /** The tokens that count as one unit of a completion's length; see `MeteredCompletion`. */
   unit: number;
 }
 
-interface Task extends PlannedProblem {
+interface Task extends PlannedProblem, AskedProblem {
   seed: number;
 }
 
@@ -72,11 +74,14 @@ interface Task extends PlannedProblem {
  * anything is generated, `cancelled` on abort.
  */
 export async function evaluateModel(input: EvaluationInput, options: EvaluationOptions): Promise<EvaluateSummary> {
-  const { model, protocol } = input;
-  const verifier = getVerifier(protocol.verifier);
-  const problems = await planProblems(input, options);
+  const { model } = input;
+  const benchmarks = await askBenchmarks(input, options.signal);
+  const kinds = new Set(benchmarks.map(({ kind }) => kind));
+  const protocol = completeProtocol(input.protocol, kinds);
+  const verifiers = new Map([...kinds].map((kind) => [kind, verifierFor(kind, protocol)]));
+  const problems = planProblems(benchmarks, protocol.seeds, options.expectedTokens);
   const tallies = new Map(input.benchmarks.map(({ name }) => [name, tallyOf(name, problems, protocol)]));
-  const longest = Math.max(0, ...problems.map(({ prompt }) => prompt.ids.length));
+  const longest = problems.reduce((most, { asked }) => Math.max(most, ...asked.map(({ prompt }) => prompt.ids.length)), 0);
   const capacity = longest + protocol.maxNewTokens;
   const slots = options.slots ?? affordableSlots(model.config, capacity);
   const tasks = planTasks(problems, protocol.seeds, slots);
@@ -86,7 +91,7 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
     if (tally.stop) options.onStop?.(tally.stop, tally.surplus());
   };
   for (const tally of tallies.values()) end(tally);
-  for (const [key, { benchmark, problem }] of pending) if (!tallies.get(benchmark)!.counts(problem.id)) pending.delete(key);
+  for (const [key, { benchmark, problemId }] of pending) if (!tallies.get(benchmark)!.counts(problemId)) pending.delete(key);
   const meter = new EvaluationMeter({
     tallies: [...tallies.values()],
     ...{ pending, recorded, slots, maxNewTokens: protocol.maxNewTokens, report: options.onProgress },
@@ -98,14 +103,14 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
     const verdicts = new PendingVerdicts(options.signal);
     const dropList = new DropList(pending.size);
     const judge = async (result: GenerationResult) => {
-      const { benchmark, problem } = pending.get(result.key)!;
+      const { benchmark, problemId } = pending.get(result.key)!;
       const tally = tallies.get(benchmark)!;
       meter.ended(result.key, result.tokenIds.length);
-      if (!tally.counts(problem.id)) return;
-      const sample = await toSample(pending.get(result.key)!, result, input, verifier, options.signal);
-      if (!tally.counts(problem.id)) return;
+      if (!tally.counts(problemId)) return;
+      const sample = await toSample(pending.get(result.key)!, result, input, verifiers, options.signal);
+      if (!tally.counts(problemId)) return;
       options.onSample(sample);
-      tally.record(problem.id, sample.verdict === 'correct', sample.completionTokens);
+      tally.record(problemId, sample.verdict === 'correct', sample.completionTokens);
       if (tally.stop) {
         end(tally);
         meter.dropped(dropBeyond(tally, pending, dropList));
@@ -129,7 +134,7 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
     } finally {
       await verdicts.settled();
       await generator.dispose();
-      await verifier.dispose?.();
+      for (const verifier of verifiers.values()) await verifier.dispose?.();
     }
     verdicts.throwIfFailed();
   }
@@ -145,44 +150,51 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
   };
 }
 
-/** The problems of every benchmark in their seeded orders, with their prompts. */
-async function planProblems(input: EvaluationInput, { signal, expectedTokens }: EvaluationOptions): Promise<PlannedProblem[]> {
-  const { model, tokenizer, protocol, benchmarks } = input;
-  const planned: PlannedProblem[] = [];
-  for (const { name, path } of benchmarks) {
-    const benchmark = await loadBenchmark({ name, path, limit: protocol.problemsPerBenchmark }, { signal });
-    const prompts = renderPrompts(benchmark, protocol, tokenizer, model.config.contextLength);
-    const known = expectedTokens?.get(name);
-    const isKnown = benchmark.problems.every(({ id }) => known?.has(id));
-    const own = benchmark.problems.map((problem, index) => ({ problem, prompt: prompts[index]! }));
-    for (const [position, { problem, prompt }] of seededOrder(own, protocol.seeds[0]!, name).entries()) {
-      const expected = isKnown ? known?.get(problem.id) : undefined;
-      // Without earlier completions: long questions tend to be hard ones.
-      const expectedLength = expected ?? prompt.ids.length;
-      planned.push({ benchmark: name, problem, prompt, position, of: own.length, expectedLength, unit: expected ?? 1 });
-    }
-  }
+async function askBenchmarks(input: EvaluationInput, signal?: AbortSignal): Promise<AskedBenchmark[]> {
+  const asked: AskedBenchmark[] = [];
+  for (const reference of input.benchmarks) asked.push(await askBenchmark(reference, input, signal));
   throwIfCancelled(signal, 'The evaluation');
-  return planned;
+  return asked;
+}
+
+/** The problems of every benchmark in their seeded orders, with their prompts. */
+function planProblems(benchmarks: readonly AskedBenchmark[], seeds: readonly number[], expectedTokens?: ExpectedTokens): PlannedProblem[] {
+  return benchmarks.flatMap(({ name, kind, problems, under }) => {
+    const known = expectedTokens?.get(name);
+    const isKnown = problems.every(({ id }) => known?.has(id));
+    const bySeed = seeds.map((seed) => under(seed));
+    const own = problems.map(({ id }, index) => ({ problemId: id, asked: bySeed.map((list) => list[index]!) }));
+    return seededOrder(own, seeds[0]!, name).map(({ problemId, asked }, position): PlannedProblem => {
+      const expected = isKnown ? known?.get(problemId) : undefined;
+      // Without earlier completions: long questions tend to be hard ones.
+      const expectedLength = expected ?? asked[0]!.prompt.ids.length;
+      return { benchmark: name, kind, problemId, asked, position, of: own.length, expectedLength, unit: expected ?? 1 };
+    });
+  });
 }
 
 /** All completions of the evaluation by their keys, in the order they are generated. Those of a problem stand together: they share its prompt. */
 function planTasks(problems: readonly PlannedProblem[], seeds: readonly number[], slots: number): Map<string, Task> {
   const ordered = generationOrder(problems, Math.ceil(slots / seeds.length));
   return new Map(
-    ordered.flatMap((each) => seeds.map((seed): [string, Task] => [sampleKey(each.benchmark, seed, each.problem.id), { ...each, seed }])),
+    ordered.flatMap((each) =>
+      seeds.map((seed, index): [string, Task] => [
+        sampleKey(each.benchmark, seed, each.problemId),
+        { ...each, ...each.asked[index]!, seed },
+      ]),
+    ),
   );
 }
 
 function tallyOf(name: string, problems: readonly PlannedProblem[], { seeds, precision }: EvaluationProtocol): BenchmarkTally {
   const own = problems.filter(({ benchmark }) => benchmark === name);
-  return new BenchmarkTally({ name, problemIds: own.map(({ problem }) => problem.id), seeds: seeds.length, precision });
+  return new BenchmarkTally({ name, problemIds: own.map(({ problemId }) => problemId), seeds: seeds.length, precision });
 }
 
 /** Gives up the pending completions that do not count since a benchmark has stopped; their keys. */
 function dropBeyond(tally: BenchmarkTally, pending: ReadonlyMap<string, Task>, dropList: DropList): string[] {
   const beyond = [...pending].map(([key, task], index) => ({ key, task, index })).filter(({ task }) => task.benchmark === tally.name);
-  const dropped = beyond.filter(({ task }) => !tally.counts(task.problem.id));
+  const dropped = beyond.filter(({ task }) => !tally.counts(task.problemId));
   for (const { index } of dropped) dropList.drop(index);
   return dropped.map(({ key }) => key);
 }
@@ -194,7 +206,7 @@ function takeRecorded(pending: Map<string, Task>, tallies: ReadonlyMap<string, B
     const task = pending.get(key);
     if (!task) continue;
     pending.delete(key);
-    tallies.get(task.benchmark)!.record(task.problem.id, verdict === 'correct', tokens);
+    tallies.get(task.benchmark)!.record(task.problemId, verdict === 'correct', tokens);
     recorded.push({ ...task, tokens });
   }
   return recorded;
@@ -208,13 +220,14 @@ async function toSample(
   task: Task,
   result: GenerationResult,
   { tokenizer }: EvaluationInput,
-  verifier: Verifier,
+  verifiers: ReadonlyMap<ProblemKind, Verifier>,
   signal: AbortSignal | undefined,
 ): Promise<SampleResult> {
   const { tokenIds, finishReason } = result;
   const completion = tokenizer.decode(finishReason === 'stop' ? tokenIds.slice(0, -1) : tokenIds);
-  const { gold, id } = task.problem;
-  const { verdict, extracted } = await verifier.verify({ gold, completion, finishReason }, signal ? { signal } : {});
+  const { gold, id, tolerance } = task.problem;
+  const answer = { gold, completion, finishReason, ...(tolerance === undefined ? {} : { tolerance }) };
+  const { verdict, extracted } = await verifiers.get(task.kind)!.verify(answer, signal ? { signal } : {});
   return {
     benchmark: task.benchmark,
     seed: task.seed,

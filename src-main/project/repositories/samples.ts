@@ -1,10 +1,27 @@
 /** Table `samples`: every evaluated completion, unique per run, benchmark, seed and problem. */
 import type { SamplePage, SampleRow } from '#contract/records.ts';
-import { type ExpectedTokens, type RecordedSample, type SampleResult, sampleKey, type Verdict } from '#contract/worker.ts';
+import {
+  type ExpectedTokens,
+  type FinishReason,
+  type RecordedSample,
+  type SampleResult,
+  sampleKey,
+  type Verdict,
+} from '#contract/worker.ts';
 import { allRows, type Connection, firstRow, statement } from '../connection.ts';
 
 /** What a comparison needs of a sample. */
-export type SampleOutcome = [runId: string, benchmark: string, seed: number, problemId: string, verdict: Verdict, completionTokens: number];
+export type SampleOutcome = [
+  runId: string,
+  benchmark: string,
+  seed: number,
+  problemId: string,
+  verdict: Verdict,
+  completionTokens: number,
+  finishReason: FinishReason,
+  thinkingEnded: 0 | 1,
+  extracted: string | null,
+];
 
 export interface SampleFilter {
   studyId: number;
@@ -109,12 +126,13 @@ export function baselineTokens(db: Connection, { studyId, modelId }: { studyId: 
   return new Map([...benchmarks].map(([name, own]) => [name, new Map(own.map(({ problemId, tokens }) => [problemId, tokens]))]));
 }
 
-/** Outcomes of all samples of a study. */
+/** Outcomes of all samples of a study, read from the index alone: completions are long. */
 export function studyOutcomes(db: Connection, studyId: number): SampleOutcome[] {
   return statement(
     db,
-    `SELECT run_id, benchmark, samples.seed, problem_id, verdict, completion_tokens
-     FROM samples JOIN runs ON runs.id = samples.run_id WHERE study_id = ? ORDER BY samples.id`,
+    `SELECT run_id, benchmark, samples.seed, problem_id, verdict, completion_tokens, finish_reason, thinking_ended, extracted
+     FROM runs JOIN samples INDEXED BY samples_by_outcome ON runs.id = samples.run_id WHERE study_id = ?
+     ORDER BY runs.position, benchmark, problem_id, samples.seed`,
   )
     .raw(true)
     .all(studyId) as SampleOutcome[];
