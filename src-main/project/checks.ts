@@ -4,7 +4,7 @@ import path from 'node:path';
 import Database from 'better-sqlite3';
 import { RoundoffError } from '#contract/errors.ts';
 import { sqliteError } from './connection.ts';
-import { applicationId, schemaVersion, tables } from './schema.ts';
+import { applicationId, schemaVersion, tablesOf } from './schema.ts';
 
 /** The SQLite file format, section 1.3: magic at 0, user version at 60, application id at 68, big endian. */
 const headerBytes = 100;
@@ -25,11 +25,12 @@ export function checkContent(file: string): void {
   let db: Database.Database | null = null;
   try {
     db = new Database(file, { readonly: true, fileMustExist: true });
-    checkVersion(file, db.pragma('user_version', { simple: true }) as number);
+    const version = db.pragma('user_version', { simple: true }) as number;
+    checkVersion(file, version);
     const findings = (db.pragma('quick_check(20)') as { quick_check: string }[]).map((row) => row.quick_check);
     if (findings[0] !== 'ok') throw corrupt(file, findings[0] ?? 'the check gave no result', findings);
     const present = new Set(db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").pluck().all());
-    const missing = tables.filter((table) => !present.has(table));
+    const missing = tablesOf(version).filter((table) => !present.has(table));
     if (missing.length > 0) throw corrupt(file, `it lacks the table ${missing.join(', ')}`);
   } catch (error) {
     throw sqliteError(file, error);

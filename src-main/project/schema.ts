@@ -164,11 +164,29 @@ DROP TABLE datasets;
 ALTER TABLE datasets_with_training RENAME TO datasets;
 `;
 
-export const migrations: readonly string[] = [version1, version2];
+/** Which files a study used, as they were then: two runs made the same weights only when they read the same. */
+const version3 = `
+CREATE TABLE study_datasets (
+  study_id INTEGER NOT NULL REFERENCES studies (id) ON DELETE CASCADE,
+  dataset_id INTEGER NOT NULL REFERENCES datasets (id),
+  PRIMARY KEY (study_id, dataset_id)
+) STRICT, WITHOUT ROWID;
+`;
+
+/**
+ * What tables of results need of a sample, apart from its long texts: whether thinking ended is computed from the completion when the row is
+ * written, and the index holds all of it, so that no page of text is read.
+ */
+const version4 = `
+ALTER TABLE samples ADD COLUMN thinking_ended INTEGER AS (instr(completion, '</think>') > 0) VIRTUAL;
+CREATE INDEX samples_by_outcome ON samples (run_id, benchmark, problem_id, seed, verdict, completion_tokens, finish_reason, thinking_ended, stage, extracted);
+`;
+
+export const migrations: readonly string[] = [version1, version2, version3, version4];
 export const schemaVersion = migrations.length;
 
 /** The tables that a project file of any version has. */
-export const tables = [
+const firstTables = [
   'meta',
   'models',
   'datasets',
@@ -182,3 +200,8 @@ export const tables = [
   'artifacts',
   'events',
 ] as const;
+
+/** The tables of a project file of this version. */
+export function tablesOf(version: number): string[] {
+  return version < 3 ? [...firstTables] : [...firstTables, 'study_datasets'];
+}

@@ -2,7 +2,7 @@
  * Builds a study's comparison from plain recorded data: one row per run with accuracies, intervals, and paired differences
  * against the baseline of the same model. Pure, so that the workbench, the command line and every report show the same numbers.
  */
-import type { ComparisonRow, LineageNode, LoadsIn, PairedDifference, StudyComparison, TrainingRecord } from '#contract/comparison.ts';
+import type { ComparisonRow, LineageNode, LoadsIn, SignificanceTest, StudyComparison, TrainingRecord } from '#contract/comparison.ts';
 import { runtimesAfter } from '#contract/loads-in.ts';
 import type { EvaluationProtocol } from '#contract/protocol.ts';
 import { type CalibrationSettings, calibrationOf, type QuantizeStage } from '#contract/recipe.ts';
@@ -11,6 +11,7 @@ import { lastQuantizeStage, methodOfStages, schemeOfStages, trainingTitle } from
 import type { CalibrationRecord, QuantizeSummary, StageSummary, TrainSummary } from '#contract/worker.ts';
 import { averageDrop, averageIntervals } from '../engine/statistics/index.ts';
 import { type BenchmarkSamples, benchmarkResult, type CompactSample, groupSamples, type RunSamples } from './comparison-samples.ts';
+import { adjustTests, averageDropTest } from './comparison-tests.ts';
 import { bytes, count, percent } from './format.ts';
 
 export type { CompactSample } from './comparison-samples.ts';
@@ -48,7 +49,7 @@ export function buildComparison(input: ComparisonInput): StudyComparison {
     protocolHash: input.study.protocolHash,
     benchmarks: input.benchmarks.map(({ name, path, sha256, problems }) => ({ name, path, sha256, problems })),
     models: input.models.map(({ name, path, hash, parameters, sizeBytes }) => ({ name, path, hash, parameters, sizeBytes })),
-    rows: input.runs.map((run) => comparisonRow(run, input, samples)),
+    rows: adjustTests(input.runs.map((run) => comparisonRow(run, input, samples))),
     lineage: input.runs.map(lineageNode),
     elapsedMs: totalElapsed(input.runs),
     complete: input.runs.every((run) => run.status === 'finished'),
@@ -57,7 +58,9 @@ export function buildComparison(input: ComparisonInput): StudyComparison {
   };
 }
 
-function comparisonRow(run: ComparisonRun, input: ComparisonInput, samples: RunSamples): ComparisonRow {
+type MeasuredRow = Omit<ComparisonRow, 'dropTest'> & { dropTest: SignificanceTest | null };
+
+function comparisonRow(run: ComparisonRun, input: ComparisonInput, samples: RunSamples): MeasuredRow {
   const { protocol } = input.study;
   const model = input.models.find((candidate) => candidate.id === run.modelId);
   const baseline = baselineOf(run, input.runs);
@@ -69,9 +72,10 @@ function comparisonRow(run: ComparisonRun, input: ComparisonInput, samples: RunS
   });
   const complete = isComplete(own, input);
   const average = complete ? averageIntervals(benchmarks.map((result) => result.accuracy)) : null;
-  const differences = benchmarks.map((result) => result.versusBaseline).filter((item): item is PairedDifference => item !== null);
+  const differences = benchmarks.map((result) => result.versusBaseline).filter((item) => item !== null);
   const comparable = complete && !run.isBaseline && isComplete(reference, input);
   const drop = comparable ? averageDrop(differences) : null;
+  const names = input.benchmarks.map(({ name }) => name);
   const quantization = lastQuantization(run);
   const made = lastCheckpoint(run);
   const stages = run.recipe.stages;
@@ -95,6 +99,7 @@ function comparisonRow(run: ComparisonRun, input: ComparisonInput, samples: RunS
     benchmarks,
     average,
     drop,
+    dropTest: comparable && own && reference ? averageDropTest(names, own, reference) : null,
     recovery: average && drop && average.value + drop.value > 0 ? average.value / (average.value + drop.value) : null,
     elapsedMs: elapsed(run),
     backend: run.backend,

@@ -92,8 +92,16 @@ function measuredRate(db: Connection, modelHash: string): number | null {
   return rates[rates.length >> 1] ?? null;
 }
 
+/** Measured once, so that the estimates of one process go together. */
+let measuredFlops: number | null = null;
+
 /** Floating-point operations per second of a plain float32 loop: the best of many short rounds, since other programs only slow it down. */
 function plainLoopFlops(): number {
+  measuredFlops ??= measurePlainLoop();
+  return measuredFlops;
+}
+
+function measurePlainLoop(): number {
   const a = new Float32Array(4096).fill(1.0001);
   const b = new Float32Array(4096).fill(0.9999);
   const startedAt = performance.now();

@@ -1,8 +1,9 @@
 /** Writes a study with its frozen recipes, runs, stages and evaluations in one transaction. */
+import { benchmarkKey } from '#contract/benchmarks.ts';
 import { stageTitle } from '#contract/recipe.ts';
 import type { DatasetInspection, DatasetKind, ModelInspection } from '#contract/records.ts';
 import { type Connection, sqliteError } from '../project/connection.ts';
-import { saveDataset } from '../project/repositories/datasets.ts';
+import { linkDataset, saveDataset } from '../project/repositories/datasets.ts';
 import { insertEvaluation } from '../project/repositories/evaluations.ts';
 import { saveModel } from '../project/repositories/models.ts';
 import { saveRecipe } from '../project/repositories/recipes.ts';
@@ -20,10 +21,16 @@ export function insertStudyWithRuns(db: Connection, { runs, inputs }: PreparedSt
       [...inputs.models].map(([path, inspection]) => [path, saveModel(db, { ...inspection, path, sizeBytes: weightBytes(inspection) })]),
     );
     const datasetIds = new Map(
-      [...inputs.benchmarks].map(([path, inspection]) => [path, saveDatasetOf(db, 'benchmark', path, inspection)]),
+      study.spec.benchmarks.map((reference) => {
+        const key = benchmarkKey(reference);
+        return [key, saveDatasetOf(db, 'benchmark', reference.path, inputs.benchmarks.get(key)!)];
+      }),
     );
-    for (const [path, inspection] of inputs.calibrations) saveDatasetOf(db, 'calibration', path, inspection);
-    for (const [path, inspection] of inputs.trainings) saveDatasetOf(db, 'training', path, inspection);
+    const others = [
+      ...[...inputs.calibrations].map(([path, inspection]) => saveDatasetOf(db, 'calibration', path, inspection)),
+      ...[...inputs.trainings].map(([path, inspection]) => saveDatasetOf(db, 'training', path, inspection)),
+    ];
+    for (const id of [...datasetIds.values(), ...others]) linkDataset(db, studyId, id);
     for (const [position, run] of runs.entries()) {
       const id = `s${studyId}r${position + 1}`;
       const { name, isBaseline, seed, recipe } = run;
@@ -52,9 +59,10 @@ function insertStages(db: Connection, runId: string, run: PlannedRun, { datasetI
     insertStage(db, runId, { stage, type: definition.type, title: stageTitle(definition) });
     if (definition.type !== 'evaluate') continue;
     const limit = definition.protocol.problemsPerBenchmark ?? Number.POSITIVE_INFINITY;
-    for (const [position, { name, path }] of definition.benchmarks.entries()) {
-      const problems = Math.min(limit, inputs.benchmarks.get(path)!.rows);
-      insertEvaluation(db, runId, { stage, position, benchmark: name, datasetId: datasetIds.get(path)!, protocolHash, problems });
+    for (const [position, reference] of definition.benchmarks.entries()) {
+      const key = benchmarkKey(reference);
+      const problems = Math.min(limit, inputs.benchmarks.get(key)!.rows);
+      insertEvaluation(db, runId, { stage, position, benchmark: reference.name, datasetId: datasetIds.get(key)!, protocolHash, problems });
     }
   }
 }

@@ -6,19 +6,21 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { type ErrorInfo, RoundoffError, toErrorInfo } from '#contract/errors.ts';
 import { stageTitle } from '#contract/recipe.ts';
+import type { RunRecord } from '#contract/records.ts';
 import type { RunEvent, RunRequest } from '#contract/worker.ts';
-import { hashFile } from '../engine/formats/atomic-file.ts';
+import { fingerprintSource, resolveDataSource } from '../engine/data/data-source.ts';
 import { sqliteError } from '../project/connection.ts';
 import type { Project } from '../project/project.ts';
 import { listRunBenchmarks } from '../project/repositories/evaluations.ts';
 import { findModel } from '../project/repositories/models.ts';
 import { backendPreference, findRun, updateRun } from '../project/repositories/runs.ts';
-import { recordedSampleKeys } from '../project/repositories/samples.ts';
+import { baselineTokens, recordedSamples } from '../project/repositories/samples.ts';
 import { endRunningStage, listStages } from '../project/repositories/stages.ts';
 import { crashError, wasKilledFromOutside } from './crash-error.ts';
 import { checkpointFolder, inheritStages } from './inherit-stages.ts';
 import { RunRecorder } from './recorder.ts';
 import { resolvePath, resolveRecipe } from './resources.ts';
+import { reuseSamples } from './reuse-samples.ts';
 import { type SupervisorTimeouts, type WorkerExit, WorkerSupervisor } from './supervisor.ts';
 
 export interface ExecutionOptions {
@@ -94,13 +96,18 @@ export class RunExecution {
     const model = run && findModel(db, run.modelId);
     if (!run || !model) throw new RoundoffError('not-found', `There is no run ${this.runId} in this project.`, 'Reload the list of runs.');
     const { resourcesDir } = this.options;
-    for (const benchmark of listRunBenchmarks(db, run.id)) await this.checkUnchanged(benchmark);
+    for (const benchmark of listRunBenchmarks(db, run.id)) await this.checkUnchanged(benchmark, splitOf(run, benchmark.name));
     const outputDir = path.join(info.artifactsDir, run.id);
     mkdirSync(outputDir, { recursive: true });
     const inherited = inheritStages(db, run, info.artifactsDir);
     if (inherited) {
       const titles = run.recipe.stages.slice(0, inherited.stages).map(stageTitle).join(', ');
       recorder.append({ type: 'log', level: 'info', message: `${titles}: taken over from "${inherited.from.name}", which began alike.` });
+    }
+    for (const { from, samples } of await reuseSamples(db, run, resourcesDir)) {
+      const study = from.studyId === run.studyId ? 'this study' : `study ${from.studyId}`;
+      const message = `${samples} completions taken over from "${from.name}" of ${study}: the same weights, problems, seeds and sampling.`;
+      recorder.append({ type: 'log', level: 'info', message });
     }
     const finishedStages = listStages(db, run.id).flatMap((stage) => (stage.status === 'finished' ? [stage.index] : []));
     return {
@@ -110,6 +117,7 @@ export class RunExecution {
       outputDir,
       seed: run.seed,
       backend: run.backend ?? backendPreference(db, run.id),
+      expectedTokens: baselineTokens(db, run),
       resume: {
         lastSeq: recorder.lastSeq,
         finishedStages,
@@ -117,14 +125,14 @@ export class RunExecution {
           const dir = checkpointFolder(db, run.id, stage, info.artifactsDir);
           return dir ? [{ stage, dir }] : [];
         }),
-        recordedSamples: recordedSampleKeys(db, run.id),
+        recordedSamples: recordedSamples(db, run.id),
       },
     };
   }
 
-  private async checkUnchanged(benchmark: { name: string; path: string; sha256: string }): Promise<void> {
+  private async checkUnchanged(benchmark: { name: string; path: string; sha256: string }, split?: string): Promise<void> {
     const file = resolvePath(benchmark.path, this.options.resourcesDir);
-    const { sha256 } = await hashFile(file);
+    const { sha256 } = await fingerprintSource(await resolveDataSource(file, split));
     if (sha256 !== benchmark.sha256)
       throw new RoundoffError(
         'dataset-invalid',
@@ -170,4 +178,10 @@ export class RunExecution {
     endRunningStage(this.project.db, this.runId, 'pending');
     updateRun(this.project.db, this.runId, { status: 'interrupted', error, finishedAt: Date.now() });
   }
+}
+
+/** Which part of its folder a benchmark of a run is. */
+function splitOf({ recipe }: RunRecord, name: string): string | undefined {
+  const references = recipe.stages.flatMap((stage) => (stage.type === 'evaluate' ? stage.benchmarks : []));
+  return references.find((reference) => reference.name === name)?.split;
 }

@@ -71,7 +71,7 @@ export class RunService {
     const studyId = insertStudyWithRuns(this.project.db, prepared, {
       spec,
       specHash: createHash('sha256').update(canonicalJson(spec)).digest('hex'),
-      protocolHash: protocolHash(spec.protocol),
+      protocolHash: protocolHash(prepared.protocol),
       environment: this.environment(),
     });
     this.queue.add(listRuns(this.project.db, studyId).map((run) => run.id));

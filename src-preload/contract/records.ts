@@ -1,10 +1,11 @@
 /**
  * What main hands to the renderer and the command line: domain types, apart from SQLite's row types.
  */
+import type { ProblemKind } from './benchmarks.ts';
 import type { ErrorInfo } from './errors.ts';
 import type { EvaluationProtocol } from './protocol.ts';
 import type { Recipe, StudySpec } from './recipe.ts';
-import type { ArtifactKind, BackendName, RunEvent, SampleResult, StageSummary } from './worker.ts';
+import type { ArtifactKind, BackendName, BenchmarkProgress, RunEvent, SampleResult, StageSummary } from './worker.ts';
 
 export interface ProjectInfo {
   path: string;
@@ -72,6 +73,26 @@ export interface ModelRecord {
 }
 
 export type DatasetKind = 'benchmark' | 'calibration' | 'training';
+/** What a benchmark's file is, beside its problems. */
+export interface BenchmarkFacts {
+  /** As its publisher's layout is known: `GPQA`, `OlympiadBench`, `written answers`. */
+  layout: string;
+  problemKind: ProblemKind;
+  /** `openai/gsm8k` and the revision, for what lies in Hugging Face's cache. */
+  repository: string | null;
+  /** Of a folder: the split that was read, and all there are. */
+  split: string | null;
+  splits: string[];
+  /** As they are in the file, with the first value that is not empty. */
+  columns: { name: string; example: string }[];
+  levels: { name: string; problems: number }[];
+  subjects: { name: string; problems: number }[];
+  /** Problems that allow an error. */
+  withTolerance: number;
+  /** What always giving the same letter would score; null where answers are no letters. */
+  floor: number | null;
+}
+
 export interface DatasetInspection {
   path: string;
   name: string;
@@ -81,6 +102,8 @@ export interface DatasetInspection {
   sha256: string;
   preview: { prompt: string; answer: string }[];
   problems: InspectionProblem[];
+  /** Of benchmarks that could be read. */
+  benchmark?: BenchmarkFacts;
 }
 
 export type RunStatus = 'queued' | 'running' | 'stopping' | 'finished' | 'failed' | 'cancelled' | 'interrupted';
@@ -95,6 +118,8 @@ export interface RunProgress {
   ratePerSecond: number | null;
   remainingMs: number | null;
   detail: string;
+  /** While benchmarks are evaluated. */
+  benchmarks?: BenchmarkProgress[];
 }
 
 export interface RunRecord {

@@ -1,6 +1,7 @@
 /**
  * What main and a run's worker process say to each other: one complete request, `cancel` / `stop` afterwards, events back.
  */
+import type { Interval } from './comparison.ts';
 import type { ErrorInfo } from './errors.ts';
 import type { Recipe } from './recipe.ts';
 
@@ -17,6 +18,8 @@ export interface RunRequest {
   outputDir: string;
   seed: number;
   backend: BackendPreference;
+  /** Of the baseline's completions, where there are any: what is long is generated first. */
+  expectedTokens: ExpectedTokens;
   /** What an earlier, interrupted execution already recorded. */
   resume: ResumeState;
 }
@@ -28,10 +31,16 @@ export interface ResumeState {
   finishedStages: number[];
   /** Folders of their checkpoints, which may lie with another run of the study that began alike. */
   checkpoints: { stage: number; dir: string }[];
-  /** Recorded samples, `benchmark\u0000seed\u0000problemId`. */
-  recordedSamples: string[];
+  recordedSamples: RecordedSample[];
 }
 
+/** What an evaluation that goes on needs to know of a completion that is already recorded; the key is its `sampleKey`. */
+export type RecordedSample = readonly [key: string, verdict: Verdict, completionTokens: number];
+
+/** Mean tokens of a problem's completions, by benchmark and problem. */
+export type ExpectedTokens = ReadonlyMap<string, ReadonlyMap<string, number>>;
+
+/** `benchmark\u0000seed\u0000problemId` */
 export function sampleKey(benchmark: string, seed: number, problemId: string): string {
   return `${benchmark}\u0000${seed}\u0000${problemId}`;
 }
@@ -60,6 +69,33 @@ export interface SampleResult {
   verdict: Verdict;
   completionTokens: number;
   finishReason: FinishReason;
+}
+
+/** How far one benchmark of a running evaluation is. */
+export interface BenchmarkProgress {
+  benchmark: string;
+  /** Completions. */
+  done: number;
+  total: number;
+  /** Problems from the beginning of the seeded order whose completions have all ended; only these are counted in `accuracy`. */
+  problems: number;
+  /** Problems of the benchmark under the protocol. */
+  of: number;
+  accuracy: Interval | null;
+  /** Over the completions so far; null without any. */
+  meanTokens: number | null;
+  /** The wanted precision is reached and no more problems follow. */
+  stopped: boolean;
+}
+
+/** A benchmark that ended before its last problem because the protocol's precision was reached. */
+export interface BenchmarkStop {
+  benchmark: string;
+  /** The first so many of the seeded order count. */
+  problems: number;
+  of: number;
+  /** Of the 95 % interval, as a share. */
+  halfWidth: number;
 }
 
 export interface LayerError {
@@ -134,6 +170,8 @@ export interface EvaluateSummary {
   protocolHash: string;
   samples: number;
   tokensPerSecond: number;
+  /** Benchmarks that ended early; absent where none did. */
+  stopped?: BenchmarkStop[];
 }
 export interface ExportSummary {
   type: 'export';
@@ -175,10 +213,14 @@ export type RunEventBody =
       ratePerSecond: number | null;
       remainingMs: number | null;
       detail: string;
+      /** Of an evaluation. */
+      benchmarks?: BenchmarkProgress[];
     }
   | { type: 'metric'; stage: number; name: string; step: number; value: number }
   | { type: 'log'; level: 'info' | 'warning' | 'error'; message: string }
   | { type: 'sample'; stage: number; sample: SampleResult }
+  /** `surplus`: later problems of the seeded order of which samples came before the stop was decided; they do not count and are removed. */
+  | { type: 'benchmark-stopped'; stage: number; stop: BenchmarkStop; surplus: string[] }
   | { type: 'artifact'; stage: number; artifact: ArtifactInfo }
   | { type: 'stage-finished'; stage: number; summary: StageSummary; elapsedMs: number }
   | { type: 'finished' }

@@ -31,10 +31,10 @@ export function foldRun(run: RunRecord, event: RunEvent, stages: readonly StageR
     case 'started':
       return { ...run, status: 'running', backend: event.backend, device: event.device, startedAt: run.startedAt ?? event.at, error: null };
     case 'progress': {
-      const { stage, done, total, unit, ratePerSecond, remainingMs, detail } = event;
-      const known = run.recipe.stages[stage];
-      const stageTitle = stages[stage]?.title ?? (known ? titleOf(known) : '');
-      return { ...run, progress: { stage, stageTitle, done, total, unit, ratePerSecond, remainingMs, detail } };
+      const { type: _type, runId: _runId, seq: _seq, at: _at, ...progress } = event;
+      const known = run.recipe.stages[event.stage];
+      const stageTitle = stages[event.stage]?.title ?? (known ? titleOf(known) : '');
+      return { ...run, progress: { ...progress, stageTitle } };
     }
     case 'stage-started':
       return { ...run, progress: emptyProgress(event.stage, event.title) };

@@ -7,7 +7,7 @@ import type { HostEvent, RunRecord, RunSnapshot, StudyRecord } from '#contract/r
 import { socketProtocol, startBrowserHost } from '../../src-main/app/browser-host.ts';
 import { createProject } from '../../src-main/project/project.ts';
 import { listRuns } from '../../src-main/project/repositories/runs.ts';
-import { recordedSampleKeys } from '../../src-main/project/repositories/samples.ts';
+import { recordedSamples } from '../../src-main/project/repositories/samples.ts';
 import { RunService } from '../../src-main/runs/run-service.ts';
 import { resourcesDir, tinyStudy, Workbench, workerEntry } from '../support/study-run.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -53,7 +53,7 @@ describe('a full disk', () => {
     const last = events.filter((event) => event.type === 'run-changed').at(-1)!;
     expect(last.run).toMatchObject({ id: runId, status: 'failed', error: { code: 'disk-full' } });
     expect(last.run.error!.message).toContain(project.info.path);
-    const kept = recordedSampleKeys(project.db, runId).length;
+    const kept = recordedSamples(project.db, runId).length;
     expect(kept).toBeLessThan(120);
     expect(project.db.pragma('integrity_check', { simple: true })).toBe('ok');
 
@@ -61,7 +61,7 @@ describe('a full disk', () => {
     service.resume(runId);
     await settled();
     expect(service.run(runId).status).toBe('finished');
-    expect(recordedSampleKeys(project.db, runId)).toHaveLength(120);
+    expect(recordedSamples(project.db, runId)).toHaveLength(120);
     await service.close();
     project.close();
   });

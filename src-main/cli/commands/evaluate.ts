@@ -11,6 +11,7 @@ import { loadModel } from '../../engine/model/load.ts';
 import { loadTokenizer } from '../../engine/model/tokenizer.ts';
 import { accuracyInterval } from '../../engine/statistics/index.ts';
 import { duration, percentInterval } from '../../reports/format.ts';
+import { addReferenceOptions, type ReferenceOptions, referenceDetails } from '../benchmark-options.ts';
 import type { CliContext } from '../context.ts';
 import {
   addCompletionOptions,
@@ -24,7 +25,7 @@ import {
 } from '../options.ts';
 import { textTable } from '../terminal.ts';
 
-interface EvaluateOptions extends CompletionOptions {
+interface EvaluateOptions extends CompletionOptions, ReferenceOptions {
   benchmark: string[];
   seeds: number;
   firstSeed: number;
@@ -45,15 +46,18 @@ export function addEvaluate(program: Command, context: CliContext): void {
     .option('--template <text>', 'prompt with {question} in it', '{question}')
     .option('--samples <file>', 'also write every completion to this .jsonl file')
     .addOption(jsonOption());
-  examples(addCompletionOptions(command), [
+  examples(addCompletionOptions(addReferenceOptions(command)), [
     'evaluate sample:abacus --benchmark abacus-sums --seeds 3',
+    'evaluate ~/models/Qwen3-0.6B --benchmark mine=mine.csv --map question=prompt,answer=target',
     'evaluate ~/models/Qwen3-0.6B --benchmark gsm8k=gsm8k.jsonl --problems 50 --max-new-tokens 2048 --json',
   ]).action((model: string, options: EvaluateOptions) => evaluate(context, userPath(model, context.resourcesDir), options));
 }
 
 async function evaluate(context: CliContext, dir: string, options: EvaluateOptions): Promise<void> {
   const { progress, signal, resourcesDir } = context;
-  const benchmarks = options.benchmark.map((text) => parseBenchmark(text, resourcesDir));
+  const files = options.benchmark.map((text) => parseBenchmark(text, resourcesDir));
+  const names = files.map(({ name }) => name);
+  const benchmarks = files.map((file) => ({ ...file, ...referenceDetails(options, { name: file.name, names, resourcesDir }) }));
   const twice = benchmarks.find(({ name }, index) => benchmarks.findIndex((other) => other.name === name) < index);
   if (twice)
     throw new RoundoffError('bad-input', `The benchmark "${twice.name}" is given twice.`, 'Give each benchmark a name of its own.');

@@ -1,22 +1,31 @@
 /**
  * Evaluates a model on benchmarks under a protocol: one completion per problem and seed, all of them in one continuously batched
  * generation. A completion's randomness is keyed by its benchmark, problem and seed, so that its result depends neither on what
- * is generated beside it nor on where an interrupted evaluation was resumed.
+ * is generated beside it, nor on the order, nor on where an interrupted evaluation was resumed.
  */
+import type { ProblemKind } from '#contract/benchmarks.ts';
+import { completeProtocol } from '#contract/prompt-templates.ts';
 import type { BenchmarkReference, EvaluationProtocol } from '#contract/protocol.ts';
-import { type EvaluateSummary, type SampleResult, sampleKey } from '#contract/worker.ts';
+import {
+  type BenchmarkStop,
+  type EvaluateSummary,
+  type ExpectedTokens,
+  type RecordedSample,
+  type SampleResult,
+  sampleKey,
+} from '#contract/worker.ts';
 import { throwIfCancelled } from '../data/cancellation.ts';
 import type { LanguageModel } from '../model/language-model.ts';
 import type { ModelTokenizer } from '../model/tokenizer.ts';
-import { createGenerator } from '../rollouts/generator.ts';
+import { createGenerator, DropList } from '../rollouts/generator.ts';
 import type { GenerationRequest, GenerationResult } from '../rollouts/settings.ts';
 import { affordableSlots } from '../rollouts/slots.ts';
-import { getVerifier, type Verifier } from '../verifiers/index.ts';
+import type { Verifier } from '../verifiers/index.ts';
+import { type AskedBenchmark, type AskedProblem, askBenchmark, verifierFor } from './asked-problems.ts';
+import { BenchmarkTally } from './benchmark-tally.ts';
 import { EvaluationMeter, type EvaluationProgress } from './evaluation-meter.ts';
-import { loadBenchmark } from './load.ts';
 import { PendingVerdicts } from './pending-verdicts.ts';
-import type { Problem } from './problem.ts';
-import { type Prompt, renderPrompts } from './prompts.ts';
+import { generationOrder, type PlacedProblem, seededOrder } from './problem-order.ts';
 import { protocolHash } from './protocol-hash.ts';
 
 export type { EvaluationProgress } from './evaluation-meter.ts';
@@ -30,23 +39,34 @@ export interface EvaluationInput {
 }
 
 export interface EvaluationOptions {
-  /** Keys (`sampleKey`) of completions that are already recorded; they are not made again. */
-  recordedSamples?: Iterable<string>;
+  /** Completions that are already recorded; they are not made again. */
+  recordedSamples?: Iterable<RecordedSample>;
+  /** What other completions of the problems took. The outcome does not depend on it, the time does. */
+  expectedTokens?: ExpectedTokens;
   signal?: AbortSignal;
   /** Sequences generated side by side. The outcome does not depend on it. */
   slots?: number;
   /** Called once per completion, in the order they are judged. */
   onSample(sample: SampleResult): void;
+  /** A benchmark has reached the protocol's precision. What was recorded of the surplus problems does not count. */
+  onStop?(stop: BenchmarkStop, surplus: string[]): void;
   onProgress?(progress: EvaluationProgress): void;
   /** What the reader of a log should know. */
   onLog?(message: string): void;
 }
 
-interface Task {
+interface PlannedProblem extends PlacedProblem {
   benchmark: string;
+  kind: ProblemKind;
+  problemId: string;
+  /** As it is asked under each of the protocol's seeds. */
+  asked: AskedProblem[];
+  /** The tokens that count as one unit of a completion's length; see `MeteredCompletion`. */
+  unit: number;
+}
+
+interface Task extends PlannedProblem, AskedProblem {
   seed: number;
-  problem: Problem;
-  prompt: Prompt;
 }
 
 /**
@@ -54,24 +74,48 @@ interface Task {
  * anything is generated, `cancelled` on abort.
  */
 export async function evaluateModel(input: EvaluationInput, options: EvaluationOptions): Promise<EvaluateSummary> {
-  const { model, protocol } = input;
-  const verifier = getVerifier(protocol.verifier);
-  const tasks = await planTasks(input, options.signal);
-  const recorded = new Set(options.recordedSamples);
-  const pending = new Map([...tasks].filter(([key]) => !recorded.has(key)));
-  const meter = new EvaluationMeter(tasks.size, tasks.size - pending.size, options.onProgress);
-  meter.start();
-  const longest = Math.max(0, ...[...tasks.values()].map(({ prompt }) => prompt.ids.length));
+  const { model } = input;
+  const benchmarks = await askBenchmarks(input, options.signal);
+  const kinds = new Set(benchmarks.map(({ kind }) => kind));
+  const protocol = completeProtocol(input.protocol, kinds);
+  const verifiers = new Map([...kinds].map((kind) => [kind, verifierFor(kind, protocol)]));
+  const problems = planProblems(benchmarks, protocol.seeds, options.expectedTokens);
+  const tallies = new Map(input.benchmarks.map(({ name }) => [name, tallyOf(name, problems, protocol)]));
+  const longest = problems.reduce((most, { asked }) => Math.max(most, ...asked.map(({ prompt }) => prompt.ids.length)), 0);
   const capacity = longest + protocol.maxNewTokens;
+  const slots = options.slots ?? affordableSlots(model.config, capacity);
+  const tasks = planTasks(problems, protocol.seeds, slots);
+  const pending = new Map(tasks);
+  const recorded = takeRecorded(pending, tallies, options.recordedSamples ?? []);
+  const end = (tally: BenchmarkTally) => {
+    if (tally.stop) options.onStop?.(tally.stop, tally.surplus());
+  };
+  for (const tally of tallies.values()) end(tally);
+  for (const [key, { benchmark, problemId }] of pending) if (!tallies.get(benchmark)!.counts(problemId)) pending.delete(key);
+  const meter = new EvaluationMeter({
+    tallies: [...tallies.values()],
+    ...{ pending, recorded, slots, maxNewTokens: protocol.maxNewTokens, report: options.onProgress },
+  });
+  meter.report();
   if (pending.size > 0) {
-    const slots = Math.min(options.slots ?? affordableSlots(model.config, capacity), pending.size);
-    const generator = createGenerator(model, { slots, capacity });
+    const generator = createGenerator(model, { slots: Math.min(slots, pending.size), capacity });
     if (generator.reason) options.onLog?.(generator.reason);
     const verdicts = new PendingVerdicts(options.signal);
+    const dropList = new DropList(pending.size);
     const judge = async (result: GenerationResult) => {
-      const sample = await toSample(pending.get(result.key)!, result, input, verifier, options.signal);
+      const { benchmark, problemId } = pending.get(result.key)!;
+      const tally = tallies.get(benchmark)!;
+      meter.ended(result.key, result.tokenIds.length);
+      if (!tally.counts(problemId)) return;
+      const sample = await toSample(pending.get(result.key)!, result, input, verifiers, options.signal);
+      if (!tally.counts(problemId)) return;
       options.onSample(sample);
-      meter.finished(sample.verdict === 'correct');
+      tally.record(problemId, sample.verdict === 'correct', sample.completionTokens);
+      if (tally.stop) {
+        end(tally);
+        meter.dropped(dropBeyond(tally, pending, dropList));
+      }
+      meter.report();
     };
     try {
       await generator.run(
@@ -79,6 +123,7 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
         { ...protocol, stopTokenIds: [] },
         {
           signal: verdicts.signal,
+          dropList,
           onProgress: ({ generatedTokens }) => meter.generated(generatedTokens),
           onResult: (result) => verdicts.add(judge(result)),
         },
@@ -89,28 +134,82 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
     } finally {
       await verdicts.settled();
       await generator.dispose();
-      await verifier.dispose?.();
+      for (const verifier of verifiers.values()) await verifier.dispose?.();
     }
     verdicts.throwIfFailed();
   }
   throwIfCancelled(options.signal, 'The evaluation');
-  return { type: 'evaluate', protocolHash: protocolHash(protocol), samples: tasks.size, tokensPerSecond: meter.tokensPerSecond() ?? 0 };
+  const ended = [...tallies.values()];
+  const stopped = ended.flatMap(({ stop }) => stop ?? []);
+  return {
+    type: 'evaluate',
+    protocolHash: protocolHash(protocol),
+    samples: ended.reduce((sum, { total }) => sum + total, 0),
+    tokensPerSecond: meter.tokensPerSecond() ?? 0,
+    ...(stopped.length > 0 ? { stopped } : {}),
+  };
 }
 
-/** All completions of the evaluation by their keys: benchmark by benchmark, seed by seed, problems in file order. */
-async function planTasks({ model, tokenizer, protocol, benchmarks }: EvaluationInput, signal?: AbortSignal): Promise<Map<string, Task>> {
-  const tasks = new Map<string, Task>();
-  for (const { name, path } of benchmarks) {
-    const benchmark = await loadBenchmark({ name, path, limit: protocol.problemsPerBenchmark }, { signal });
-    const prompts = renderPrompts(benchmark, protocol, tokenizer, model.config.contextLength);
-    for (const seed of protocol.seeds) {
-      for (const [index, problem] of benchmark.problems.entries()) {
-        tasks.set(sampleKey(name, seed, problem.id), { benchmark: name, seed, problem, prompt: prompts[index]! });
-      }
-    }
-  }
+async function askBenchmarks(input: EvaluationInput, signal?: AbortSignal): Promise<AskedBenchmark[]> {
+  const asked: AskedBenchmark[] = [];
+  for (const reference of input.benchmarks) asked.push(await askBenchmark(reference, input, signal));
   throwIfCancelled(signal, 'The evaluation');
-  return tasks;
+  return asked;
+}
+
+/** The problems of every benchmark in their seeded orders, with their prompts. */
+function planProblems(benchmarks: readonly AskedBenchmark[], seeds: readonly number[], expectedTokens?: ExpectedTokens): PlannedProblem[] {
+  return benchmarks.flatMap(({ name, kind, problems, under }) => {
+    const known = expectedTokens?.get(name);
+    const isKnown = problems.every(({ id }) => known?.has(id));
+    const bySeed = seeds.map((seed) => under(seed));
+    const own = problems.map(({ id }, index) => ({ problemId: id, asked: bySeed.map((list) => list[index]!) }));
+    return seededOrder(own, seeds[0]!, name).map(({ problemId, asked }, position): PlannedProblem => {
+      const expected = isKnown ? known?.get(problemId) : undefined;
+      // Without earlier completions: long questions tend to be hard ones.
+      const expectedLength = expected ?? asked[0]!.prompt.ids.length;
+      return { benchmark: name, kind, problemId, asked, position, of: own.length, expectedLength, unit: expected ?? 1 };
+    });
+  });
+}
+
+/** All completions of the evaluation by their keys, in the order they are generated. Those of a problem stand together: they share its prompt. */
+function planTasks(problems: readonly PlannedProblem[], seeds: readonly number[], slots: number): Map<string, Task> {
+  const ordered = generationOrder(problems, Math.ceil(slots / seeds.length));
+  return new Map(
+    ordered.flatMap((each) =>
+      seeds.map((seed, index): [string, Task] => [
+        sampleKey(each.benchmark, seed, each.problemId),
+        { ...each, ...each.asked[index]!, seed },
+      ]),
+    ),
+  );
+}
+
+function tallyOf(name: string, problems: readonly PlannedProblem[], { seeds, precision }: EvaluationProtocol): BenchmarkTally {
+  const own = problems.filter(({ benchmark }) => benchmark === name);
+  return new BenchmarkTally({ name, problemIds: own.map(({ problemId }) => problemId), seeds: seeds.length, precision });
+}
+
+/** Gives up the pending completions that do not count since a benchmark has stopped; their keys. */
+function dropBeyond(tally: BenchmarkTally, pending: ReadonlyMap<string, Task>, dropList: DropList): string[] {
+  const beyond = [...pending].map(([key, task], index) => ({ key, task, index })).filter(({ task }) => task.benchmark === tally.name);
+  const dropped = beyond.filter(({ task }) => !tally.counts(task.problemId));
+  for (const { index } of dropped) dropList.drop(index);
+  return dropped.map(({ key }) => key);
+}
+
+/** Counts what is recorded and takes it out of what is pending. */
+function takeRecorded(pending: Map<string, Task>, tallies: ReadonlyMap<string, BenchmarkTally>, samples: Iterable<RecordedSample>) {
+  const recorded: (Task & { tokens: number })[] = [];
+  for (const [key, verdict, tokens] of samples) {
+    const task = pending.get(key);
+    if (!task) continue;
+    pending.delete(key);
+    tallies.get(task.benchmark)!.record(task.problemId, verdict === 'correct', tokens);
+    recorded.push({ ...task, tokens });
+  }
+  return recorded;
 }
 
 function toRequest([key, { benchmark, seed, problem, prompt }]: [string, Task]): GenerationRequest {
@@ -121,13 +220,14 @@ async function toSample(
   task: Task,
   result: GenerationResult,
   { tokenizer }: EvaluationInput,
-  verifier: Verifier,
+  verifiers: ReadonlyMap<ProblemKind, Verifier>,
   signal: AbortSignal | undefined,
 ): Promise<SampleResult> {
   const { tokenIds, finishReason } = result;
   const completion = tokenizer.decode(finishReason === 'stop' ? tokenIds.slice(0, -1) : tokenIds);
-  const { gold, id } = task.problem;
-  const { verdict, extracted } = await verifier.verify({ gold, completion, finishReason }, signal ? { signal } : {});
+  const { gold, id, tolerance } = task.problem;
+  const answer = { gold, completion, finishReason, ...(tolerance === undefined ? {} : { tolerance }) };
+  const { verdict, extracted } = await verifiers.get(task.kind)!.verify(answer, signal ? { signal } : {});
   return {
     benchmark: task.benchmark,
     seed: task.seed,

@@ -1,6 +1,6 @@
 /** Table `datasets`: benchmark and calibration files as they were when a study used them. */
 import type { DatasetKind } from '#contract/records.ts';
-import { type Connection, firstRow, statement } from '../connection.ts';
+import { allRows, type Connection, firstRow, statement } from '../connection.ts';
 
 export interface DatasetRecord {
   id: number;
@@ -32,5 +32,20 @@ export function findDataset(db: Connection, kind: DatasetKind, path: string): Da
      WHERE kind = ? AND path = ? ORDER BY id DESC LIMIT 1`,
     kind,
     path,
+  );
+}
+
+/** Notes that a study uses a file as it is now. */
+export function linkDataset(db: Connection, studyId: number, datasetId: number): void {
+  statement(db, 'INSERT INTO study_datasets (study_id, dataset_id) VALUES (?, ?) ON CONFLICT DO NOTHING').run(studyId, datasetId);
+}
+
+/** The files of a study; none for a study made before they were noted. */
+export function listStudyDatasets(db: Connection, studyId: number): DatasetRecord[] {
+  return allRows<DatasetRecord>(
+    db,
+    `SELECT id, kind, name, path, sha256, row_count AS rows, size_bytes AS sizeBytes
+     FROM study_datasets JOIN datasets ON datasets.id = dataset_id WHERE study_id = ? ORDER BY id`,
+    studyId,
   );
 }

@@ -1,10 +1,27 @@
 /** Table `samples`: every evaluated completion, unique per run, benchmark, seed and problem. */
 import type { SamplePage, SampleRow } from '#contract/records.ts';
-import { type SampleResult, sampleKey, type Verdict } from '#contract/worker.ts';
+import {
+  type ExpectedTokens,
+  type FinishReason,
+  type RecordedSample,
+  type SampleResult,
+  sampleKey,
+  type Verdict,
+} from '#contract/worker.ts';
 import { allRows, type Connection, firstRow, statement } from '../connection.ts';
 
 /** What a comparison needs of a sample. */
-export type SampleOutcome = [runId: string, benchmark: string, seed: number, problemId: string, verdict: Verdict, completionTokens: number];
+export type SampleOutcome = [
+  runId: string,
+  benchmark: string,
+  seed: number,
+  problemId: string,
+  verdict: Verdict,
+  completionTokens: number,
+  finishReason: FinishReason,
+  thinkingEnded: 0 | 1,
+  extracted: string | null,
+];
 
 export interface SampleFilter {
   studyId: number;
@@ -52,21 +69,70 @@ export function insertSample(db: Connection, runId: string, stage: number, sampl
   );
 }
 
-/** Keys of a run's samples, for a resume. */
-export function recordedSampleKeys(db: Connection, runId: string): string[] {
-  return allRows<{ benchmark: string; seed: number; problemId: string }>(
-    db,
-    'SELECT benchmark, seed, problem_id AS problemId FROM samples WHERE run_id = ?',
-    runId,
-  ).map(({ benchmark, seed, problemId }) => sampleKey(benchmark, seed, problemId));
+/** What is taken over of another run's samples. */
+export interface SampleSelection {
+  fromRunId: string;
+  benchmark: string;
+  seeds: readonly number[];
+  /** These problems alone; all when null. */
+  problemIds: readonly string[] | null;
 }
 
-/** Outcomes of all samples of a study. */
+/** Records another run's samples as this one's own, but for those it has. The number of new ones. */
+export function copySamples(
+  db: Connection,
+  runId: string,
+  stage: number,
+  { fromRunId, benchmark, seeds, problemIds }: SampleSelection,
+): number {
+  return statement(
+    db,
+    `INSERT INTO samples (run_id, stage, benchmark, seed, problem_id, prompt, completion, gold, extracted, verdict, completion_tokens, finish_reason)
+     SELECT ?, ?, benchmark, seed, problem_id, prompt, completion, gold, extracted, verdict, completion_tokens, finish_reason FROM samples
+     WHERE run_id = ? AND benchmark = ? AND seed IN (SELECT value FROM json_each(?))
+       AND (? OR problem_id IN (SELECT value FROM json_each(?)))
+     ORDER BY id ON CONFLICT DO NOTHING`,
+  ).run(runId, stage, fromRunId, benchmark, JSON.stringify(seeds), problemIds === null ? 1 : 0, JSON.stringify(problemIds ?? [])).changes;
+}
+
+/** Removes what a run recorded of these problems. */
+export function deleteProblemSamples(db: Connection, runId: string, benchmark: string, problemIds: readonly string[]): void {
+  statement(db, 'DELETE FROM samples WHERE run_id = ? AND benchmark = ? AND problem_id IN (SELECT value FROM json_each(?))').run(
+    runId,
+    benchmark,
+    JSON.stringify(problemIds),
+  );
+}
+
+/** What a resume needs of a run's samples. */
+export function recordedSamples(db: Connection, runId: string): RecordedSample[] {
+  return allRows<{ benchmark: string; seed: number; problemId: string; verdict: Verdict; tokens: number }>(
+    db,
+    `SELECT benchmark, seed, problem_id AS problemId, verdict, completion_tokens AS tokens FROM samples WHERE run_id = ? ORDER BY id`,
+    runId,
+  ).map(({ benchmark, seed, problemId, verdict, tokens }) => [sampleKey(benchmark, seed, problemId), verdict, tokens]);
+}
+
+/** Mean lengths of the completions of a study's baseline of this model; empty before it has any. */
+export function baselineTokens(db: Connection, { studyId, modelId }: { studyId: number; modelId: number }): ExpectedTokens {
+  const rows = allRows<{ benchmark: string; problemId: string; tokens: number }>(
+    db,
+    `SELECT benchmark, problem_id AS problemId, avg(completion_tokens) AS tokens FROM samples JOIN runs ON runs.id = samples.run_id
+     WHERE study_id = ? AND model_id = ? AND is_baseline = 1 GROUP BY benchmark, problem_id`,
+    studyId,
+    modelId,
+  );
+  const benchmarks = Map.groupBy(rows, ({ benchmark }) => benchmark);
+  return new Map([...benchmarks].map(([name, own]) => [name, new Map(own.map(({ problemId, tokens }) => [problemId, tokens]))]));
+}
+
+/** Outcomes of all samples of a study, read from the index alone: completions are long. */
 export function studyOutcomes(db: Connection, studyId: number): SampleOutcome[] {
   return statement(
     db,
-    `SELECT run_id, benchmark, samples.seed, problem_id, verdict, completion_tokens
-     FROM samples JOIN runs ON runs.id = samples.run_id WHERE study_id = ? ORDER BY samples.id`,
+    `SELECT run_id, benchmark, samples.seed, problem_id, verdict, completion_tokens, finish_reason, thinking_ended, extracted
+     FROM runs JOIN samples INDEXED BY samples_by_outcome ON runs.id = samples.run_id WHERE study_id = ?
+     ORDER BY runs.position, benchmark, problem_id, samples.seed`,
   )
     .raw(true)
     .all(studyId) as SampleOutcome[];

@@ -7,7 +7,7 @@ import { type ErrorInfo, toErrorInfo } from '#contract/errors.ts';
 import { createProject, openProject } from '../../../src-main/project/project.ts';
 import { listRuns } from '../../../src-main/project/repositories/runs.ts';
 import { listStudies } from '../../../src-main/project/repositories/studies.ts';
-import { tables } from '../../../src-main/project/schema.ts';
+import { schemaVersion, tablesOf } from '../../../src-main/project/schema.ts';
 import { RunService } from '../../../src-main/runs/run-service.ts';
 import { recordedProject } from '../../support/recorded-project.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
@@ -68,6 +68,7 @@ describe('a project file that was tampered with', () => {
     const project = createProject(file);
     const own = project.db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'").pluck().all();
     project.close();
+    const tables = tablesOf(schemaVersion);
     expect([...tables].sort()).toEqual(own.sort());
     for (const table of tables) {
       const { code, message } = failure(() => openProject(tampered(`DROP TABLE ${table}`)));

@@ -95,6 +95,7 @@ describe('createProject', () => {
         'samples',
         'stages',
         'studies',
+        'study_datasets',
       ].sort(),
     );
     expect(own.filter((table) => table.strict !== 1)).toEqual([]);

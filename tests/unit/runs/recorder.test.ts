@@ -5,7 +5,7 @@ import { listArtifacts } from '../../../src-main/project/repositories/artifacts.
 import { listLog } from '../../../src-main/project/repositories/events.ts';
 import { listMetrics } from '../../../src-main/project/repositories/metrics.ts';
 import { findRun } from '../../../src-main/project/repositories/runs.ts';
-import { recordedSampleKeys } from '../../../src-main/project/repositories/samples.ts';
+import { recordedSamples } from '../../../src-main/project/repositories/samples.ts';
 import { listStages } from '../../../src-main/project/repositories/stages.ts';
 import { RunRecorder } from '../../../src-main/runs/recorder.ts';
 import { eventsFrom, exampleSample, recordedProject } from '../../support/recorded-project.ts';
@@ -64,7 +64,7 @@ describe('RunRecorder', () => {
       },
     ]);
     expect(listArtifacts(db, runId)).toEqual([{ stage: 0, kind: 'checkpoint', path: `${runId}/stage-0`, sha256: 'abc', sizeBytes: 9 }]);
-    expect(recordedSampleKeys(db, runId)).toEqual(['sums\u000042\u0000p1']);
+    expect(recordedSamples(db, runId)).toEqual([['sums\u000042\u0000p1', 'correct', expect.any(Number)]]);
     expect(listLog(db, runId, 10).map((line) => line.message)).toEqual(['half way']);
   });
 

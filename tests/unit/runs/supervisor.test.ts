@@ -16,6 +16,7 @@ const request: RunRequest = {
   outputDir: '/o',
   seed: 1,
   backend: 'auto',
+  expectedTokens: new Map(),
   resume: { lastSeq: 0, finishedStages: [], checkpoints: [], recordedSamples: [] },
 };
 

@@ -58,7 +58,17 @@ function serve(stages: Stage[], change: Partial<RunRequest> = {}, onEvent?: (eve
   };
   const recipe: Recipe = { name: 'r', description: '', stages };
   const outputDir = path.join(folder, `out${++count}`);
-  const request: RunRequest = { runId: 'r1', recipe, modelDir, outputDir, seed: 42, backend: 'wasm', resume: fresh, ...change };
+  const request: RunRequest = {
+    runId: 'r1',
+    recipe,
+    modelDir,
+    outputDir,
+    seed: 42,
+    backend: 'wasm',
+    expectedTokens: new Map(),
+    resume: fresh,
+    ...change,
+  };
   const post = (message: WorkerToMain) => {
     if (message.type === 'ready') queueMicrotask(() => tell({ type: 'run', request }));
     if (message.type !== 'events') return;
@@ -133,7 +143,9 @@ describe('serveRun', () => {
       lastSeq: 40,
       finishedStages: [0],
       checkpoints: [{ stage: 0, dir: path.join(outputDir, 'stage-0') }],
-      recordedSamples: kept.map((sample) => sampleKey(sample.benchmark, sample.seed, sample.problemId)),
+      recordedSamples: kept.map(
+        (sample) => [sampleKey(sample.benchmark, sample.seed, sample.problemId), sample.verdict, sample.completionTokens] as const,
+      ),
     };
     const rest = serve([quantize, evaluate], { outputDir, resume });
     await rest.ended;

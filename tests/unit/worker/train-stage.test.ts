@@ -41,7 +41,17 @@ async function serve(stages: Stage[], change: Partial<RunRequest> = {}, onEvent?
   const recipe: Recipe = { name: 'r', description: '', stages };
   const outputDir = change.outputDir ?? path.join(folder, `out${++count}`);
   const resume = { lastSeq: 0, finishedStages: [], checkpoints: [], recordedSamples: [] };
-  const request: RunRequest = { runId: 'r1', recipe, modelDir, outputDir, seed: 42, backend: 'wasm', resume, ...change };
+  const request: RunRequest = {
+    runId: 'r1',
+    recipe,
+    modelDir,
+    outputDir,
+    seed: 42,
+    backend: 'wasm',
+    expectedTokens: new Map(),
+    resume,
+    ...change,
+  };
   const post = (message: WorkerToMain) => {
     if (message.type === 'ready') queueMicrotask(() => tell({ type: 'run', request }));
     if (message.type !== 'events') return;

@@ -17,7 +17,7 @@ import { plainActivations } from '../../../../src-main/engine/model/layer-activa
 import { loadTokenizer, type ModelTokenizer } from '../../../../src-main/engine/model/tokenizer.ts';
 import { verify } from '../../../../src-main/engine/verifiers/index.ts';
 import type { EvaluationProtocol } from '../../../../src-preload/contract/protocol.ts';
-import { type SampleResult, sampleKey } from '../../../../src-preload/contract/worker.ts';
+import { type RecordedSample, type SampleResult, sampleKey } from '../../../../src-preload/contract/worker.ts';
 
 const sampleModel = join(import.meta.dirname, '../../../../resources/sample/abacus');
 const folder = mkdtempSync(join(tmpdir(), 'roundoff-evaluate-'));
@@ -55,6 +55,7 @@ const protocol: EvaluationProtocol = {
   problemsPerBenchmark: 3,
 };
 const reference = (name: string) => ({ name, path: join(folder, `${name}.jsonl`) });
+const asRecorded = (sample: SampleResult): RecordedSample => [key(sample), sample.verdict, sample.completionTokens];
 const key = (sample: SampleResult) => sampleKey(sample.benchmark, sample.seed, sample.problemId);
 
 async function evaluate(
@@ -106,7 +107,15 @@ describe('evaluateModel', () => {
     const last = progress.at(-1)!;
     expect(last).toMatchObject({ done: 12, total: 12 });
     expect(last.generatedTokens).toBe([...samples.values()].reduce((sum, sample) => sum + sample.completionTokens, 0));
-    expect(last.correct).toBe([...samples.values()].filter((sample) => sample.verdict === 'correct').length);
+    const accuracies = last.benchmarks.map(({ benchmark, accuracy }) => [benchmark, accuracy!.value]);
+    for (const [benchmark, accuracy] of accuracies) {
+      const own = [...samples.values()].filter((sample) => sample.benchmark === benchmark);
+      expect(accuracy).toBe(own.filter((sample) => sample.verdict === 'correct').length / own.length);
+    }
+    expect(last.benchmarks).toMatchObject([
+      { benchmark: 'easy', done: 6, total: 6, problems: 3, of: 3 },
+      { benchmark: 'hard', done: 6, total: 6, problems: 3, of: 3 },
+    ]);
   });
 
   it('gives every problem and seed its own randomness', async () => {
@@ -118,17 +127,85 @@ describe('evaluateModel', () => {
     const { samples } = await evaluate();
     const alone = await evaluate(['hard'], { slots: 1 });
     for (const [name, sample] of alone.samples) expect(sample).toEqual(samples.get(name));
-    const recorded = [...samples.keys()].filter((_, index) => index % 3 !== 1);
-    const resumed = await evaluate(['easy', 'hard'], { recordedSamples: recorded, slots: 3 });
-    expect([...resumed.samples.keys()].sort()).toEqual([...samples.keys()].filter((name) => !recorded.includes(name)).sort());
+    const recorded = [...samples.values()].filter((_, index) => index % 3 !== 1);
+    const names = recorded.map(key);
+    const resumed = await evaluate(['easy', 'hard'], { recordedSamples: recorded.map(asRecorded), slots: 3 });
+    expect([...resumed.samples.keys()].sort()).toEqual([...samples.keys()].filter((name) => !names.includes(name)).sort());
     for (const [name, sample] of resumed.samples) expect(sample).toEqual(samples.get(name));
     expect(resumed.progress[0]).toMatchObject({ done: 8, total: 12 });
     expect(resumed.summary.samples).toBe(12);
+    // Accuracies go on from what is recorded.
+    const whole = await evaluate();
+    expect(resumed.progress.at(-1)!.benchmarks).toEqual(whole.progress.at(-1)!.benchmarks);
+  });
+
+  it('makes the same completions whatever is begun first', async () => {
+    const { samples } = await evaluate(['easy', 'hard'], { slots: 2 });
+    const lengths = (name: string, of: (index: number) => number) =>
+      new Map([0, 1, 2].map((index): [string, number] => [`${name}-${index}`, of(index)]));
+    for (const factor of [1, -1]) {
+      const expectedTokens = new Map(['easy', 'hard'].map((name) => [name, lengths(name, (index) => 10 + factor * index)]));
+      const other = await evaluate(['easy', 'hard'], { slots: 2, expectedTokens });
+      expect([...other.samples.keys()].sort()).toEqual([...samples.keys()].sort());
+      for (const [name, sample] of other.samples) expect(sample).toEqual(samples.get(name));
+    }
+  });
+
+  it('stops at the wanted precision with the same samples, whatever is done beside and wherever it was resumed', async () => {
+    const rows = Array.from({ length: 40 }, (_, index) => ({ id: `many-${index}`, problem: `${index}+1=?`, answer: '-7' }));
+    writeFileSync(join(folder, 'many.jsonl'), rows.map((row) => JSON.stringify(row)).join('\n'));
+    const changed = { precision: { points: 14, lookEvery: 5, leastProblems: 5 }, problemsPerBenchmark: null, maxNewTokens: 12 };
+    const run = async (options: Partial<EvaluationOptions>) => {
+      const kept = new Map<string, SampleResult>();
+      let surplus: string[] = [];
+      const onStop: EvaluationOptions['onStop'] = (_stop, ids) => {
+        surplus = ids;
+        for (const [name, sample] of kept) if (ids.includes(sample.problemId)) kept.delete(name);
+      };
+      const onSample = (sample: SampleResult) => kept.set(key(sample), sample);
+      const { summary } = await evaluate(['many'], { ...options, onSample, onStop }, changed);
+      return { kept, summary, surplus };
+    };
+    const whole = await run({ slots: 2 });
+    const stop = whole.summary.stopped![0]!;
+    expect(stop).toMatchObject({ benchmark: 'many', of: 40 });
+    expect(stop.problems % 5).toBe(0);
+    expect(stop.problems).toBeLessThan(35);
+    expect(stop.halfWidth).toBeLessThanOrEqual(0.14);
+    expect(whole.kept.size).toBe(2 * stop.problems);
+    expect(whole.summary.samples).toBe(2 * stop.problems);
+    const byName = (samples: Map<string, SampleResult>) => [...samples].sort(([a], [b]) => (a < b ? -1 : 1));
+    const wide = await run({ slots: 32, expectedTokens: new Map([['many', new Map(rows.map(({ id }, index) => [id, 80 - index]))]]) });
+    expect(byName(wide.kept)).toEqual(byName(whole.kept));
+    expect(wide.summary.stopped).toEqual(whole.summary.stopped);
+
+    // Killed after a while: more problems than count may be recorded then.
+    const early: SampleResult[] = [];
+    const controller = new AbortController();
+    const onSample = (sample: SampleResult) => {
+      early.push(sample);
+      if (early.length === 2 * stop.problems - 3) controller.abort();
+    };
+    await expect(evaluate(['many'], { slots: 16, onSample, signal: controller.signal }, changed)).rejects.toMatchObject({
+      code: 'cancelled',
+    });
+    const resumed = await run({ recordedSamples: early.map(asRecorded), slots: 4 });
+    const merged = new Map([...early.map((sample): [string, SampleResult] => [key(sample), sample]), ...resumed.kept]);
+    for (const [name, sample] of merged) if (resumed.surplus.includes(sample.problemId)) merged.delete(name);
+    expect(byName(merged)).toEqual(byName(whole.kept));
+    expect(resumed.summary.stopped).toEqual(whole.summary.stopped);
+
+    // Everything that counts is recorded, and more: nothing is generated.
+    const all = await evaluate(['many'], {}, { ...changed, precision: undefined });
+    const again = await run({ recordedSamples: [...all.samples.values()].map(asRecorded) });
+    expect(again.kept.size).toBe(0);
+    expect(again.surplus).toHaveLength(40 - stop.problems);
+    expect(again.summary.stopped).toEqual(whole.summary.stopped);
   });
 
   it('has nothing left to do when everything is recorded', async () => {
     const { samples } = await evaluate();
-    const again = await evaluate(['easy', 'hard'], { recordedSamples: samples.keys() });
+    const again = await evaluate(['easy', 'hard'], { recordedSamples: [...samples.values()].map(asRecorded) });
     expect(again.samples.size).toBe(0);
     expect(again.progress).toEqual([expect.objectContaining({ done: 12, total: 12, remainingMs: null })]);
     expect(again.summary).toMatchObject({ samples: 12, tokensPerSecond: 0 });
