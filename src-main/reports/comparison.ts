@@ -12,6 +12,7 @@ import type { CalibrationRecord, QuantizeSummary, StageSummary, TrainSummary } f
 import { averageDrop, averageIntervals } from '../engine/statistics/index.ts';
 import { type BenchmarkSamples, benchmarkResult, type CompactSample, groupSamples, type RunSamples } from './comparison-samples.ts';
 import { adjustTests, averageDropTest } from './comparison-tests.ts';
+import { completeSamples, stopNotes, stopsOf } from './early-stops.ts';
 import { bytes, count, percent } from './format.ts';
 
 export type { CompactSample } from './comparison-samples.ts';
@@ -61,7 +62,6 @@ export function buildComparison(input: ComparisonInput): StudyComparison {
 type MeasuredRow = Omit<ComparisonRow, 'dropTest'> & { dropTest: SignificanceTest | null };
 
 function comparisonRow(run: ComparisonRun, input: ComparisonInput, samples: RunSamples): MeasuredRow {
-  const { protocol } = input.study;
   const model = input.models.find((candidate) => candidate.id === run.modelId);
   const baseline = baselineOf(run, input.runs);
   const own = samples.get(run.id);
@@ -70,10 +70,10 @@ function comparisonRow(run: ComparisonRun, input: ComparisonInput, samples: RunS
     const recorded = own?.get(name);
     return recorded ? [benchmarkResult(name, recorded, run.isBaseline ? undefined : reference?.get(name))] : [];
   });
-  const complete = isComplete(own, input);
+  const complete = isComplete(run, own, input);
   const average = complete ? averageIntervals(benchmarks.map((result) => result.accuracy)) : null;
   const differences = benchmarks.map((result) => result.versusBaseline).filter((item) => item !== null);
-  const comparable = complete && !run.isBaseline && isComplete(reference, input);
+  const comparable = complete && baseline !== undefined && !run.isBaseline && isComplete(baseline, reference, input);
   const drop = comparable ? averageDrop(differences) : null;
   const names = input.benchmarks.map(({ name }) => name);
   const quantization = lastQuantization(run);
@@ -104,7 +104,10 @@ function comparisonRow(run: ComparisonRun, input: ComparisonInput, samples: RunS
     elapsedMs: elapsed(run),
     backend: run.backend,
     device: run.device,
-    notes: notesOf(run, own, protocol.seeds.length * input.benchmarks.reduce((sum, { problems }) => sum + problems, 0)),
+    notes: [
+      ...notesOf(run, own, expectedSamples(run, input)),
+      ...(complete ? stopNotes(stopsOf(run.stages), own, comparable ? reference : undefined) : []),
+    ],
   };
 }
 
@@ -114,11 +117,17 @@ function baselineOf(run: ComparisonRun, runs: readonly ComparisonRun[]): Compari
   return candidates.find((candidate) => candidate.seed === run.seed) ?? candidates[0];
 }
 
-function isComplete(recorded: Map<string, BenchmarkSamples> | undefined, input: ComparisonInput): boolean {
+function isComplete(run: ComparisonRun, recorded: Map<string, BenchmarkSamples> | undefined, input: ComparisonInput): boolean {
   const seeds = input.study.protocol.seeds.length;
-  return (
-    input.benchmarks.length > 0 && input.benchmarks.every(({ name, problems }) => (recorded?.get(name)?.count ?? 0) >= problems * seeds)
-  );
+  const stops = stopsOf(run.stages);
+  const isWhole = (benchmark: ComparisonInput['benchmarks'][number]) =>
+    (recorded?.get(benchmark.name)?.count ?? 0) >= completeSamples(benchmark, stops, seeds);
+  return input.benchmarks.length > 0 && input.benchmarks.every(isWhole);
+}
+
+function expectedSamples(run: ComparisonRun, { benchmarks, study }: ComparisonInput): number {
+  const stops = stopsOf(run.stages);
+  return benchmarks.reduce((sum, benchmark) => sum + completeSamples(benchmark, stops, study.protocol.seeds.length), 0);
 }
 
 function lastQuantization(run: ComparisonRun): QuantizeSummary | null {
