@@ -3,6 +3,7 @@ import path from 'node:path';
 import type { Command } from 'commander';
 import { stopText } from '#contract/early-stop.ts';
 import { RoundoffError } from '#contract/errors.ts';
+import { standardVerifiers } from '#contract/prompt-templates.ts';
 import { type BenchmarkReference, type EvaluationProtocol, type Precision, precisionSchema } from '#contract/protocol.ts';
 import type { SampleResult, Verdict } from '#contract/worker.ts';
 import { selectBackend } from '../../engine/backends/select.ts';
@@ -35,6 +36,7 @@ interface EvaluateOptions extends CompletionOptions, ReferenceOptions {
   problems?: number;
   precision?: number;
   template: string;
+  verifier: string;
   samples?: string;
   json?: boolean;
 }
@@ -49,6 +51,7 @@ export function addEvaluate(program: Command, context: CliContext): void {
     .option('--problems <n>', 'first N problems of each benchmark', positiveWholeNumber)
     .option('--precision <points>', 'end a benchmark once its accuracy is known to ± this many points', decimal)
     .option('--template <text>', 'prompt with {question} in it', '{question}')
+    .option('--verifier <name>', 'judges written answers: maths-2, or maths-1 as in earlier studies', standardVerifiers.maths)
     .option('--samples <file>', 'also write every completion to this .jsonl file')
     .addOption(jsonOption());
   examples(addCompletionOptions(addReferenceOptions(command)), [
@@ -128,7 +131,7 @@ function protocolFrom(options: EvaluateOptions): EvaluationProtocol {
     seeds: Array.from({ length: options.seeds }, (_, index) => options.firstSeed + index),
     systemPrompt: options.system ?? null,
     promptTemplate: options.template,
-    verifier: 'maths-1',
+    verifier: options.verifier,
     problemsPerBenchmark: options.problems ?? null,
     ...(options.precision === undefined ? {} : { precision: parsePrecision(options.precision) }),
   };
