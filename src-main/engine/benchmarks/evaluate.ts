@@ -1,39 +1,39 @@
 /**
  * Evaluates a model on benchmarks under a protocol: one completion per problem and seed, all of them in one continuously batched
- * generation. A completion's randomness is keyed by its benchmark, problem and seed, so that its result depends neither on what
+ * generation, then what is scored by likelihood. A completion's randomness is keyed by its benchmark, problem and seed, so that its result depends neither on what
  * is generated beside it, nor on the order, nor on where an interrupted evaluation was resumed.
  */
 import type { ProblemKind } from '#contract/benchmarks.ts';
-import { completeProtocol } from '#contract/prompt-templates.ts';
-import type { BenchmarkReference, EvaluationProtocol } from '#contract/protocol.ts';
-import { type EvaluateSummary, type ExpectedTokens, type RecordedSample, type SampleResult, sampleKey } from '#contract/worker.ts';
+import {
+  type EvaluateSummary,
+  type ExpectedTokens,
+  type RecordedSample,
+  type SampleResult,
+  sampleKey,
+  type TextWindow,
+} from '#contract/worker.ts';
 import { throwIfCancelled } from '../data/cancellation.ts';
-import type { LanguageModel } from '../model/language-model.ts';
-import type { ModelTokenizer } from '../model/tokenizer.ts';
 import { createGenerator } from '../rollouts/generator.ts';
 import type { GenerationRequest, GenerationResult } from '../rollouts/settings.ts';
 import { affordableSlots } from '../rollouts/slots.ts';
 import type { Verifier } from '../verifiers/index.ts';
-import { type AskedBenchmark, type AskedProblem, askBenchmark, verifierFor } from './asked-problems.ts';
+import { type AskedBenchmark, type AskedProblem, verifierFor } from './asked-problems.ts';
 import { BenchmarkTally } from './benchmark-tally.ts';
 import { EvaluationMeter, type EvaluationProgress } from './evaluation-meter.ts';
 import { PendingVerdicts } from './pending-verdicts.ts';
+import { type EvaluationInput, prepareEvaluation } from './prepare.ts';
 import { generationOrder, type PlacedProblem, seededOrder } from './problem-order.ts';
 import { protocolHash } from './protocol-hash.ts';
+import { ScoredBenchmarks } from './scored-benchmarks.ts';
 
 export type { EvaluationProgress } from './evaluation-meter.ts';
-
-export interface EvaluationInput {
-  model: LanguageModel;
-  tokenizer: ModelTokenizer;
-  protocol: EvaluationProtocol;
-  /** Paths are absolute. */
-  benchmarks: readonly BenchmarkReference[];
-}
+export type { EvaluationInput } from './prepare.ts';
 
 export interface EvaluationOptions {
   /** Completions that are already recorded; they are not made again. */
   recordedSamples?: Iterable<RecordedSample>;
+  /** Keys (`windowKey`) of text windows that are recorded. */
+  recordedWindows?: Iterable<string>;
   /** What other completions of the problems took. The outcome does not depend on it, the time does. */
   expectedTokens?: ExpectedTokens;
   signal?: AbortSignal;
@@ -41,6 +41,8 @@ export interface EvaluationOptions {
   slots?: number;
   /** Called once per completion, in the order they are judged. */
   onSample(sample: SampleResult): void;
+  /** Called once per window of a text whose perplexity is measured. */
+  onWindow?(window: TextWindow): void;
   onProgress?(progress: EvaluationProgress): void;
   /** What the reader of a log should know. */
   onLog?(message: string): void;
@@ -66,21 +68,31 @@ interface Task extends PlannedProblem, AskedProblem {
  */
 export async function evaluateModel(input: EvaluationInput, options: EvaluationOptions): Promise<EvaluateSummary> {
   const { model } = input;
-  const benchmarks = await askBenchmarks(input, options.signal);
-  const kinds = new Set(benchmarks.map(({ kind }) => kind));
-  const protocol = completeProtocol(input.protocol, kinds);
+  const prepared = await prepareEvaluation(input, options.signal);
+  const { protocol, kinds, asked: benchmarks } = prepared;
   const verifiers = new Map([...kinds].map((kind) => [kind, verifierFor(kind, protocol)]));
   const problems = planProblems(benchmarks, protocol.seeds, options.expectedTokens);
-  const tallies = new Map(input.benchmarks.map(({ name }) => [name, tallyOf(name, problems, protocol.seeds.length)]));
+  const tallies = new Map(benchmarks.map(({ name }) => [name, tallyOf(name, problems, protocol.seeds.length)]));
   const longest = problems.reduce((most, { asked }) => Math.max(most, ...asked.map(({ prompt }) => prompt.ids.length)), 0);
   const capacity = longest + protocol.maxNewTokens;
   const slots = options.slots ?? affordableSlots(model.config, capacity);
   const tasks = planTasks(problems, protocol.seeds, slots);
   const pending = new Map(tasks);
-  const recorded = takeRecorded(pending, tallies, options.recordedSamples ?? []);
+  const recordedSamples = [...(options.recordedSamples ?? [])];
+  const recorded = takeRecorded(pending, tallies, recordedSamples);
+  const { recordedWindows = [], signal, onSample, onWindow, onProgress } = options;
+  const scored = new ScoredBenchmarks(prepared, {
+    recordedSamples,
+    recordedWindows,
+    signal,
+    onSample,
+    onWindow,
+    report: () => meter.report(),
+  });
   const meter = new EvaluationMeter({
     tallies: [...tallies.values()],
-    ...{ pending, recorded, slots, maxNewTokens: protocol.maxNewTokens, report: options.onProgress },
+    ...{ pending, recorded, slots, maxNewTokens: protocol.maxNewTokens },
+    report: onProgress && ((progress) => onProgress(scored.beside(progress))),
   });
   meter.report();
   if (pending.size > 0) {
@@ -114,15 +126,10 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
     }
     verdicts.throwIfFailed();
   }
+  await scored.run();
   throwIfCancelled(options.signal, 'The evaluation');
-  return { type: 'evaluate', protocolHash: protocolHash(protocol), samples: tasks.size, tokensPerSecond: meter.tokensPerSecond() ?? 0 };
-}
-
-async function askBenchmarks(input: EvaluationInput, signal?: AbortSignal): Promise<AskedBenchmark[]> {
-  const asked: AskedBenchmark[] = [];
-  for (const reference of input.benchmarks) asked.push(await askBenchmark(reference, input, signal));
-  throwIfCancelled(signal, 'The evaluation');
-  return asked;
+  const samples = tasks.size + scored.problems;
+  return { type: 'evaluate', protocolHash: protocolHash(protocol), samples, tokensPerSecond: meter.tokensPerSecond() ?? 0 };
 }
 
 /** The problems of every benchmark in their seeded orders, with their prompts. */
