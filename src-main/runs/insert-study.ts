@@ -64,7 +64,15 @@ function insertStages(db: Connection, runId: string, run: PlannedRun, { datasetI
       const inspection = inputs.benchmarks.get(key)!;
       const kind = inspection.benchmark!.problemKind;
       const problems = Math.min(limit, inspection.rows);
-      insertEvaluation(db, runId, { stage, position, benchmark: reference.name, datasetId: datasetIds.get(key)!, protocolHash, problems, kind });
+      insertEvaluation(db, runId, {
+        stage,
+        position,
+        benchmark: reference.name,
+        datasetId: datasetIds.get(key)!,
+        protocolHash,
+        problems,
+        kind,
+      });
     }
   }
 }

@@ -78,7 +78,7 @@ function isSameBackend(db: Connection, run: RunRecord, from: RunRecord): boolean
 
 /** The protocol without what chooses among completions. */
 function samplingOf(protocol: EvaluationProtocol): string {
-  const { seeds: _seeds, problemsPerBenchmark: _problems, ...sampling } = protocol;
+  const { seeds: _seeds, problemsPerBenchmark: _problems, precision: _precision, ...sampling } = protocol;
   return canonicalJson(sampling);
 }
 

@@ -7,6 +7,16 @@ import { kindTemplatesSchema } from './prompt-templates.ts';
 
 export { type BenchmarkReference, benchmarkReferenceSchema } from './benchmarks.ts';
 
+/** When a benchmark may stop before its last problem. Looks at fixed numbers of problems make the outcome depend on the answers alone. */
+export const precisionSchema = z.strictObject({
+  /** Half the width of the 95 % interval, in points of accuracy. */
+  points: z.number().gt(0).max(50),
+  /** Problems between two looks, and before the first: an interval over few problems may be narrow by chance. */
+  lookEvery: z.int().positive().default(50),
+  leastProblems: z.int().positive().default(100),
+});
+export type Precision = z.infer<typeof precisionSchema>;
+
 export const evaluationProtocolSchema = z.strictObject({
   /** 0 means greedy. */
   temperature: z.number().min(0).max(2),
@@ -24,6 +34,8 @@ export const evaluationProtocolSchema = z.strictObject({
   /** First N problems of each benchmark (file order), or all. */
   problemsPerBenchmark: z.int().positive().nullable(),
   // What follows is left out where it does not apply, so that the hashes of protocols without it stay what they were.
+  /** Stop a benchmark once its accuracy is known this closely; every problem is evaluated without it. */
+  precision: precisionSchema.optional(),
   /** Of multiple choice and code, which `promptTemplate` does not ask. */
   templates: kindTemplatesSchema.optional(),
   /** Name and version of the verifiers of multiple choice and code; `verifier` judges written answers. */

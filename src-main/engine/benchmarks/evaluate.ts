@@ -1,10 +1,12 @@
 /**
  * Evaluates a model on benchmarks under a protocol: one completion per problem and seed, all of them in one continuously batched
- * generation, then what is scored by likelihood. A completion's randomness is keyed by its benchmark, problem and seed, so that its result depends neither on what
- * is generated beside it, nor on the order, nor on where an interrupted evaluation was resumed.
+ * generation, then what is scored by likelihood. A completion's randomness is keyed by its benchmark, problem and seed, so that its
+ * result depends neither on what is generated beside it, nor on the order, nor on where an interrupted evaluation was resumed.
  */
 import type { ProblemKind } from '#contract/benchmarks.ts';
+import type { EvaluationProtocol } from '#contract/protocol.ts';
 import {
+  type BenchmarkStop,
   type EvaluateSummary,
   type ExpectedTokens,
   type RecordedSample,
@@ -13,7 +15,7 @@ import {
   type TextWindow,
 } from '#contract/worker.ts';
 import { throwIfCancelled } from '../data/cancellation.ts';
-import { createGenerator } from '../rollouts/generator.ts';
+import { createGenerator, DropList } from '../rollouts/generator.ts';
 import type { GenerationRequest, GenerationResult } from '../rollouts/settings.ts';
 import { affordableSlots } from '../rollouts/slots.ts';
 import type { Verifier } from '../verifiers/index.ts';
@@ -43,6 +45,8 @@ export interface EvaluationOptions {
   onSample(sample: SampleResult): void;
   /** Called once per window of a text whose perplexity is measured. */
   onWindow?(window: TextWindow): void;
+  /** A benchmark has reached the protocol's precision. What was recorded of the surplus problems does not count. */
+  onStop?(stop: BenchmarkStop, surplus: string[]): void;
   onProgress?(progress: EvaluationProgress): void;
   /** What the reader of a log should know. */
   onLog?(message: string): void;
@@ -72,7 +76,7 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
   const { protocol, kinds, asked: benchmarks } = prepared;
   const verifiers = new Map([...kinds].map((kind) => [kind, verifierFor(kind, protocol)]));
   const problems = planProblems(benchmarks, protocol.seeds, options.expectedTokens);
-  const tallies = new Map(benchmarks.map(({ name }) => [name, tallyOf(name, problems, protocol.seeds.length)]));
+  const tallies = new Map(benchmarks.map(({ name }) => [name, tallyOf(name, problems, protocol)]));
   const longest = problems.reduce((most, { asked }) => Math.max(most, ...asked.map(({ prompt }) => prompt.ids.length)), 0);
   const capacity = longest + protocol.maxNewTokens;
   const slots = options.slots ?? affordableSlots(model.config, capacity);
@@ -80,15 +84,14 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
   const pending = new Map(tasks);
   const recordedSamples = [...(options.recordedSamples ?? [])];
   const recorded = takeRecorded(pending, tallies, recordedSamples);
+  const end = (tally: BenchmarkTally) => {
+    if (tally.stop) options.onStop?.(tally.stop, tally.surplus());
+  };
+  for (const tally of tallies.values()) end(tally);
+  for (const [key, { benchmark, problemId }] of pending) if (!tallies.get(benchmark)!.counts(problemId)) pending.delete(key);
   const { recordedWindows = [], signal, onSample, onWindow, onProgress } = options;
-  const scored = new ScoredBenchmarks(prepared, {
-    recordedSamples,
-    recordedWindows,
-    signal,
-    onSample,
-    onWindow,
-    report: () => meter.report(),
-  });
+  const report = () => meter.report();
+  const scored = new ScoredBenchmarks(prepared, { recordedSamples, recordedWindows, signal, onSample, onWindow, report });
   const meter = new EvaluationMeter({
     tallies: [...tallies.values()],
     ...{ pending, recorded, slots, maxNewTokens: protocol.maxNewTokens },
@@ -99,11 +102,20 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
     const generator = createGenerator(model, { slots: Math.min(slots, pending.size), capacity });
     if (generator.reason) options.onLog?.(generator.reason);
     const verdicts = new PendingVerdicts(options.signal);
+    const dropList = new DropList(pending.size);
     const judge = async (result: GenerationResult) => {
+      const { benchmark, problemId } = pending.get(result.key)!;
+      const tally = tallies.get(benchmark)!;
       meter.ended(result.key, result.tokenIds.length);
+      if (!tally.counts(problemId)) return;
       const sample = await toSample(pending.get(result.key)!, result, input, verifiers, options.signal);
+      if (!tally.counts(problemId)) return;
       options.onSample(sample);
-      tallies.get(sample.benchmark)!.record(sample.problemId, sample.verdict === 'correct', sample.completionTokens);
+      tally.record(problemId, sample.verdict === 'correct', sample.completionTokens);
+      if (tally.stop) {
+        end(tally);
+        meter.dropped(dropBeyond(tally, pending, dropList));
+      }
       meter.report();
     };
     try {
@@ -112,6 +124,7 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
         { ...protocol, stopTokenIds: [] },
         {
           signal: verdicts.signal,
+          dropList,
           onProgress: ({ generatedTokens }) => meter.generated(generatedTokens),
           onResult: (result) => verdicts.add(judge(result)),
         },
@@ -128,8 +141,15 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
   }
   await scored.run();
   throwIfCancelled(options.signal, 'The evaluation');
-  const samples = tasks.size + scored.problems;
-  return { type: 'evaluate', protocolHash: protocolHash(protocol), samples, tokensPerSecond: meter.tokensPerSecond() ?? 0 };
+  const ended = [...tallies.values()];
+  const stopped = ended.flatMap(({ stop }) => stop ?? []);
+  return {
+    type: 'evaluate',
+    protocolHash: protocolHash(protocol),
+    samples: ended.reduce((sum, { total }) => sum + total, scored.problems),
+    tokensPerSecond: meter.tokensPerSecond() ?? 0,
+    ...(stopped.length > 0 ? { stopped } : {}),
+  };
 }
 
 /** The problems of every benchmark in their seeded orders, with their prompts. */
@@ -161,13 +181,17 @@ function planTasks(problems: readonly PlannedProblem[], seeds: readonly number[]
   );
 }
 
-function tallyOf(benchmark: string, problems: readonly PlannedProblem[], seeds: number): BenchmarkTally {
-  const own = problems.filter((problem) => problem.benchmark === benchmark);
-  return new BenchmarkTally(
-    benchmark,
-    own.map(({ problemId }) => problemId),
-    seeds,
-  );
+function tallyOf(name: string, problems: readonly PlannedProblem[], { seeds, precision }: EvaluationProtocol): BenchmarkTally {
+  const own = problems.filter(({ benchmark }) => benchmark === name);
+  return new BenchmarkTally({ name, problemIds: own.map(({ problemId }) => problemId), seeds: seeds.length, precision });
+}
+
+/** Gives up the pending completions that do not count since a benchmark has stopped; their keys. */
+function dropBeyond(tally: BenchmarkTally, pending: ReadonlyMap<string, Task>, dropList: DropList): string[] {
+  const beyond = [...pending].map(([key, task], index) => ({ key, task, index })).filter(({ task }) => task.benchmark === tally.name);
+  const dropped = beyond.filter(({ task }) => !tally.counts(task.problemId));
+  for (const { index } of dropped) dropList.drop(index);
+  return dropped.map(({ key }) => key);
 }
 
 /** Counts what is recorded and takes it out of what is pending. */

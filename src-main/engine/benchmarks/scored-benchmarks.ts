@@ -30,7 +30,7 @@ export class ScoredBenchmarks {
     const samples = new Map([...options.recordedSamples].map(([key, verdict, tokens]) => [key, { verdict, tokens }]));
     this.tallies = prepared.compared.map(({ input }) => {
       const ids = input.problems.map(({ id }) => id);
-      return new BenchmarkTally(input.benchmark, ids, 1);
+      return new BenchmarkTally({ name: input.benchmark, problemIds: ids, seeds: 1 });
     });
     this.recorded = prepared.compared.map(({ input: { benchmark, problems, seed } }, index) => {
       const known = problems.filter(({ id }) => samples.has(sampleKey(benchmark, seed, id)));

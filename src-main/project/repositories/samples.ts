@@ -95,6 +95,15 @@ export function copySamples(
   ).run(runId, stage, fromRunId, benchmark, JSON.stringify(seeds), problemIds === null ? 1 : 0, JSON.stringify(problemIds ?? [])).changes;
 }
 
+/** Removes what a run recorded of these problems. */
+export function deleteProblemSamples(db: Connection, runId: string, benchmark: string, problemIds: readonly string[]): void {
+  statement(db, 'DELETE FROM samples WHERE run_id = ? AND benchmark = ? AND problem_id IN (SELECT value FROM json_each(?))').run(
+    runId,
+    benchmark,
+    JSON.stringify(problemIds),
+  );
+}
+
 /** What a resume needs of a run's samples. */
 export function recordedSamples(db: Connection, runId: string): RecordedSample[] {
   return allRows<{ benchmark: string; seed: number; problemId: string; verdict: Verdict; tokens: number }>(
