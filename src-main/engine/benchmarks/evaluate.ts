@@ -41,6 +41,8 @@ export interface EvaluationOptions {
   signal?: AbortSignal;
   /** Sequences generated side by side. The outcome does not depend on it. */
   slots?: number;
+  /** Called before anything is generated with the protocol that is measured by, everything said that the given one leaves open. */
+  onProtocol?(protocol: EvaluationProtocol): void;
   /** Called once per completion, in the order they are judged. */
   onSample(sample: SampleResult): void;
   /** Called once per window of a text whose perplexity is measured. */
@@ -74,6 +76,7 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
   const { model } = input;
   const prepared = await prepareEvaluation(input, options.signal);
   const { protocol, kinds, asked: benchmarks } = prepared;
+  options.onProtocol?.(protocol);
   const verifiers = new Map([...kinds].map((kind) => [kind, verifierFor(kind, protocol)]));
   const problems = planProblems(benchmarks, protocol.seeds, options.expectedTokens);
   const tallies = new Map(benchmarks.map(({ name }) => [name, tallyOf(name, problems, protocol)]));

@@ -3,11 +3,9 @@
  * `stride` tokens after the one before; a token is scored in the first window that holds it with something before it, so none counts
  * twice. With stride = window these are the separate windows of the quantization papers (GPTQ, AWQ), whose first tokens are not scored.
  */
-import { basename } from 'node:path';
 import { RoundoffError } from '#contract/errors.ts';
 import type { TextWindow } from '#contract/worker.ts';
 import { throwIfCancelled } from '../data/cancellation.ts';
-import { streamDocuments } from '../data/documents.ts';
 import type { LanguageModel } from '../model/language-model.ts';
 import type { ModelTokenizer } from '../model/tokenizer.ts';
 import { batchesOf, type ScoredSequence, scoreSequences } from './score-sequences.ts';
@@ -70,20 +68,4 @@ export function windowsOf({ model, tokenizer, benchmark, text, window, stride }:
   }
   if (windows.length > 0) return windows;
   throw new RoundoffError('bad-input', `The text "${benchmark}" has ${ids.length} tokens, too few to score.`, 'Choose a longer text.');
-}
-
-/** A .txt file as it is; the texts of JSON Lines or Parquet rows with an empty line between them, as WikiText is joined by convention. */
-export async function readText(path: string, signal?: AbortSignal): Promise<string> {
-  const parts: string[] = [];
-  const options = { textLength: Number.POSITIVE_INFINITY, ...(signal ? { signal } : {}) };
-  for await (const { text, place } of streamDocuments(path, options)) {
-    if (text === null)
-      throw new RoundoffError(
-        'dataset-invalid',
-        `${basename(path)}, ${place}: the row is a conversation, not text.`,
-        'Perplexity needs rows with "text", or a plain text file.',
-      );
-    parts.push(text);
-  }
-  return parts.join('\n\n');
 }
