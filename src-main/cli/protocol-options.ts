@@ -2,13 +2,14 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { RoundoffError } from '#contract/errors.ts';
 import { neededPlaceholders, promptTemplates, standardWindows, type TemplateSlot } from '#contract/prompt-templates.ts';
-import type { EvaluationProtocol } from '#contract/protocol.ts';
-import { type CompletionOptions, collect, positiveWholeNumber, wholeNumber } from './options.ts';
+import { type EvaluationProtocol, type Precision, precisionSchema } from '#contract/protocol.ts';
+import { type CompletionOptions, collect, decimal, positiveWholeNumber, wholeNumber } from './options.ts';
 
 export interface ProtocolOptions extends CompletionOptions {
   seeds: number;
   firstSeed: number;
   problems?: number;
+  precision?: number;
   template: string;
   kindTemplate?: string[];
   thinking?: boolean;
@@ -26,6 +27,7 @@ export function addProtocolOptions(command: Command): Command {
     .option('--seeds <n>', 'completions per problem', positiveWholeNumber, 3)
     .option('--first-seed <n>', 'the seeds count up from this', wholeNumber, 42)
     .option('--problems <n>', 'first N problems of each benchmark', positiveWholeNumber)
+    .option('--precision <points>', 'end a benchmark once its accuracy is known to ± this many points', decimal)
     .option('--template <text>', `prompt with {question} in it, or one of ${idsOf(['maths']).join(', ')}`, '{question}')
     .option('--kind-template <slot=text>', `of ${kindSlots.join(', ')}: text, or one of ${idsOf(kindSlots).join(', ')}`, collect)
     .option('--thinking <on|off>', 'for chat templates that know both; otherwise left to the template', onOrOff)
@@ -58,11 +60,18 @@ export function protocolFrom(
     promptTemplate: templateOf('maths', options.template),
     verifier: 'maths-1',
     problemsPerBenchmark: options.problems ?? null,
+    ...(options.precision === undefined ? {} : { precision: parsePrecision(options.precision) }),
     ...(templates.length === 0 ? {} : { templates: Object.fromEntries(templates) }),
     ...(thinking === undefined ? {} : { thinking }),
     ...(fewShot === undefined ? {} : { fewShot: { examples: fewShot, seed: fewShotSeed } }),
     ...(texts ? { perplexity: { window, stride: strideOf(options.stride, window) } } : {}),
   };
+}
+
+function parsePrecision(points: number): Precision {
+  const parsed = precisionSchema.safeParse({ points });
+  if (parsed.success) return parsed.data;
+  throw new RoundoffError('bad-input', `A precision of ±${points} points cannot be asked for.`, 'Give a number above 0 and at most 50.');
 }
 
 function strideOf(stride: number | undefined, window: number): number {

@@ -2,7 +2,7 @@
  * Builds a study's comparison from plain recorded data: one row per run with accuracies, intervals, and paired differences
  * against the baseline of the same model. Pure, so that the workbench, the command line and every report show the same numbers.
  */
-import { answersPerProblem, type ProblemKind } from '#contract/benchmarks.ts';
+import type { ProblemKind } from '#contract/benchmarks.ts';
 import type {
   ComparisonRow,
   LineageNode,
@@ -21,8 +21,8 @@ import type { CalibrationRecord, QuantizeSummary, StageSummary, TrainSummary } f
 import { averageDrop, averageIntervals } from '../engine/statistics/index.ts';
 import { type BenchmarkSamples, benchmarkResult, type CompactSample, groupSamples, type RunSamples } from './comparison-samples.ts';
 import { adjustTests, averageDropTest } from './comparison-tests.ts';
+import { completeSamples, stopNotes, stopsOf } from './early-stops.ts';
 import { bytes, count, percent } from './format.ts';
-
 import { perplexityResult, type RunWindows } from './perplexity.ts';
 
 export type { CompactSample } from './comparison-samples.ts';
@@ -92,10 +92,10 @@ function comparisonRow(run: ComparisonRun, input: ComparisonInput, samples: RunS
     const recorded = own?.get(name);
     return recorded ? [benchmarkResult(name, recorded, run.isBaseline ? undefined : reference?.get(name))] : [];
   });
-  const complete = isComplete(own, input);
+  const complete = isComplete(run, own, input);
   const average = complete ? averageIntervals(benchmarks.map((result) => result.accuracy)) : null;
   const differences = benchmarks.map((result) => result.versusBaseline).filter((item) => item !== null);
-  const comparable = complete && !run.isBaseline && isComplete(reference, input);
+  const comparable = complete && baseline !== undefined && !run.isBaseline && isComplete(baseline, reference, input);
   const drop = comparable ? averageDrop(differences) : null;
   const names = input.benchmarks.map(({ name }) => name);
   const quantization = lastQuantization(run);
@@ -127,7 +127,11 @@ function comparisonRow(run: ComparisonRun, input: ComparisonInput, samples: RunS
     elapsedMs: elapsed(run),
     backend: run.backend,
     device: run.device,
-    notes: [...notesOf(run, own, expectedSamples(input)), ...protocolNotes(measuredBy, isAlike || run.isBaseline, input)],
+    notes: [
+      ...notesOf(run, own, expectedSamples(run, input)),
+      ...(complete ? stopNotes(stopsOf(run.stages), own, comparable ? reference : undefined) : []),
+      ...protocolNotes(measuredBy, isAlike || run.isBaseline, input),
+    ],
   };
 }
 
@@ -137,19 +141,17 @@ function baselineOf(run: ComparisonRun, runs: readonly ComparisonRun[]): Compari
   return candidates.find((candidate) => candidate.seed === run.seed) ?? candidates[0];
 }
 
-function isComplete(recorded: Map<string, BenchmarkSamples> | undefined, input: ComparisonInput): boolean {
-  return (
-    input.benchmarks.length > 0 &&
-    input.benchmarks.every((benchmark) => (recorded?.get(benchmark.name)?.count ?? 0) >= samplesOf(benchmark, input))
-  );
+function isComplete(run: ComparisonRun, recorded: Map<string, BenchmarkSamples> | undefined, input: ComparisonInput): boolean {
+  const seeds = input.study.protocol.seeds.length;
+  const stops = stopsOf(run.stages);
+  const isWhole = (benchmark: ComparisonInput['benchmarks'][number]) =>
+    (recorded?.get(benchmark.name)?.count ?? 0) >= completeSamples(benchmark, stops, seeds);
+  return input.benchmarks.length > 0 && input.benchmarks.every(isWhole);
 }
 
-function samplesOf({ problems, kind = 'maths' }: ComparisonInput['benchmarks'][number], { study }: ComparisonInput): number {
-  return problems * answersPerProblem(kind, study.protocol.seeds.length);
-}
-
-function expectedSamples(input: ComparisonInput): number {
-  return input.benchmarks.reduce((sum, benchmark) => sum + samplesOf(benchmark, input), 0);
+function expectedSamples(run: ComparisonRun, { benchmarks, study }: ComparisonInput): number {
+  const stops = stopsOf(run.stages);
+  return benchmarks.reduce((sum, benchmark) => sum + completeSamples(benchmark, stops, study.protocol.seeds.length), 0);
 }
 
 /** Hash of the protocol a run was measured by; what has not ended yet is measured by the study's. */

@@ -2,6 +2,7 @@
 import path from 'node:path';
 import type { Command } from 'commander';
 import { isText } from '#contract/benchmarks.ts';
+import { stopText } from '#contract/early-stop.ts';
 import { RoundoffError } from '#contract/errors.ts';
 import type { BenchmarkReference } from '#contract/protocol.ts';
 import type { SampleResult, TextWindow } from '#contract/worker.ts';
@@ -13,6 +14,7 @@ import { loadTokenizer } from '../../engine/model/tokenizer.ts';
 import { duration } from '../../reports/format.ts';
 import { addReferenceOptions, type ReferenceOptions, referenceDetails } from '../benchmark-options.ts';
 import type { CliContext } from '../context.ts';
+import { accuracySoFar } from '../evaluation-progress.ts';
 import { benchmarkResult, resultTable, textResult } from '../evaluation-result.ts';
 import { addCompletionOptions, collect, examples, jsonOption, userPath } from '../options.ts';
 import { addProtocolOptions, type ProtocolOptions, protocolFrom } from '../protocol-options.ts';
@@ -48,7 +50,7 @@ async function evaluate(context: CliContext, dir: string, options: EvaluateOptio
   const backend = await selectBackend(options.backend);
   const model = await loadModel(dir, { signal });
   const tokenizer = await loadTokenizer(dir, { vocabSize: model.config.vocabSize });
-  const samples: SampleResult[] = [];
+  let samples: SampleResult[] = [];
   const windows: TextWindow[] = [];
   let protocol = protocolFrom(options, { contextLength: model.config.contextLength, texts: texts.length > 0 });
   const summary = await evaluateModel(
@@ -61,12 +63,14 @@ async function evaluate(context: CliContext, dir: string, options: EvaluateOptio
       onLog: (message) => progress.note(message),
       onSample: (sample) => samples.push(sample),
       onWindow: (window) => windows.push(window),
-      onProgress: ({ done, total, tokensPerSecond, remainingMs }) => {
+      onStop: (stop, surplus) => {
+        progress.note(stopText(stop));
+        samples = samples.filter(({ benchmark, problemId }) => benchmark !== stop.benchmark || !surplus.includes(problemId));
+      },
+      onProgress: ({ done, total, tokensPerSecond, remainingMs, benchmarks: sofar }) => {
         const rate = tokensPerSecond === null ? '' : `, ${Math.round(tokensPerSecond)} tokens/s`;
-        progress.update(
-          'Evaluating',
-          `${done} of ${total} completions${rate}${remainingMs === null ? '' : `, ${duration(remainingMs)} left`}`,
-        );
+        const left = remainingMs === null ? '' : `, ${duration(remainingMs)} left`;
+        progress.update('Evaluating', `${done} of ${total} completions${rate}${left}  ${accuracySoFar(sofar)}`.trimEnd());
       },
     },
   );
@@ -76,7 +80,8 @@ async function evaluate(context: CliContext, dir: string, options: EvaluateOptio
   const results = benchmarks.filter((each) => !isText(each)).map(({ name }) => benchmarkResult(name, samples));
   const perplexities = texts.map(({ name }) => textResult(name, windows));
   const timing = { elapsedMs: performance.now() - startedAt, tokensPerSecond: summary.tokensPerSecond, backend: backend.name };
-  const result = { benchmarks: results, perplexities, protocol, protocolHash: summary.protocolHash, timing };
+  const stopped = summary.stopped ?? [];
+  const result = { benchmarks: results, perplexities, stopped, protocol, protocolHash: summary.protocolHash, timing };
   context.print(options.json ?? false, result, () => resultTable(results, perplexities));
 }
 
