@@ -3,6 +3,7 @@ import { methodsTitle } from '#contract/comparison.ts';
 import { quantizationMethods } from '#contract/recipe.ts';
 import { resultTones } from '#contract/sweep.ts';
 import { accuracyPanelsOption } from '../../../../src-renderer/charts/accuracy-panels.ts';
+import { accuracyProgressOption, hasIntervals } from '../../../../src-renderer/charts/accuracy-progress.ts';
 import { accuracySizeOption, pointStyles, toPoint } from '../../../../src-renderer/charts/accuracy-size.ts';
 import { benchmarkBarsOption } from '../../../../src-renderer/charts/benchmark-bars.ts';
 import { benchmarkHeatOption } from '../../../../src-renderer/charts/benchmark-heat.ts';
@@ -150,6 +151,37 @@ describe('metric curves', () => {
     const option = metricCurveOption('accuracy', groups[1]!.series, theme);
     expect(seriesOf(option).map(({ name }) => name)).toEqual(['sums', 'chains']);
     expect(option.yAxis).toMatchObject({ min: 0, max: 1 });
+  });
+
+  it('draws a running accuracy in its interval', () => {
+    const points = (...values: number[]) => values.map((value, index) => ({ step: 20 * (index + 1), value }));
+    const series = ['sums', 'chains'].flatMap((benchmark) => [
+      { stage: 1, name: `accuracy/${benchmark}`, points: points(0.5, 0.6) },
+      { stage: 1, name: `accuracy-high/${benchmark}`, points: points(0.9, 0.8) },
+      { stage: 1, name: `accuracy-low/${benchmark}`, points: points(0.2, 0.4) },
+    ]);
+    const groups = groupMetrics(series);
+    expect(groups.map(({ family }) => family)).toEqual(['accuracy']);
+    expect([hasIntervals(series), hasIntervals(series.slice(0, 1))]).toEqual([true, false]);
+    const option = accuracyProgressOption(groups[0]!.series, theme);
+    const drawn = seriesOf(option);
+    expect(drawn.map(({ name }) => name)).toEqual(['sums', 'sums', 'sums', 'chains', 'chains', 'chains']);
+    const rounded = (data: unknown) => (data as number[][]).map((pair) => pair.map((value) => Number(value.toFixed(9))));
+    expect(rounded(drawn[0]!.data)).toEqual([
+      [20, 0.5],
+      [40, 0.6],
+    ]);
+    // The lower limit, and the height from there to the upper one.
+    expect(rounded(drawn[1]!.data)).toEqual([
+      [20, 0.2],
+      [40, 0.4],
+    ]);
+    expect(rounded(drawn[2]!.data)).toEqual([
+      [20, 0.7],
+      [40, 0.4],
+    ]);
+    const { formatter } = option.tooltip as { formatter(items: unknown): string };
+    expect(formatter([{ value: [40, 0.6] }])).toBe('40 problems\nsums 60.0\u202f% [40.0, 80.0]\nchains 60.0\u202f% [40.0, 80.0]');
   });
 
   it('knows shares and writes titles', () => {
