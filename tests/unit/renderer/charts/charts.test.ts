@@ -9,7 +9,9 @@ import { benchmarkBarsOption } from '../../../../src-renderer/charts/benchmark-b
 import { benchmarkHeatOption } from '../../../../src-renderer/charts/benchmark-heat.ts';
 import { seriesStyles } from '../../../../src-renderer/charts/chart-theme.ts';
 import { layerErrorsOption, splitLayerName } from '../../../../src-renderer/charts/layer-errors.ts';
+import { lengthBoxesOption } from '../../../../src-renderer/charts/length-boxes.ts';
 import { groupMetrics, isShare, metricCurveOption, metricTitle, trainingRank } from '../../../../src-renderer/charts/metric-curve.ts';
+import { verdictBarsOption } from '../../../../src-renderer/charts/verdict-bars.ts';
 import { drop, row, theme } from '../fixtures.ts';
 
 const accuracy = { sums: 0.9, chains: 0.5 };
@@ -243,5 +245,30 @@ describe('layer errors', () => {
   it('leaves out layers without the measure, and is nothing when none has it', () => {
     expect(seriesOf(layerErrorsOption(layers, 'outputErrorVsRtn', theme))[0]!.data).toEqual([[0, 0, 0.5]]);
     expect(layerErrorsOption([layers[1]!], 'outputError', theme)).toBeNull();
+  });
+});
+
+describe('how completions failed', () => {
+  const failing = row('RTN W2G32', { accuracy });
+  for (const [index, result] of failing.benchmarks.entries()) {
+    result.verdicts = { correct: 1, incorrect: 2, unparsed: 0, truncated: 1 + index };
+    result.failures = { ...result.failures, samples: 4 + index, length: { p5: 10, p25: 20, p50: 30, p75: 40, p95: 90, max: 99 } };
+  }
+
+  it('stacks shares that add up to one, of one benchmark or of all', () => {
+    const together = verdictBarsOption([rows[0]!, failing], null, theme)!;
+    const shares = seriesOf(together.option).map((series) => series.data[1]) as number[];
+    expect(shares).toEqual([2 / 9, 4 / 9, 0, 3 / 9]);
+    const one = verdictBarsOption([failing], 'chains', theme)!;
+    expect(seriesOf(one.option).map((series) => series.data)).toEqual([[0.2], [0.4], [0], [0.4]]);
+    expect(together.height).toBeGreaterThan(one.height);
+    expect(verdictBarsOption([failing], 'unknown', theme)).toBeNull();
+  });
+
+  it('draws the quantiles of one benchmark as boxes', () => {
+    const boxes = seriesOf(lengthBoxesOption([rows[0]!, failing], 'sums', theme)!.option)[0]!;
+    expect(boxes.type).toBe('boxplot');
+    expect((boxes.data[1] as { value: number[] }).value).toEqual([10, 20, 30, 40, 90]);
+    expect(lengthBoxesOption([failing], 'unknown', theme)).toBeNull();
   });
 });
