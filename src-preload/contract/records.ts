@@ -2,6 +2,7 @@
  * What main hands to the renderer and the command line: domain types, apart from SQLite's row types.
  */
 import type { ErrorInfo } from './errors.ts';
+import type { TrialProgress } from './preflight.ts';
 import type { EvaluationProtocol } from './protocol.ts';
 import type { Recipe, StudySpec } from './recipe.ts';
 import type { ArtifactKind, BackendName, BenchmarkProgress, RunEvent, SampleResult, StageSummary } from './worker.ts';
@@ -254,4 +255,5 @@ export type HostEvent =
   | { type: 'run-events'; runId: string; events: RunEvent[] }
   | { type: 'run-changed'; run: RunRecord }
   | { type: 'study-changed'; study: StudyRecord }
+  | { type: 'trial-progress'; progress: TrialProgress }
   | { type: 'project-changed'; project: ProjectInfo | null };

@@ -44,6 +44,21 @@ export interface EvaluationOptions {
   onProgress?(progress: EvaluationProgress): void;
   /** What the reader of a log should know. */
   onLog?(message: string): void;
+  /** Called once everything is planned, before anything is generated. */
+  onPlanned?(size: EvaluationSize): void;
+}
+
+/** What an evaluation generates, and how. */
+export interface EvaluationSize {
+  /** Completions to make. */
+  completions: number;
+  /** Sequences generated side by side. */
+  slots: number;
+  /** Most tokens of a sequence, prompt included. */
+  capacity: number;
+  /** The longest prompt. */
+  longestPrompt: readonly number[];
+  meanPromptTokens: number;
 }
 
 interface PlannedProblem extends PlacedProblem {
@@ -78,8 +93,9 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
     ...{ pending, recorded, slots, maxNewTokens: protocol.maxNewTokens, report: options.onProgress },
   });
   meter.report();
+  options.onPlanned?.(sizeOf([...pending.values()], slots, capacity));
   if (pending.size > 0) {
-    const generator = createGenerator(model, { slots: Math.min(slots, pending.size), capacity });
+    const generator = createGenerator(model, { slots: Math.min(slots, pending.size), capacity, reserve: true });
     if (generator.reason) options.onLog?.(generator.reason);
     const verdicts = new PendingVerdicts(options.signal);
     const judge = async (result: GenerationResult) => {
@@ -140,6 +156,13 @@ function planTasks(problems: readonly PlannedProblem[], seeds: readonly number[]
   return new Map(
     ordered.flatMap((each) => seeds.map((seed): [string, Task] => [sampleKey(each.benchmark, seed, each.problem.id), { ...each, seed }])),
   );
+}
+
+function sizeOf(tasks: readonly Task[], slots: number, capacity: number): EvaluationSize {
+  const prompts = tasks.map(({ prompt }) => prompt.ids);
+  const longestPrompt = prompts.reduce((longest, ids) => (ids.length > longest.length ? ids : longest), [] as readonly number[]);
+  const meanPromptTokens = prompts.reduce((sum, ids) => sum + ids.length, 0) / Math.max(1, prompts.length);
+  return { completions: tasks.length, slots: Math.min(slots, tasks.length), capacity, longestPrompt, meanPromptTokens };
 }
 
 function tallyOf(benchmark: string, problems: readonly PlannedProblem[], seeds: number): BenchmarkTally {
