@@ -16,6 +16,7 @@ export default defineConfig({
           browser: at('src-main/app/browser.ts'),
           worker: at('src-main/worker/index.ts'),
           cli: at('src-main/cli/index.ts'),
+          'algebra-thread': at('src-main/engine/verifiers/maths/algebra-thread.ts'),
           'decode-lane': at('src-main/engine/rollouts/cpu/lane-thread.ts'),
         },
       },

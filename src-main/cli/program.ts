@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { type ErrorCode, toErrorInfo } from '#contract/errors.ts';
 import { addBench } from './commands/bench.ts';
+import { addBenchmark } from './commands/benchmark.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addEvaluate } from './commands/evaluate.ts';
 import { addExport } from './commands/export.ts';
@@ -59,6 +60,7 @@ export function buildProgram(context: CliContext): Command {
   const add = [
     addDoctor,
     addModel,
+    addBenchmark,
     addGenerate,
     addSensitivity,
     addQuantize,

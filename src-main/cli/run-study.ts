@@ -14,6 +14,7 @@ import { createServices, type Services } from '../ipc/services.ts';
 import { duration } from '../reports/format.ts';
 import { anchorPaths } from '../runs/resources.ts';
 import type { CliContext } from './context.ts';
+import { accuracySoFar } from './evaluation-progress.ts';
 import { userPath } from './options.ts';
 
 /** A study file, or the preset of this name. Throws `recipe-invalid` or `not-found`. */
@@ -143,7 +144,8 @@ function showEvent({ progress }: CliContext, event: HostEvent, runs: Map<string,
     const left = item.remainingMs === null ? '' : `, ${duration(item.remainingMs)} left`;
     const stage = run.recipe.stages[item.stage];
     const phase = stage ? `${title}: ${stageTitle(stage)}` : title;
-    progress.update(phase, `${item.done} of ${item.total} ${item.unit}${rate}${left} ${item.detail}`);
+    const details = [`${item.done} of ${item.total} ${item.unit}${rate}${left}`, item.detail, accuracySoFar(item.benchmarks ?? [])];
+    progress.update(phase, details.filter(Boolean).join('  '));
   }
 }
 

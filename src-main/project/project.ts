@@ -78,7 +78,7 @@ function connect(target: string, { readOnly, lock }: { readOnly: boolean; lock: 
       db.pragma('journal_mode = WAL');
       db.pragma('synchronous = NORMAL');
       migrate(db);
-    }
+    } else if ((db.pragma('user_version', { simple: true }) as number) < schemaVersion) db = upgradedCopy(db);
     db.pragma('foreign_keys = ON');
     return open(db, target, readOnly, lock);
   } catch (error) {
@@ -104,6 +104,23 @@ function open(db: Connection, target: string, readOnly: boolean, lock: ProjectLo
       lock?.release();
     },
   };
+}
+
+/** A file of an older version that may not be written, brought up to date in memory. */
+function upgradedCopy(db: Connection): Connection {
+  const image = db.serialize();
+  db.close();
+  // Bytes 18 and 19 ask for a write-ahead log, which a database in memory cannot have (SQLite file format, section 1.3.3).
+  image.fill(1, 18, 20);
+  const copy = new Database(image);
+  try {
+    migrate(copy);
+    copy.pragma('query_only = ON');
+    return copy;
+  } catch (error) {
+    copy.close();
+    throw error;
+  }
 }
 
 /** Without a write-ahead log SQLite can read the file in a read-only folder too. While somebody reads it, it keeps its log. */

@@ -173,7 +173,16 @@ CREATE TABLE study_datasets (
 ) STRICT, WITHOUT ROWID;
 `;
 
-export const migrations: readonly string[] = [version1, version2, version3];
+/**
+ * What tables of results need of a sample, apart from its long texts: whether thinking ended is computed from the completion when the row is
+ * written, and the index holds all of it, so that no page of text is read.
+ */
+const version4 = `
+ALTER TABLE samples ADD COLUMN thinking_ended INTEGER AS (instr(completion, '</think>') > 0) VIRTUAL;
+CREATE INDEX samples_by_outcome ON samples (run_id, benchmark, problem_id, seed, verdict, completion_tokens, finish_reason, thinking_ended, stage, extracted);
+`;
+
+export const migrations: readonly string[] = [version1, version2, version3, version4];
 export const schemaVersion = migrations.length;
 
 /** The tables that a project file of any version has. */

@@ -1,11 +1,12 @@
 /**
  * Recorded samples grouped by run, benchmark and problem, and the result of one benchmark computed from them.
  */
-import type { BenchmarkResult } from '#contract/comparison.ts';
-import type { Verdict } from '#contract/worker.ts';
-import { accuracyInterval, type ProblemPair, pairedDifference } from '../engine/statistics/index.ts';
+import type { BenchmarkDifference, BenchmarkResult } from '#contract/comparison.ts';
+import type { FinishReason, Verdict } from '#contract/worker.ts';
+import { accuracyInterval, mcNemarTest, type ProblemPair, pairedBootstrap, pairedDifference } from '../engine/statistics/index.ts';
+import { type Answer, failureBreakdown } from './failures.ts';
 
-/** One recorded sample: run, benchmark, protocol seed, problem, verdict, generated tokens. */
+/** One recorded sample: run, benchmark, protocol seed, problem, verdict, generated tokens, how it ended, and what was read from it. */
 export type CompactSample = readonly [
   runId: string,
   benchmark: string,
@@ -13,6 +14,9 @@ export type CompactSample = readonly [
   problemId: string,
   verdict: Verdict,
   completionTokens: number,
+  finishReason: FinishReason,
+  thinkingEnded: 0 | 1,
+  extracted: string | null,
 ];
 
 export interface BenchmarkSamples {
@@ -20,8 +24,8 @@ export interface BenchmarkSamples {
   tokens: number;
   verdicts: Record<Verdict, number>;
   seeds: Set<number>;
-  /** Problem → protocol seed → right or wrong. */
-  problems: Map<string, Map<number, boolean>>;
+  /** Problem → protocol seed → answer. */
+  problems: Map<string, Map<number, Answer>>;
 }
 
 /** Run → benchmark → its samples. */
@@ -30,15 +34,15 @@ export type RunSamples = Map<string, Map<string, BenchmarkSamples>>;
 /** A sample recorded twice (a run resumed while its last batch was in flight) counts once: the first stands. */
 export function groupSamples(samples: Iterable<CompactSample>): RunSamples {
   const runs: RunSamples = new Map();
-  for (const [runId, benchmark, seed, problemId, verdict, tokens] of samples) {
+  for (const [runId, benchmark, seed, problemId, verdict, tokens, finishReason, thinkingEnded, extracted] of samples) {
     const group = getOrAdd(
       getOrAdd(runs, runId, () => new Map<string, BenchmarkSamples>()),
       benchmark,
       emptyBenchmark,
     );
-    const answers = getOrAdd(group.problems, problemId, () => new Map<number, boolean>());
+    const answers = getOrAdd(group.problems, problemId, () => new Map<number, Answer>());
     if (answers.has(seed)) continue;
-    answers.set(seed, verdict === 'correct');
+    answers.set(seed, { verdict, tokens, finishReason, thinkingEnded: thinkingEnded === 1, extracted });
     group.count += 1;
     group.tokens += tokens;
     group.verdicts[verdict] += 1;
@@ -52,11 +56,11 @@ export function groupSamples(samples: Iterable<CompactSample>): RunSamples {
  * taken in the order of their ids, so that equal samples give equal numbers to the last bit, whatever order they were recorded in.
  */
 export function benchmarkResult(benchmark: string, own: BenchmarkSamples, baseline: BenchmarkSamples | undefined): BenchmarkResult {
-  const scores = sortedProblems(own).map(([, answers]) => ({
-    correct: [...answers.values()].filter(Boolean).length,
+  const problems = sortedProblems(own);
+  const scores = problems.map(([, answers]) => ({
+    correct: [...answers.values()].filter(({ verdict }) => verdict === 'correct').length,
     samples: answers.size,
   }));
-  const pairs = baseline ? pairProblems(own, baseline) : [];
   return {
     benchmark,
     accuracy: accuracyInterval(scores),
@@ -64,29 +68,37 @@ export function benchmarkResult(benchmark: string, own: BenchmarkSamples, baseli
     seeds: [...own.seeds].sort((a, b) => a - b),
     verdicts: { ...own.verdicts },
     meanTokens: own.tokens / own.count,
-    versusBaseline: pairs.length > 0 ? pairedDifference(pairs) : null,
+    versusBaseline: baseline ? differenceFrom(pairProblems(own, baseline)) : null,
+    failures: failureBreakdown(problems, baseline?.problems),
   };
 }
 
-function pairProblems(own: BenchmarkSamples, baseline: BenchmarkSamples): ProblemPair[] {
+function differenceFrom(pairs: readonly ProblemPair[]): BenchmarkDifference | null {
+  if (pairs.length === 0) return null;
+  const limits = pairedBootstrap(pairs);
+  return { ...pairedDifference(pairs), test: mcNemarTest(pairs), bootstrap: limits && { low: limits.low, high: limits.high } };
+}
+
+/** The pairs of every problem that both have answered under at least one common seed. */
+export function pairProblems(own: BenchmarkSamples, baseline: BenchmarkSamples): ProblemPair[] {
   const problems: ProblemPair[] = [];
   for (const [problemId, answers] of sortedProblems(own)) {
     const reference = baseline.problems.get(problemId);
     if (!reference) continue;
     const pair = { pairs: 0, gained: 0, lost: 0 };
-    for (const [seed, correct] of answers) {
+    for (const [seed, { verdict }] of answers) {
       const before = reference.get(seed);
       if (before === undefined) continue;
       pair.pairs += 1;
-      if (correct && !before) pair.gained += 1;
-      if (!correct && before) pair.lost += 1;
+      if (verdict === 'correct' && before.verdict !== 'correct') pair.gained += 1;
+      if (verdict !== 'correct' && before.verdict === 'correct') pair.lost += 1;
     }
     if (pair.pairs > 0) problems.push(pair);
   }
   return problems;
 }
 
-function sortedProblems(samples: BenchmarkSamples): [problemId: string, answers: Map<number, boolean>][] {
+function sortedProblems(samples: BenchmarkSamples): [problemId: string, answers: Map<number, Answer>][] {
   return [...samples.problems].sort(([a], [b]) => (a < b ? -1 : 1));
 }
 

@@ -2,7 +2,7 @@
  * Builds a study's comparison from plain recorded data: one row per run with accuracies, intervals, and paired differences
  * against the baseline of the same model. Pure, so that the workbench, the command line and every report show the same numbers.
  */
-import type { ComparisonRow, LineageNode, LoadsIn, PairedDifference, StudyComparison, TrainingRecord } from '#contract/comparison.ts';
+import type { ComparisonRow, LineageNode, LoadsIn, SignificanceTest, StudyComparison, TrainingRecord } from '#contract/comparison.ts';
 import { runtimesAfter } from '#contract/loads-in.ts';
 import type { EvaluationProtocol } from '#contract/protocol.ts';
 import { type CalibrationSettings, calibrationOf, type QuantizeStage } from '#contract/recipe.ts';
@@ -11,6 +11,8 @@ import { lastQuantizeStage, methodOfStages, schemeOfStages, trainingTitle } from
 import type { CalibrationRecord, QuantizeSummary, StageSummary, TrainSummary } from '#contract/worker.ts';
 import { averageDrop, averageIntervals } from '../engine/statistics/index.ts';
 import { type BenchmarkSamples, benchmarkResult, type CompactSample, groupSamples, type RunSamples } from './comparison-samples.ts';
+import { adjustTests, averageDropTest } from './comparison-tests.ts';
+import { completeSamples, stopNotes, stopsOf } from './early-stops.ts';
 import { bytes, count, percent } from './format.ts';
 
 export type { CompactSample } from './comparison-samples.ts';
@@ -48,7 +50,7 @@ export function buildComparison(input: ComparisonInput): StudyComparison {
     protocolHash: input.study.protocolHash,
     benchmarks: input.benchmarks.map(({ name, path, sha256, problems }) => ({ name, path, sha256, problems })),
     models: input.models.map(({ name, path, hash, parameters, sizeBytes }) => ({ name, path, hash, parameters, sizeBytes })),
-    rows: input.runs.map((run) => comparisonRow(run, input, samples)),
+    rows: adjustTests(input.runs.map((run) => comparisonRow(run, input, samples))),
     lineage: input.runs.map(lineageNode),
     elapsedMs: totalElapsed(input.runs),
     complete: input.runs.every((run) => run.status === 'finished'),
@@ -57,8 +59,9 @@ export function buildComparison(input: ComparisonInput): StudyComparison {
   };
 }
 
-function comparisonRow(run: ComparisonRun, input: ComparisonInput, samples: RunSamples): ComparisonRow {
-  const { protocol } = input.study;
+type MeasuredRow = Omit<ComparisonRow, 'dropTest'> & { dropTest: SignificanceTest | null };
+
+function comparisonRow(run: ComparisonRun, input: ComparisonInput, samples: RunSamples): MeasuredRow {
   const model = input.models.find((candidate) => candidate.id === run.modelId);
   const baseline = baselineOf(run, input.runs);
   const own = samples.get(run.id);
@@ -67,11 +70,12 @@ function comparisonRow(run: ComparisonRun, input: ComparisonInput, samples: RunS
     const recorded = own?.get(name);
     return recorded ? [benchmarkResult(name, recorded, run.isBaseline ? undefined : reference?.get(name))] : [];
   });
-  const complete = isComplete(own, input);
+  const complete = isComplete(run, own, input);
   const average = complete ? averageIntervals(benchmarks.map((result) => result.accuracy)) : null;
-  const differences = benchmarks.map((result) => result.versusBaseline).filter((item): item is PairedDifference => item !== null);
-  const comparable = complete && !run.isBaseline && isComplete(reference, input);
+  const differences = benchmarks.map((result) => result.versusBaseline).filter((item) => item !== null);
+  const comparable = complete && baseline !== undefined && !run.isBaseline && isComplete(baseline, reference, input);
   const drop = comparable ? averageDrop(differences) : null;
+  const names = input.benchmarks.map(({ name }) => name);
   const quantization = lastQuantization(run);
   const made = lastCheckpoint(run);
   const stages = run.recipe.stages;
@@ -95,11 +99,15 @@ function comparisonRow(run: ComparisonRun, input: ComparisonInput, samples: RunS
     benchmarks,
     average,
     drop,
+    dropTest: comparable && own && reference ? averageDropTest(names, own, reference) : null,
     recovery: average && drop && average.value + drop.value > 0 ? average.value / (average.value + drop.value) : null,
     elapsedMs: elapsed(run),
     backend: run.backend,
     device: run.device,
-    notes: notesOf(run, own, protocol.seeds.length * input.benchmarks.reduce((sum, { problems }) => sum + problems, 0)),
+    notes: [
+      ...notesOf(run, own, expectedSamples(run, input)),
+      ...(complete ? stopNotes(stopsOf(run.stages), own, comparable ? reference : undefined) : []),
+    ],
   };
 }
 
@@ -109,11 +117,17 @@ function baselineOf(run: ComparisonRun, runs: readonly ComparisonRun[]): Compari
   return candidates.find((candidate) => candidate.seed === run.seed) ?? candidates[0];
 }
 
-function isComplete(recorded: Map<string, BenchmarkSamples> | undefined, input: ComparisonInput): boolean {
+function isComplete(run: ComparisonRun, recorded: Map<string, BenchmarkSamples> | undefined, input: ComparisonInput): boolean {
   const seeds = input.study.protocol.seeds.length;
-  return (
-    input.benchmarks.length > 0 && input.benchmarks.every(({ name, problems }) => (recorded?.get(name)?.count ?? 0) >= problems * seeds)
-  );
+  const stops = stopsOf(run.stages);
+  const isWhole = (benchmark: ComparisonInput['benchmarks'][number]) =>
+    (recorded?.get(benchmark.name)?.count ?? 0) >= completeSamples(benchmark, stops, seeds);
+  return input.benchmarks.length > 0 && input.benchmarks.every(isWhole);
+}
+
+function expectedSamples(run: ComparisonRun, { benchmarks, study }: ComparisonInput): number {
+  const stops = stopsOf(run.stages);
+  return benchmarks.reduce((sum, benchmark) => sum + completeSamples(benchmark, stops, study.protocol.seeds.length), 0);
 }
 
 function lastQuantization(run: ComparisonRun): QuantizeSummary | null {

@@ -2,12 +2,32 @@
  * CSV (RFC 4180): one line per run and benchmark and one per average. Text that a spreadsheet would run as a formula is
  * prefixed with an apostrophe; numbers are written plainly.
  */
-import type { BenchmarkResult, ComparisonRow, PairedDifference, StudyComparison } from '#contract/comparison.ts';
+import type { BenchmarkResult, ComparisonRow, PairedDifference, SignificanceTest, StudyComparison } from '#contract/comparison.ts';
 import { overridesTitle } from '#contract/overrides.ts';
-import { mcNemarExact } from '../engine/statistics/index.ts';
 import { negated } from './format.ts';
 
 type Cell = string | number | boolean | null;
+
+const failureColumns = [
+  'thinking_ended',
+  'cut_off',
+  'tokens_p5',
+  'tokens_p25',
+  'tokens_p50',
+  'tokens_p75',
+  'tokens_p95',
+  'tokens_max',
+  'tokens_change',
+  'tokens_change_low',
+  'tokens_change_high',
+  'pairs',
+  'lost_to_incorrect',
+  'lost_to_unparsed',
+  'lost_to_truncated',
+  'same_verdict',
+  'both_answered',
+  'same_answer',
+] as const;
 
 const columns = [
   'study',
@@ -46,6 +66,11 @@ const columns = [
   'gained',
   'lost',
   'mcnemar_p',
+  'mcnemar_mid_p',
+  'holm_p',
+  'bootstrap_low',
+  'bootstrap_high',
+  ...failureColumns,
   'recovery',
   'elapsed_ms',
   'backend',
@@ -55,14 +80,15 @@ const columns = [
 
 /**
  * The line whose `benchmark` is `(average)` is the plain mean over benchmarks. `change` is this accuracy minus the baseline's;
- * `mcnemar_p` is the exact McNemar test, given with one evaluation seed, where pairs are independent.
+ * `mcnemar_p` is the two-sided McNemar test over whole problems, on the line of the average that of the mean change, where `holm_p` is the
+ * same corrected for all runs of the study. Columns of completions are empty there: lengths do not average over benchmarks.
  */
 export function csvReport(comparison: StudyComparison): string {
   const lines: Cell[][] = [[...columns]];
   for (const row of comparison.rows) {
     const head = [comparison.name, comparison.protocolHash, ...rowCells(row)];
-    for (const result of row.benchmarks) lines.push([...head, ...benchmarkCells(result), null, ...tailCells(row)]);
-    lines.push([...head, ...averageCells(row), row.recovery, ...tailCells(row)]);
+    for (const result of row.benchmarks) lines.push([...head, ...benchmarkCells(result), ...failureCells(result), null, ...tailCells(row)]);
+    lines.push([...head, ...averageCells(row), ...failureColumns.map(() => null), row.recovery, ...tailCells(row)]);
   }
   return lines.map((line) => `${line.map(csvCell).join(',')}\r\n`).join('');
 }
@@ -102,7 +128,10 @@ function benchmarkCells(result: BenchmarkResult): Cell[] {
     verdicts.unparsed,
     verdicts.truncated,
     result.meanTokens,
-    ...differenceCells(result.versusBaseline, result.seeds),
+    ...differenceCells(result.versusBaseline, result.versusBaseline?.test),
+    null,
+    result.versusBaseline?.bootstrap?.low ?? null,
+    result.versusBaseline?.bootstrap?.high ?? null,
   ];
 }
 
@@ -121,14 +150,42 @@ function averageCells(row: ComparisonRow): Cell[] {
     total((result) => result.verdicts.unparsed),
     total((result) => result.verdicts.truncated),
     row.benchmarks.length > 0 ? total((result) => result.meanTokens) / row.benchmarks.length : null,
-    ...differenceCells(row.drop && negated(row.drop), seeds),
+    ...differenceCells(row.drop && negated(row.drop), row.dropTest),
+    row.dropTest ? pCell(row.dropTest.holm) : null,
+    null,
+    null,
   ];
 }
 
-function differenceCells(difference: PairedDifference | null, seeds: readonly number[]): Cell[] {
-  if (!difference) return [null, null, null, null, null, null, null];
+function differenceCells(difference: PairedDifference | null, test: SignificanceTest | null | undefined): Cell[] {
+  if (!difference || !test) return [null, null, null, null, null, null, null, null];
   const { value, low, high, verdict, gained, lost } = difference;
-  return [value, low, high, verdict, gained, lost, seeds.length === 1 ? mcNemarExact(gained, lost) : null];
+  return [value, low, high, verdict, gained, lost, pCell(test.pValue), pCell(test.midP)];
+}
+
+/** Very small p-values keep their digits. */
+function pCell(value: number): string {
+  return String(Number(value.toPrecision(4)));
+}
+
+function failureCells({ failures }: BenchmarkResult): Cell[] {
+  const { thinkingEnded, cutOff, length, change } = failures;
+  const own = [thinkingEnded, cutOff, length.p5, length.p25, length.p50, length.p75, length.p95, length.max];
+  if (!change) return [...own, ...failureColumns.slice(own.length).map(() => null)];
+  const { tokens, lostTo } = change;
+  return [
+    ...own,
+    change.meanTokens - change.baselineTokens,
+    tokens?.low ?? null,
+    tokens?.high ?? null,
+    change.pairs,
+    lostTo.incorrect,
+    lostTo.unparsed,
+    lostTo.truncated,
+    change.sameVerdict,
+    change.bothAnswered,
+    change.sameAnswer,
+  ];
 }
 
 function tailCells(row: ComparisonRow): Cell[] {

@@ -1,6 +1,7 @@
 /**
  * The evaluation protocol in full, as label and value pairs.
  */
+import { precisionText } from '#contract/early-stop.ts';
 import type { EvaluationProtocol } from '#contract/protocol.ts';
 
 export function protocolEntries(protocol: EvaluationProtocol, hash: string): [label: string, value: string][] {
@@ -11,6 +12,7 @@ export function protocolEntries(protocol: EvaluationProtocol, hash: string): [la
     ['token limit per completion', String(protocol.maxNewTokens)],
     ['seeds', protocol.seeds.join(', ')],
     ['problems per benchmark', protocol.problemsPerBenchmark === null ? 'all' : `first ${protocol.problemsPerBenchmark}`],
+    ...(protocol.precision ? [['early stop', precisionText(protocol.precision)] as [string, string]] : []),
     ['system prompt', protocol.systemPrompt ?? 'none'],
     ['prompt template', protocol.promptTemplate],
     ['verifier', protocol.verifier],

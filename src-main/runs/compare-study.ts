@@ -1,6 +1,7 @@
 /** Collects what is recorded of a study and builds its comparison. */
 import type { StudyComparison } from '#contract/comparison.ts';
-import type { StudyRecord } from '#contract/records.ts';
+import type { EvaluationProtocol } from '#contract/protocol.ts';
+import type { RunRecord, StudyRecord } from '#contract/records.ts';
 import type { Connection } from '../project/connection.ts';
 import { listArtifacts } from '../project/repositories/artifacts.ts';
 import { listStudyBenchmarks } from '../project/repositories/evaluations.ts';
@@ -20,7 +21,7 @@ export function compareStudy(db: Connection, study: StudyRecord): StudyCompariso
       id: study.id,
       name: study.name,
       description: study.spec.description,
-      protocol: study.protocol,
+      protocol: measuredProtocol(runs) ?? study.protocol,
       protocolHash: study.protocolHash,
       createdAt: study.createdAt,
     },
@@ -36,6 +37,11 @@ export function compareStudy(db: Connection, study: StudyRecord): StudyCompariso
       ),
     },
   });
+}
+
+/** The protocol the runs carry out: the study's, with what its benchmarks' kinds left open. */
+function measuredProtocol(runs: readonly RunRecord[]): EvaluationProtocol | null {
+  return runs.flatMap(({ recipe }) => recipe.stages).find((stage) => stage.type === 'evaluate')?.protocol ?? null;
 }
 
 /** Versions the first started worker reported: libraries the numbers depend on. */

@@ -1,4 +1,5 @@
 /** Writes a study with its frozen recipes, runs, stages and evaluations in one transaction. */
+import { benchmarkKey } from '#contract/benchmarks.ts';
 import { stageTitle } from '#contract/recipe.ts';
 import type { DatasetInspection, DatasetKind, ModelInspection } from '#contract/records.ts';
 import { type Connection, sqliteError } from '../project/connection.ts';
@@ -20,7 +21,10 @@ export function insertStudyWithRuns(db: Connection, { runs, inputs }: PreparedSt
       [...inputs.models].map(([path, inspection]) => [path, saveModel(db, { ...inspection, path, sizeBytes: weightBytes(inspection) })]),
     );
     const datasetIds = new Map(
-      [...inputs.benchmarks].map(([path, inspection]) => [path, saveDatasetOf(db, 'benchmark', path, inspection)]),
+      study.spec.benchmarks.map((reference) => {
+        const key = benchmarkKey(reference);
+        return [key, saveDatasetOf(db, 'benchmark', reference.path, inputs.benchmarks.get(key)!)];
+      }),
     );
     const others = [
       ...[...inputs.calibrations].map(([path, inspection]) => saveDatasetOf(db, 'calibration', path, inspection)),
@@ -55,9 +59,10 @@ function insertStages(db: Connection, runId: string, run: PlannedRun, { datasetI
     insertStage(db, runId, { stage, type: definition.type, title: stageTitle(definition) });
     if (definition.type !== 'evaluate') continue;
     const limit = definition.protocol.problemsPerBenchmark ?? Number.POSITIVE_INFINITY;
-    for (const [position, { name, path }] of definition.benchmarks.entries()) {
-      const problems = Math.min(limit, inputs.benchmarks.get(path)!.rows);
-      insertEvaluation(db, runId, { stage, position, benchmark: name, datasetId: datasetIds.get(path)!, protocolHash, problems });
+    for (const [position, reference] of definition.benchmarks.entries()) {
+      const key = benchmarkKey(reference);
+      const problems = Math.min(limit, inputs.benchmarks.get(key)!.rows);
+      insertEvaluation(db, runId, { stage, position, benchmark: reference.name, datasetId: datasetIds.get(key)!, protocolHash, problems });
     }
   }
 }

@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { RoundoffError } from '#contract/errors.ts';
 import type { DatasetInspection, DatasetKind, InspectionProblem } from '#contract/records.ts';
-import { inspectBenchmark } from '../engine/benchmarks/load.ts';
+import { inspectBenchmark } from '../engine/benchmarks/inspect.ts';
 import { type Document, streamDocuments } from '../engine/data/documents.ts';
 import { hashFile } from '../engine/formats/atomic-file.ts';
 import { readQuestions } from '../engine/rollouts/solutions.ts';

@@ -1,5 +1,7 @@
 /** What a study will do, how long it will take and what stands against it, before anything is started. */
-import { canonicalJson } from '#contract/protocol.ts';
+import { benchmarkKey, type ProblemKind } from '#contract/benchmarks.ts';
+import { completeProtocol } from '#contract/prompt-templates.ts';
+import { canonicalJson, type EvaluationProtocol } from '#contract/protocol.ts';
 import { calibrationOf, type StudySpec, stageTitle } from '#contract/recipe.ts';
 import type { InspectionProblem, ModelInspection, StudyPlan } from '#contract/records.ts';
 import { formatScheme } from '#contract/scheme.ts';
@@ -18,6 +20,8 @@ export interface PreparedStudy {
   plan: StudyPlan;
   runs: PlannedRun[];
   inputs: StudyInputs;
+  /** The study's protocol with everything said that its benchmarks' kinds leave open: what is measured by, and hashed. */
+  protocol: EvaluationProtocol;
 }
 
 export interface PrepareOptions extends ProbeOptions {
@@ -31,7 +35,8 @@ const quantizeTokensPerSample = 40;
 
 export async function prepareStudy(project: Project, spec: StudySpec, options: PrepareOptions): Promise<PreparedStudy> {
   const inputs = await inspectStudyInputs(spec, options.resourcesDir);
-  const runs = expandStudy(spec);
+  const protocol = completeProtocol(spec.protocol, kindsOf(inputs));
+  const runs = expandStudy({ ...spec, protocol });
   const perRun = completionsPerRun(spec, inputs);
   const time = estimateStudyTime(project, spec, runs, inputs, perRun);
   const diskBytes = runs.length * perRun * sampleBytes + checkpointBytes(runs, inputs);
@@ -54,12 +59,19 @@ export async function prepareStudy(project: Project, spec: StudySpec, options: P
       ...memoryProblems(spec.name, neededMemory),
     ],
   };
-  return { plan, runs, inputs };
+  return { plan, runs, inputs, protocol };
+}
+
+function kindsOf(inputs: StudyInputs): ProblemKind[] {
+  return [...inputs.benchmarks.values()].flatMap(({ benchmark }) => (benchmark ? [benchmark.problemKind] : []));
 }
 
 function completionsPerRun(spec: StudySpec, inputs: StudyInputs): number {
   const limit = spec.protocol.problemsPerBenchmark ?? Number.POSITIVE_INFINITY;
-  const problems = spec.benchmarks.reduce((sum, { path }) => sum + Math.min(limit, inputs.benchmarks.get(path)?.rows ?? 0), 0);
+  const problems = spec.benchmarks.reduce(
+    (sum, reference) => sum + Math.min(limit, inputs.benchmarks.get(benchmarkKey(reference))?.rows ?? 0),
+    0,
+  );
   return problems * spec.protocol.seeds.length;
 }
 

@@ -9,7 +9,7 @@ import { saveArtifact } from '../project/repositories/artifacts.ts';
 import { insertEvent } from '../project/repositories/events.ts';
 import { saveMetric } from '../project/repositories/metrics.ts';
 import { findRun, type RunChange, updateRun } from '../project/repositories/runs.ts';
-import { insertSample } from '../project/repositories/samples.ts';
+import { deleteProblemSamples, insertSample } from '../project/repositories/samples.ts';
 import { endRunningStage, finishStage, listStages, startStage } from '../project/repositories/stages.ts';
 
 export class RunRecorder {
@@ -83,6 +83,9 @@ export class RunRecorder {
     switch (event.type) {
       case 'started':
         return { backend: event.backend, device: event.device };
+      case 'benchmark-stopped':
+        deleteProblemSamples(db, runId, event.stop.benchmark, event.surplus);
+        return {};
       case 'stage-started':
         startStage(db, runId, event.stage, event.at);
         return {};

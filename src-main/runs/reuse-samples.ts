@@ -78,7 +78,7 @@ function isSameBackend(db: Connection, run: RunRecord, from: RunRecord): boolean
 
 /** The protocol without what chooses among completions. */
 function samplingOf(protocol: EvaluationProtocol): string {
-  const { seeds: _seeds, problemsPerBenchmark: _problems, ...sampling } = protocol;
+  const { seeds: _seeds, problemsPerBenchmark: _problems, precision: _precision, ...sampling } = protocol;
   return canonicalJson(sampling);
 }
 
@@ -97,6 +97,8 @@ async function selectShared(own: Evaluation, other: Evaluation, fromRunId: strin
   return selections;
 
   function isSame(one: BenchmarkReference, two: BenchmarkReference): boolean {
+    // Files of solved examples are not noted, so they may have been others.
+    if (one.examples !== undefined || two.examples !== undefined) return false;
     const [mine, its] = [own.files.get(one.path), other.files.get(two.path)];
     return mine !== undefined && mine === its && canonicalJson({ ...one, path: mine }) === canonicalJson({ ...two, path: its });
   }

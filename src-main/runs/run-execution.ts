@@ -6,8 +6,9 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { type ErrorInfo, RoundoffError, toErrorInfo } from '#contract/errors.ts';
 import { stageTitle } from '#contract/recipe.ts';
+import type { RunRecord } from '#contract/records.ts';
 import type { RunEvent, RunRequest } from '#contract/worker.ts';
-import { hashFile } from '../engine/formats/atomic-file.ts';
+import { fingerprintSource, resolveDataSource } from '../engine/data/data-source.ts';
 import { sqliteError } from '../project/connection.ts';
 import type { Project } from '../project/project.ts';
 import { listRunBenchmarks } from '../project/repositories/evaluations.ts';
@@ -95,7 +96,7 @@ export class RunExecution {
     const model = run && findModel(db, run.modelId);
     if (!run || !model) throw new RoundoffError('not-found', `There is no run ${this.runId} in this project.`, 'Reload the list of runs.');
     const { resourcesDir } = this.options;
-    for (const benchmark of listRunBenchmarks(db, run.id)) await this.checkUnchanged(benchmark);
+    for (const benchmark of listRunBenchmarks(db, run.id)) await this.checkUnchanged(benchmark, splitOf(run, benchmark.name));
     const outputDir = path.join(info.artifactsDir, run.id);
     mkdirSync(outputDir, { recursive: true });
     const inherited = inheritStages(db, run, info.artifactsDir);
@@ -129,9 +130,9 @@ export class RunExecution {
     };
   }
 
-  private async checkUnchanged(benchmark: { name: string; path: string; sha256: string }): Promise<void> {
+  private async checkUnchanged(benchmark: { name: string; path: string; sha256: string }, split?: string): Promise<void> {
     const file = resolvePath(benchmark.path, this.options.resourcesDir);
-    const { sha256 } = await hashFile(file);
+    const { sha256 } = await fingerprintSource(await resolveDataSource(file, split));
     if (sha256 !== benchmark.sha256)
       throw new RoundoffError(
         'dataset-invalid',
@@ -177,4 +178,10 @@ export class RunExecution {
     endRunningStage(this.project.db, this.runId, 'pending');
     updateRun(this.project.db, this.runId, { status: 'interrupted', error, finishedAt: Date.now() });
   }
+}
+
+/** Which part of its folder a benchmark of a run is. */
+function splitOf({ recipe }: RunRecord, name: string): string | undefined {
+  const references = recipe.stages.flatMap((stage) => (stage.type === 'evaluate' ? stage.benchmarks : []));
+  return references.find((reference) => reference.name === name)?.split;
 }

@@ -75,7 +75,11 @@ export class RunService {
     this.trial = controller;
     const onProgress = (progress: TrialProgress) => this.emit({ type: 'trial-progress', progress });
     try {
-      return await tryStudy(this.project, parseStudySpec(input, `"${input.name}"`), { ...this.options, signal: controller.signal, onProgress });
+      return await tryStudy(this.project, parseStudySpec(input, `"${input.name}"`), {
+        ...this.options,
+        signal: controller.signal,
+        onProgress,
+      });
     } finally {
       this.trial = null;
     }
@@ -102,7 +106,7 @@ export class RunService {
     const studyId = insertStudyWithRuns(this.project.db, prepared, {
       spec,
       specHash: createHash('sha256').update(canonicalJson(spec)).digest('hex'),
-      protocolHash: protocolHash(spec.protocol),
+      protocolHash: protocolHash(prepared.protocol),
       environment: this.environment(),
     });
     this.queue.add(listRuns(this.project.db, studyId).map((run) => run.id));

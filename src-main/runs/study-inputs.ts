@@ -3,12 +3,15 @@
  * gathers all problems rather than the first.
  */
 import { statfs } from 'node:fs/promises';
+import { benchmarkKey } from '#contract/benchmarks.ts';
 import { RoundoffError } from '#contract/errors.ts';
 import { exportProblems, exportWarnings } from '#contract/loadability.ts';
+import { completeProtocol } from '#contract/prompt-templates.ts';
 import { type CalibrationSettings, calibrationOf, type QuantizeStage, type StudySpec } from '#contract/recipe.ts';
 import type { DatasetInspection, InspectionProblem, ModelInspection } from '#contract/records.ts';
 import { formatScheme, type QuantizationScheme } from '#contract/scheme.ts';
 import { trainedScheme } from '#contract/training.ts';
+import { inspectBenchmark } from '../engine/benchmarks/inspect.ts';
 import { type ModelConfig, readModelConfig } from '../engine/model/config.ts';
 import { inspectModel } from '../engine/model/inspect.ts';
 import { groupSizeProblems, requireFittingStage } from '../engine/quantizers/validation.ts';
@@ -22,6 +25,7 @@ export interface StudyInputs extends TrainingInputs {
   models: Map<string, ModelInspection>;
   /** Of the models without errors. */
   configs: Map<string, ModelConfig>;
+  /** By `benchmarkKey`. */
   benchmarks: Map<string, DatasetInspection>;
   calibrations: Map<string, DatasetInspection>;
   problems: InspectionProblem[];
@@ -38,11 +42,12 @@ export async function inspectStudyInputs(spec: StudySpec, resourcesDir: string):
   inputs.problems.push(...exportFindings(spec));
   await inspectTrainingFiles(spec, resourcesDir, inputs, gather);
   for (const model of spec.models) await collect(inputs, model, () => addModel(inputs, model, spec, resourcesDir));
-  for (const { path: file } of spec.benchmarks)
-    await collect(inputs, file, async () => {
-      const inspection = await inspectDataset(resolvePath(file, resourcesDir), 'benchmark');
-      inputs.benchmarks.set(file, inspection);
-      inputs.problems.push(...inspection.problems, ...tooFewProblems(spec, inspection));
+  for (const reference of spec.benchmarks)
+    await collect(inputs, reference.path, async () => {
+      const inspection = await inspectBenchmark({ ...reference, path: resolvePath(reference.path, resourcesDir) });
+      inputs.benchmarks.set(benchmarkKey(reference), inspection);
+      inputs.problems.push(...inspection.problems, ...tooFewProblems(spec, inspection), ...toleranceProblems(spec, inspection));
+      for (const verifier of verifiersOf(spec, inspection)) getVerifier(verifier);
     });
   for (const { path: file, solutions } of calibrationFiles(spec))
     await collect(inputs, file, async () => {
@@ -150,6 +155,18 @@ function tooFewProblems(spec: StudySpec, inspection: DatasetInspection): Inspect
   if (wanted === null || inspection.rows === 0 || inspection.rows >= wanted) return [];
   const message = `The file has ${inspection.rows} problems, fewer than the ${wanted} of the protocol; all of them are used.`;
   return [{ severity: 'warning', where: inspection.path, message, hint: 'Lower the number of problems, or choose a larger file.' }];
+}
+
+/** `maths-1` compares exactly, whatever error a problem allows. */
+function toleranceProblems(spec: StudySpec, { path, benchmark }: DatasetInspection): InspectionProblem[] {
+  if (!benchmark || benchmark.withTolerance === 0 || spec.protocol.verifier !== 'maths-1') return [];
+  const message = `${benchmark.withTolerance} of its problems allow an error, but maths-1 compares answers exactly.`;
+  return [{ severity: 'warning', where: path, message, hint: 'Read the score with that in mind, or use a newer verifier.' }];
+}
+
+function verifiersOf(spec: StudySpec, { benchmark }: DatasetInspection): string[] {
+  const { verifiers } = completeProtocol(spec.protocol, benchmark ? [benchmark.problemKind] : []);
+  return Object.values(verifiers ?? {});
 }
 
 async function collect(inputs: StudyInputs, where: string, inspect: () => Promise<void>): Promise<void> {

@@ -3,15 +3,15 @@
  * the study. Runs are of a kind when they do the same work: the same methods on the same data, at whatever weight bits.
  */
 import path from 'node:path';
-import { canonicalJson } from '#contract/protocol.ts';
 import { RoundoffError } from '#contract/errors.ts';
 import type { StagePrediction, StudyTrial, TrialOutcome, TrialProgress, TrialRow } from '#contract/preflight.ts';
+import { canonicalJson } from '#contract/protocol.ts';
 import type { Stage, StudySpec } from '#contract/recipe.ts';
 import type { InspectionProblem } from '#contract/records.ts';
 import type { BackendPreference } from '#contract/worker.ts';
 import type { Project } from '../project/project.ts';
 import { expandStudy, type PlannedRun } from './expand-study.ts';
-import { prepareStudy, type PrepareOptions } from './plan-study.ts';
+import { type PrepareOptions, prepareStudy } from './plan-study.ts';
 import { resolvePath, resolveRecipe } from './resources.ts';
 import { runTrialProcess } from './trial-process.ts';
 import { usableMemoryBytes } from './usable-memory.ts';
@@ -63,7 +63,12 @@ async function requireSound(project: Project, spec: StudySpec, options: TryOptio
     });
 }
 
-function tryRun(run: PlannedRun, backend: BackendPreference, project: Project, options: Omit<TryOptions, 'onProgress'> & { onProgress(detail: string): void }) {
+function tryRun(
+  run: PlannedRun,
+  backend: BackendPreference,
+  project: Project,
+  options: Omit<TryOptions, 'onProgress'> & { onProgress(detail: string): void },
+) {
   const { resourcesDir } = options;
   const { stages } = resolveRecipe(run.recipe, resourcesDir);
   const scratchDir = path.join(project.info.artifactsDir, `trial-${process.pid}.partial`);

@@ -1,5 +1,6 @@
 /** The evaluate stage: every completion becomes a sample event at once, so that a killed run loses at most the last tenth of a second. */
 import type { Interval } from '#contract/comparison.ts';
+import { stopText } from '#contract/early-stop.ts';
 import type { EvaluateStage } from '#contract/recipe.ts';
 import type { EvaluateSummary } from '#contract/worker.ts';
 import { type EvaluationProgress, evaluateModel } from '../engine/benchmarks/evaluate.ts';
@@ -21,6 +22,10 @@ export async function runEvaluateStage(context: RunContext, index: number, stage
       signal,
       onLog: (message) => events.log('warning', message),
       onSample: (sample) => events.emit({ type: 'sample', stage: index, sample }),
+      onStop: (stop, surplus) => {
+        events.log('info', stopText(stop));
+        events.emit({ type: 'benchmark-stopped', stage: index, stop, surplus });
+      },
       onProgress: (progress) => {
         const { done, total, ratePerSecond, remainingMs, tokensPerSecond, benchmarks } = progress;
         const detail = tokensPerSecond === null ? '' : `${Math.round(tokensPerSecond)} tokens/s`;

@@ -2,6 +2,7 @@
  * Paths that a bundled study leaves to its reader, as `choose:Qwen3-1.7B`: the paper's model and data, which everyone keeps elsewhere. A study
  * with choices left open is valid as data; the wizard asks for them, and a run does not start before they are made. Pure.
  */
+import type { BenchmarkReference } from './benchmarks.ts';
 import type { Stage, StudySpec } from './recipe.ts';
 
 const prefix = 'choose:';
@@ -35,12 +36,17 @@ export function mapStudyPaths(spec: StudySpec, map: (path: string) => string): S
   return {
     ...spec,
     models: spec.models.map(map),
-    benchmarks: spec.benchmarks.map((benchmark) => ({ ...benchmark, path: map(benchmark.path) })),
+    benchmarks: spec.benchmarks.map((benchmark) => mapBenchmarkPaths(benchmark, map)),
     variants: spec.variants.map((variant) => ({
       ...variant,
       stages: variant.stages.map((stage) => mapStagePaths(stage, map) as (typeof variant.stages)[number]),
     })),
   };
+}
+
+function mapBenchmarkPaths(benchmark: BenchmarkReference, map: (path: string) => string): BenchmarkReference {
+  const { path, examples } = benchmark;
+  return { ...benchmark, path: map(path), ...(examples === undefined ? {} : { examples: map(examples) }) };
 }
 
 /** A stage whose paths are mapped. */
@@ -62,7 +68,7 @@ export function mapStagePaths(stage: Stage, map: (path: string) => string): Stag
       return { ...stage, data: { ...data, path: map(data.path) }, objective: { ...objective, ...teacher } as typeof objective };
     }
     case 'evaluate':
-      return { ...stage, benchmarks: stage.benchmarks.map((benchmark) => ({ ...benchmark, path: map(benchmark.path) })) };
+      return { ...stage, benchmarks: stage.benchmarks.map((benchmark) => mapBenchmarkPaths(benchmark, map)) };
     case 'export':
       return stage;
   }

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import type { StudyComparison } from './comparison.ts';
+import type { StudyTrial } from './preflight.ts';
 import { studySpecSchema } from './recipe.ts';
 import type {
   AppInfo,

@@ -1,6 +1,7 @@
 /**
  * The comparison of a study's runs, as the table, the charts, the command line and every report format show it.
  */
+import type { FailureBreakdown } from './failures.ts';
 import type { EvaluationProtocol } from './protocol.ts';
 import { methodTitle, type SchemeOverride } from './recipe.ts';
 import type { RunStatus } from './records.ts';
@@ -23,6 +24,32 @@ export interface PairedDifference extends Interval {
   lost: number;
 }
 
+/** Whether a difference could be chance, by flipping the signs of whole problems. */
+export interface SignificanceTest {
+  /** Two-sided. */
+  pValue: number;
+  /** Counts half of what is exactly as extreme. */
+  midP: number;
+  /** False where the normal approximation was used. */
+  exact: boolean;
+}
+
+/** On one benchmark, with what supports or contradicts its interval. */
+export interface BenchmarkDifference extends PairedDifference {
+  /** McNemar's test, over whole problems. */
+  test: SignificanceTest;
+  /** Limits of the paired bootstrap over problems; null when all problems differ alike. */
+  bootstrap: { low: number; high: number } | null;
+}
+
+/** The test of an average drop, alone and among all runs that are compared with the same baseline. */
+export interface AdjustedTest extends SignificanceTest {
+  /** The p-value after Holm's correction. */
+  holm: number;
+  /** Comparisons that were corrected for. */
+  comparisons: number;
+}
+
 export interface BenchmarkResult {
   benchmark: string;
   accuracy: Interval;
@@ -31,7 +58,8 @@ export interface BenchmarkResult {
   seeds: number[];
   verdicts: Record<Verdict, number>;
   meanTokens: number;
-  versusBaseline: PairedDifference | null;
+  versusBaseline: BenchmarkDifference | null;
+  failures: FailureBreakdown;
 }
 
 export interface ComparisonRow {
@@ -61,6 +89,8 @@ export interface ComparisonRow {
   average: Interval | null;
   /** Baseline average minus this average, in accuracy, paired. Null for the baseline or while incomplete. */
   drop: PairedDifference | null;
+  /** Whether the drop could be chance. Null where `drop` is. */
+  dropTest: AdjustedTest | null;
   /** This average ÷ the baseline's. */
   recovery: number | null;
   elapsedMs: number | null;

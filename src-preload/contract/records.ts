@@ -1,6 +1,7 @@
 /**
  * What main hands to the renderer and the command line: domain types, apart from SQLite's row types.
  */
+import type { ProblemKind } from './benchmarks.ts';
 import type { ErrorInfo } from './errors.ts';
 import type { TrialProgress } from './preflight.ts';
 import type { EvaluationProtocol } from './protocol.ts';
@@ -73,6 +74,26 @@ export interface ModelRecord {
 }
 
 export type DatasetKind = 'benchmark' | 'calibration' | 'training';
+/** What a benchmark's file is, beside its problems. */
+export interface BenchmarkFacts {
+  /** As its publisher's layout is known: `GPQA`, `OlympiadBench`, `written answers`. */
+  layout: string;
+  problemKind: ProblemKind;
+  /** `openai/gsm8k` and the revision, for what lies in Hugging Face's cache. */
+  repository: string | null;
+  /** Of a folder: the split that was read, and all there are. */
+  split: string | null;
+  splits: string[];
+  /** As they are in the file, with the first value that is not empty. */
+  columns: { name: string; example: string }[];
+  levels: { name: string; problems: number }[];
+  subjects: { name: string; problems: number }[];
+  /** Problems that allow an error. */
+  withTolerance: number;
+  /** What always giving the same letter would score; null where answers are no letters. */
+  floor: number | null;
+}
+
 export interface DatasetInspection {
   path: string;
   name: string;
@@ -82,6 +103,8 @@ export interface DatasetInspection {
   sha256: string;
   preview: { prompt: string; answer: string }[];
   problems: InspectionProblem[];
+  /** Of benchmarks that could be read. */
+  benchmark?: BenchmarkFacts;
 }
 
 export type RunStatus = 'queued' | 'running' | 'stopping' | 'finished' | 'failed' | 'cancelled' | 'interrupted';

@@ -84,6 +84,18 @@ export interface BenchmarkProgress {
   accuracy: Interval | null;
   /** Over the completions so far; null without any. */
   meanTokens: number | null;
+  /** The wanted precision is reached and no more problems follow. */
+  stopped: boolean;
+}
+
+/** A benchmark that ended before its last problem because the protocol's precision was reached. */
+export interface BenchmarkStop {
+  benchmark: string;
+  /** The first so many of the seeded order count. */
+  problems: number;
+  of: number;
+  /** Of the 95 % interval, as a share. */
+  halfWidth: number;
 }
 
 export interface LayerError {
@@ -158,6 +170,8 @@ export interface EvaluateSummary {
   protocolHash: string;
   samples: number;
   tokensPerSecond: number;
+  /** Benchmarks that ended early; absent where none did. */
+  stopped?: BenchmarkStop[];
 }
 export interface ExportSummary {
   type: 'export';
@@ -205,6 +219,8 @@ export type RunEventBody =
   | { type: 'metric'; stage: number; name: string; step: number; value: number }
   | { type: 'log'; level: 'info' | 'warning' | 'error'; message: string }
   | { type: 'sample'; stage: number; sample: SampleResult }
+  /** `surplus`: later problems of the seeded order of which samples came before the stop was decided; they do not count and are removed. */
+  | { type: 'benchmark-stopped'; stage: number; stop: BenchmarkStop; surplus: string[] }
   | { type: 'artifact'; stage: number; artifact: ArtifactInfo }
   | { type: 'stage-finished'; stage: number; summary: StageSummary; elapsedMs: number }
   | { type: 'finished' }

@@ -1,8 +1,9 @@
 /** `evaluate`: accuracy of one model folder on benchmarks, without a project. */
 import path from 'node:path';
 import type { Command } from 'commander';
+import { stopText } from '#contract/early-stop.ts';
 import { RoundoffError } from '#contract/errors.ts';
-import type { BenchmarkReference, EvaluationProtocol } from '#contract/protocol.ts';
+import { type BenchmarkReference, type EvaluationProtocol, type Precision, precisionSchema } from '#contract/protocol.ts';
 import type { SampleResult, Verdict } from '#contract/worker.ts';
 import { selectBackend } from '../../engine/backends/select.ts';
 import { evaluateModel } from '../../engine/benchmarks/evaluate.ts';
@@ -11,11 +12,14 @@ import { loadModel } from '../../engine/model/load.ts';
 import { loadTokenizer } from '../../engine/model/tokenizer.ts';
 import { accuracyInterval } from '../../engine/statistics/index.ts';
 import { duration, percentInterval } from '../../reports/format.ts';
+import { addReferenceOptions, type ReferenceOptions, referenceDetails } from '../benchmark-options.ts';
 import type { CliContext } from '../context.ts';
+import { accuracySoFar } from '../evaluation-progress.ts';
 import {
   addCompletionOptions,
   type CompletionOptions,
   collect,
+  decimal,
   examples,
   jsonOption,
   positiveWholeNumber,
@@ -24,11 +28,12 @@ import {
 } from '../options.ts';
 import { textTable } from '../terminal.ts';
 
-interface EvaluateOptions extends CompletionOptions {
+interface EvaluateOptions extends CompletionOptions, ReferenceOptions {
   benchmark: string[];
   seeds: number;
   firstSeed: number;
   problems?: number;
+  precision?: number;
   template: string;
   samples?: string;
   json?: boolean;
@@ -42,18 +47,22 @@ export function addEvaluate(program: Command, context: CliContext): void {
     .option('--seeds <n>', 'completions per problem', positiveWholeNumber, 3)
     .option('--first-seed <n>', 'the seeds count up from this', wholeNumber, 42)
     .option('--problems <n>', 'first N problems of each benchmark', positiveWholeNumber)
+    .option('--precision <points>', 'end a benchmark once its accuracy is known to ± this many points', decimal)
     .option('--template <text>', 'prompt with {question} in it', '{question}')
     .option('--samples <file>', 'also write every completion to this .jsonl file')
     .addOption(jsonOption());
-  examples(addCompletionOptions(command), [
+  examples(addCompletionOptions(addReferenceOptions(command)), [
     'evaluate sample:abacus --benchmark abacus-sums --seeds 3',
+    'evaluate ~/models/Qwen3-0.6B --benchmark mine=mine.csv --map question=prompt,answer=target',
     'evaluate ~/models/Qwen3-0.6B --benchmark gsm8k=gsm8k.jsonl --problems 50 --max-new-tokens 2048 --json',
   ]).action((model: string, options: EvaluateOptions) => evaluate(context, userPath(model, context.resourcesDir), options));
 }
 
 async function evaluate(context: CliContext, dir: string, options: EvaluateOptions): Promise<void> {
   const { progress, signal, resourcesDir } = context;
-  const benchmarks = options.benchmark.map((text) => parseBenchmark(text, resourcesDir));
+  const files = options.benchmark.map((text) => parseBenchmark(text, resourcesDir));
+  const names = files.map(({ name }) => name);
+  const benchmarks = files.map((file) => ({ ...file, ...referenceDetails(options, { name: file.name, names, resourcesDir }) }));
   const twice = benchmarks.find(({ name }, index) => benchmarks.findIndex((other) => other.name === name) < index);
   if (twice)
     throw new RoundoffError('bad-input', `The benchmark "${twice.name}" is given twice.`, 'Give each benchmark a name of its own.');
@@ -62,19 +71,21 @@ async function evaluate(context: CliContext, dir: string, options: EvaluateOptio
   const backend = await selectBackend(options.backend);
   const model = await loadModel(dir, { signal });
   const tokenizer = await loadTokenizer(dir, { vocabSize: model.config.vocabSize });
-  const samples: SampleResult[] = [];
+  let samples: SampleResult[] = [];
   const summary = await evaluateModel(
     { model, tokenizer, protocol, benchmarks },
     {
       signal,
       onLog: (message) => progress.note(message),
       onSample: (sample) => samples.push(sample),
-      onProgress: ({ done, total, tokensPerSecond, remainingMs }) => {
+      onStop: (stop, surplus) => {
+        progress.note(stopText(stop));
+        samples = samples.filter(({ benchmark, problemId }) => benchmark !== stop.benchmark || !surplus.includes(problemId));
+      },
+      onProgress: ({ done, total, tokensPerSecond, remainingMs, benchmarks: sofar }) => {
         const rate = tokensPerSecond === null ? '' : `, ${Math.round(tokensPerSecond)} tokens/s`;
-        progress.update(
-          'Evaluating',
-          `${done} of ${total} completions${rate}${remainingMs === null ? '' : `, ${duration(remainingMs)} left`}`,
-        );
+        const left = remainingMs === null ? '' : `, ${duration(remainingMs)} left`;
+        progress.update('Evaluating', `${done} of ${total} completions${rate}${left}  ${accuracySoFar(sofar)}`.trimEnd());
       },
     },
   );
@@ -83,14 +94,17 @@ async function evaluate(context: CliContext, dir: string, options: EvaluateOptio
   if (options.samples) await writeWholeFile(path.resolve(options.samples), samples.map((sample) => `${JSON.stringify(sample)}\n`).join(''));
   const results = benchmarks.map(({ name }) => benchmarkResult(name, samples, protocol.seeds));
   const timing = { elapsedMs: performance.now() - startedAt, tokensPerSecond: summary.tokensPerSecond, backend: backend.name };
-  context.print(options.json ?? false, { benchmarks: results, protocol, protocolHash: summary.protocolHash, timing }, () =>
-    textTable(
-      ['benchmark', 'accuracy [95 %]', 'problems', 'seeds', 'correct', 'incorrect', 'unparsed', 'truncated'],
-      results.map(({ benchmark, accuracy, problems, seeds, verdicts }) =>
-        [benchmark, percentInterval(accuracy), problems, seeds.length, ...Object.values(verdicts)].map(String),
+  context.print(
+    options.json ?? false,
+    { benchmarks: results, stopped: summary.stopped ?? [], protocol, protocolHash: summary.protocolHash, timing },
+    () =>
+      textTable(
+        ['benchmark', 'accuracy [95 %]', 'problems', 'seeds', 'correct', 'incorrect', 'unparsed', 'truncated'],
+        results.map(({ benchmark, accuracy, problems, seeds, verdicts }) =>
+          [benchmark, percentInterval(accuracy), problems, seeds.length, ...Object.values(verdicts)].map(String),
+        ),
+        new Set([2, 3, 4, 5, 6, 7]),
       ),
-      new Set([2, 3, 4, 5, 6, 7]),
-    ),
   );
 }
 
@@ -116,7 +130,14 @@ function protocolFrom(options: EvaluateOptions): EvaluationProtocol {
     promptTemplate: options.template,
     verifier: 'maths-1',
     problemsPerBenchmark: options.problems ?? null,
+    ...(options.precision === undefined ? {} : { precision: parsePrecision(options.precision) }),
   };
+}
+
+function parsePrecision(points: number): Precision {
+  const parsed = precisionSchema.safeParse({ points });
+  if (parsed.success) return parsed.data;
+  throw new RoundoffError('bad-input', `A precision of ±${points} points cannot be asked for.`, 'Give a number above 0 and at most 50.');
 }
 
 function benchmarkResult(benchmark: string, all: readonly SampleResult[], seeds: number[]) {

@@ -35,7 +35,7 @@ async function generate(context: CliContext, dir: string, options: GenerateOptio
   const model = await loadModel(dir, { signal });
   const tokenizer = await loadTokenizer(dir, { vocabSize: model.config.vocabSize });
   const template = { systemPrompt: options.system ?? null, promptTemplate: '{question}' };
-  const prompts = options.prompt.map((question, index) => renderPrompt({ id: String(index), question, gold: '' }, template, tokenizer));
+  const prompts = options.prompt.map((question) => renderPrompt({ question }, template, tokenizer));
   const capacity = Math.max(...prompts.map((prompt) => prompt.ids.length)) + maxNewTokens;
   const generator = createGenerator(model, { slots: Math.min(64, prompts.length), capacity });
   if (generator.reason) progress.note(generator.reason);

@@ -18,7 +18,8 @@ export interface AccuracySettings {
 /** Share of correct completions over the first problems of each benchmark, one completion each, with the protocol's first seed. */
 export async function accuracyOf(model: LanguageModel, settings: AccuracySettings): Promise<number> {
   const { tokenizer, benchmarks, problems, signal, onLog } = settings;
-  const protocol = { ...settings.protocol, seeds: settings.protocol.seeds.slice(0, 1), problemsPerBenchmark: problems };
+  const { precision: _all, ...rest } = settings.protocol;
+  const protocol = { ...rest, seeds: rest.seeds.slice(0, 1), problemsPerBenchmark: problems };
   let correct = 0;
   let total = 0;
   await evaluateModel(

@@ -3,22 +3,29 @@
  * generation. A completion's randomness is keyed by its benchmark, problem and seed, so that its result depends neither on what
  * is generated beside it, nor on the order, nor on where an interrupted evaluation was resumed.
  */
+import type { ProblemKind } from '#contract/benchmarks.ts';
+import { completeProtocol } from '#contract/prompt-templates.ts';
 import type { BenchmarkReference, EvaluationProtocol } from '#contract/protocol.ts';
-import { type EvaluateSummary, type ExpectedTokens, type RecordedSample, type SampleResult, sampleKey } from '#contract/worker.ts';
+import {
+  type BenchmarkStop,
+  type EvaluateSummary,
+  type ExpectedTokens,
+  type RecordedSample,
+  type SampleResult,
+  sampleKey,
+} from '#contract/worker.ts';
 import { throwIfCancelled } from '../data/cancellation.ts';
 import type { LanguageModel } from '../model/language-model.ts';
 import type { ModelTokenizer } from '../model/tokenizer.ts';
-import { createGenerator } from '../rollouts/generator.ts';
+import { createGenerator, DropList } from '../rollouts/generator.ts';
 import type { GenerationRequest, GenerationResult } from '../rollouts/settings.ts';
 import { affordableSlots } from '../rollouts/slots.ts';
-import { getVerifier, type Verifier } from '../verifiers/index.ts';
+import type { Verifier } from '../verifiers/index.ts';
+import { type AskedBenchmark, type AskedProblem, askBenchmark, verifierFor } from './asked-problems.ts';
 import { BenchmarkTally } from './benchmark-tally.ts';
 import { EvaluationMeter, type EvaluationProgress } from './evaluation-meter.ts';
-import { loadBenchmark } from './load.ts';
 import { PendingVerdicts } from './pending-verdicts.ts';
-import type { Problem } from './problem.ts';
 import { generationOrder, type PlacedProblem, seededOrder } from './problem-order.ts';
-import { type Prompt, renderPrompts } from './prompts.ts';
 import { protocolHash } from './protocol-hash.ts';
 
 export type { EvaluationProgress } from './evaluation-meter.ts';
@@ -41,6 +48,8 @@ export interface EvaluationOptions {
   slots?: number;
   /** Called once per completion, in the order they are judged. */
   onSample(sample: SampleResult): void;
+  /** A benchmark has reached the protocol's precision. What was recorded of the surplus problems does not count. */
+  onStop?(stop: BenchmarkStop, surplus: string[]): void;
   onProgress?(progress: EvaluationProgress): void;
   /** What the reader of a log should know. */
   onLog?(message: string): void;
@@ -63,13 +72,15 @@ export interface EvaluationSize {
 
 interface PlannedProblem extends PlacedProblem {
   benchmark: string;
-  problem: Problem;
-  prompt: Prompt;
+  kind: ProblemKind;
+  problemId: string;
+  /** As it is asked under each of the protocol's seeds. */
+  asked: AskedProblem[];
   /** The tokens that count as one unit of a completion's length; see `MeteredCompletion`. */
   unit: number;
 }
 
-interface Task extends PlannedProblem {
+interface Task extends PlannedProblem, AskedProblem {
   seed: number;
 }
 
@@ -78,16 +89,24 @@ interface Task extends PlannedProblem {
  * anything is generated, `cancelled` on abort.
  */
 export async function evaluateModel(input: EvaluationInput, options: EvaluationOptions): Promise<EvaluateSummary> {
-  const { model, protocol } = input;
-  const verifier = getVerifier(protocol.verifier);
-  const problems = await planProblems(input, options);
-  const tallies = new Map(input.benchmarks.map(({ name }) => [name, tallyOf(name, problems, protocol.seeds.length)]));
-  const longest = Math.max(0, ...problems.map(({ prompt }) => prompt.ids.length));
+  const { model } = input;
+  const benchmarks = await askBenchmarks(input, options.signal);
+  const kinds = new Set(benchmarks.map(({ kind }) => kind));
+  const protocol = completeProtocol(input.protocol, kinds);
+  const verifiers = new Map([...kinds].map((kind) => [kind, verifierFor(kind, protocol)]));
+  const problems = planProblems(benchmarks, protocol.seeds, options.expectedTokens);
+  const tallies = new Map(input.benchmarks.map(({ name }) => [name, tallyOf(name, problems, protocol)]));
+  const longest = problems.reduce((most, { asked }) => Math.max(most, ...asked.map(({ prompt }) => prompt.ids.length)), 0);
   const capacity = longest + protocol.maxNewTokens;
   const slots = options.slots ?? affordableSlots(model.config, capacity);
   const tasks = planTasks(problems, protocol.seeds, slots);
   const pending = new Map(tasks);
   const recorded = takeRecorded(pending, tallies, options.recordedSamples ?? []);
+  const end = (tally: BenchmarkTally) => {
+    if (tally.stop) options.onStop?.(tally.stop, tally.surplus());
+  };
+  for (const tally of tallies.values()) end(tally);
+  for (const [key, { benchmark, problemId }] of pending) if (!tallies.get(benchmark)!.counts(problemId)) pending.delete(key);
   const meter = new EvaluationMeter({
     tallies: [...tallies.values()],
     ...{ pending, recorded, slots, maxNewTokens: protocol.maxNewTokens, report: options.onProgress },
@@ -98,11 +117,20 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
     const generator = createGenerator(model, { slots: Math.min(slots, pending.size), capacity, reserve: true });
     if (generator.reason) options.onLog?.(generator.reason);
     const verdicts = new PendingVerdicts(options.signal);
+    const dropList = new DropList(pending.size);
     const judge = async (result: GenerationResult) => {
+      const { benchmark, problemId } = pending.get(result.key)!;
+      const tally = tallies.get(benchmark)!;
       meter.ended(result.key, result.tokenIds.length);
-      const sample = await toSample(pending.get(result.key)!, result, input, verifier, options.signal);
+      if (!tally.counts(problemId)) return;
+      const sample = await toSample(pending.get(result.key)!, result, input, verifiers, options.signal);
+      if (!tally.counts(problemId)) return;
       options.onSample(sample);
-      tallies.get(sample.benchmark)!.record(sample.problemId, sample.verdict === 'correct', sample.completionTokens);
+      tally.record(problemId, sample.verdict === 'correct', sample.completionTokens);
+      if (tally.stop) {
+        end(tally);
+        meter.dropped(dropBeyond(tally, pending, dropList));
+      }
       meter.report();
     };
     try {
@@ -111,6 +139,7 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
         { ...protocol, stopTokenIds: [] },
         {
           signal: verdicts.signal,
+          dropList,
           onProgress: ({ generatedTokens }) => meter.generated(generatedTokens),
           onResult: (result) => verdicts.add(judge(result)),
         },
@@ -121,40 +150,55 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
     } finally {
       await verdicts.settled();
       await generator.dispose();
-      await verifier.dispose?.();
+      for (const verifier of verifiers.values()) await verifier.dispose?.();
     }
     verdicts.throwIfFailed();
   }
   throwIfCancelled(options.signal, 'The evaluation');
-  return { type: 'evaluate', protocolHash: protocolHash(protocol), samples: tasks.size, tokensPerSecond: meter.tokensPerSecond() ?? 0 };
+  const ended = [...tallies.values()];
+  const stopped = ended.flatMap(({ stop }) => stop ?? []);
+  return {
+    type: 'evaluate',
+    protocolHash: protocolHash(protocol),
+    samples: ended.reduce((sum, { total }) => sum + total, 0),
+    tokensPerSecond: meter.tokensPerSecond() ?? 0,
+    ...(stopped.length > 0 ? { stopped } : {}),
+  };
+}
+
+async function askBenchmarks(input: EvaluationInput, signal?: AbortSignal): Promise<AskedBenchmark[]> {
+  const asked: AskedBenchmark[] = [];
+  for (const reference of input.benchmarks) asked.push(await askBenchmark(reference, input, signal));
+  throwIfCancelled(signal, 'The evaluation');
+  return asked;
 }
 
 /** The problems of every benchmark in their seeded orders, with their prompts. */
-async function planProblems(input: EvaluationInput, { signal, expectedTokens }: EvaluationOptions): Promise<PlannedProblem[]> {
-  const { model, tokenizer, protocol, benchmarks } = input;
-  const planned: PlannedProblem[] = [];
-  for (const { name, path } of benchmarks) {
-    const benchmark = await loadBenchmark({ name, path, limit: protocol.problemsPerBenchmark }, { signal });
-    const prompts = renderPrompts(benchmark, protocol, tokenizer, model.config.contextLength);
+function planProblems(benchmarks: readonly AskedBenchmark[], seeds: readonly number[], expectedTokens?: ExpectedTokens): PlannedProblem[] {
+  return benchmarks.flatMap(({ name, kind, problems, under }) => {
     const known = expectedTokens?.get(name);
-    const isKnown = benchmark.problems.every(({ id }) => known?.has(id));
-    const own = benchmark.problems.map((problem, index) => ({ problem, prompt: prompts[index]! }));
-    for (const [position, { problem, prompt }] of seededOrder(own, protocol.seeds[0]!, name).entries()) {
-      const expected = isKnown ? known?.get(problem.id) : undefined;
+    const isKnown = problems.every(({ id }) => known?.has(id));
+    const bySeed = seeds.map((seed) => under(seed));
+    const own = problems.map(({ id }, index) => ({ problemId: id, asked: bySeed.map((list) => list[index]!) }));
+    return seededOrder(own, seeds[0]!, name).map(({ problemId, asked }, position): PlannedProblem => {
+      const expected = isKnown ? known?.get(problemId) : undefined;
       // Without earlier completions: long questions tend to be hard ones.
-      const expectedLength = expected ?? prompt.ids.length;
-      planned.push({ benchmark: name, problem, prompt, position, of: own.length, expectedLength, unit: expected ?? 1 });
-    }
-  }
-  throwIfCancelled(signal, 'The evaluation');
-  return planned;
+      const expectedLength = expected ?? asked[0]!.prompt.ids.length;
+      return { benchmark: name, kind, problemId, asked, position, of: own.length, expectedLength, unit: expected ?? 1 };
+    });
+  });
 }
 
 /** All completions of the evaluation by their keys, in the order they are generated. Those of a problem stand together: they share its prompt. */
 function planTasks(problems: readonly PlannedProblem[], seeds: readonly number[], slots: number): Map<string, Task> {
   const ordered = generationOrder(problems, Math.ceil(slots / seeds.length));
   return new Map(
-    ordered.flatMap((each) => seeds.map((seed): [string, Task] => [sampleKey(each.benchmark, seed, each.problem.id), { ...each, seed }])),
+    ordered.flatMap((each) =>
+      seeds.map((seed, index): [string, Task] => [
+        sampleKey(each.benchmark, seed, each.problemId),
+        { ...each, ...each.asked[index]!, seed },
+      ]),
+    ),
   );
 }
 
@@ -165,13 +209,17 @@ function sizeOf(tasks: readonly Task[], slots: number, capacity: number): Evalua
   return { completions: tasks.length, slots: Math.min(slots, tasks.length), capacity, longestPrompt, meanPromptTokens };
 }
 
-function tallyOf(benchmark: string, problems: readonly PlannedProblem[], seeds: number): BenchmarkTally {
-  const own = problems.filter((problem) => problem.benchmark === benchmark);
-  return new BenchmarkTally(
-    benchmark,
-    own.map(({ problem }) => problem.id),
-    seeds,
-  );
+function tallyOf(name: string, problems: readonly PlannedProblem[], { seeds, precision }: EvaluationProtocol): BenchmarkTally {
+  const own = problems.filter(({ benchmark }) => benchmark === name);
+  return new BenchmarkTally({ name, problemIds: own.map(({ problemId }) => problemId), seeds: seeds.length, precision });
+}
+
+/** Gives up the pending completions that do not count since a benchmark has stopped; their keys. */
+function dropBeyond(tally: BenchmarkTally, pending: ReadonlyMap<string, Task>, dropList: DropList): string[] {
+  const beyond = [...pending].map(([key, task], index) => ({ key, task, index })).filter(({ task }) => task.benchmark === tally.name);
+  const dropped = beyond.filter(({ task }) => !tally.counts(task.problemId));
+  for (const { index } of dropped) dropList.drop(index);
+  return dropped.map(({ key }) => key);
 }
 
 /** Counts what is recorded and takes it out of what is pending. */
@@ -181,7 +229,7 @@ function takeRecorded(pending: Map<string, Task>, tallies: ReadonlyMap<string, B
     const task = pending.get(key);
     if (!task) continue;
     pending.delete(key);
-    tallies.get(task.benchmark)!.record(task.problem.id, verdict === 'correct', tokens);
+    tallies.get(task.benchmark)!.record(task.problemId, verdict === 'correct', tokens);
     recorded.push({ ...task, tokens });
   }
   return recorded;
@@ -195,13 +243,14 @@ async function toSample(
   task: Task,
   result: GenerationResult,
   { tokenizer }: EvaluationInput,
-  verifier: Verifier,
+  verifiers: ReadonlyMap<ProblemKind, Verifier>,
   signal: AbortSignal | undefined,
 ): Promise<SampleResult> {
   const { tokenIds, finishReason } = result;
   const completion = tokenizer.decode(finishReason === 'stop' ? tokenIds.slice(0, -1) : tokenIds);
-  const { gold, id } = task.problem;
-  const { verdict, extracted } = await verifier.verify({ gold, completion, finishReason }, signal ? { signal } : {});
+  const { gold, id, tolerance } = task.problem;
+  const answer = { gold, completion, finishReason, ...(tolerance === undefined ? {} : { tolerance }) };
+  const { verdict, extracted } = await verifiers.get(task.kind)!.verify(answer, signal ? { signal } : {});
   return {
     benchmark: task.benchmark,
     seed: task.seed,

@@ -3,7 +3,8 @@
  * imports `load.ts` and `protocol-hash.ts`.
  */
 export { type EvaluationInput, type EvaluationOptions, type EvaluationProgress, evaluateModel } from './evaluate.ts';
-export { type Benchmark, type BenchmarkSource, inspectBenchmark, loadBenchmark } from './load.ts';
-export { type Problem, parseProblem } from './problem.ts';
+export { inspectBenchmark } from './inspect.ts';
+export { type Benchmark, type BenchmarkSource, loadBenchmark } from './load.ts';
+export type { Problem } from './problem.ts';
 export { type Prompt, renderPrompt, renderPrompts } from './prompts.ts';
 export { protocolHash } from './protocol-hash.ts';

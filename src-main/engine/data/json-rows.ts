@@ -1,6 +1,7 @@
-/** Rows of a data file whatever its kind: JSON Lines, one JSON list, or Parquet. */
+/** Rows of a data file whatever its kind: JSON Lines, one JSON list, CSV, or Parquet. */
 import { readFile } from 'node:fs/promises';
 import { RoundoffError } from '#contract/errors.ts';
+import { streamCsv } from './csv.ts';
 import { fileError, isJsonObject, type JsonObject, refusePipes } from './json-file.ts';
 import { streamJsonl } from './jsonl.ts';
 import { streamParquet } from './parquet.ts';
@@ -21,11 +22,13 @@ export async function* readJsonRows(
     for await (const { line, value } of streamJsonl(path, signal)) yield { place: `line ${line}`, value: value as JsonObject };
   } else if (/\.parquet$/i.test(path)) {
     for await (const { row, value } of streamParquet(path, options)) yield { place: `row ${row}`, value: value as JsonObject };
+  } else if (/\.csv$/i.test(path)) {
+    for await (const { line, value } of streamCsv(path, signal)) yield { place: `line ${line}`, value };
   } else if (/\.json$/i.test(path)) yield* readJsonList(path);
   else {
     throw new RoundoffError(
       'bad-input',
-      `${path} is neither a .jsonl, a .json nor a .parquet file.`,
+      `${path} is neither a .jsonl, a .json, a .csv nor a .parquet file.`,
       'Give a file with one problem per row.',
     );
   }

@@ -79,6 +79,7 @@ export class Batch {
   private readonly settings: SamplingSettings;
   private readonly endTokens: Set<number>;
   private readonly claim: (most: number) => ClaimedRequest[];
+  private readonly isDropped: (index: number) => boolean;
   private readonly sampler: Sampler;
   private readonly freeSlots: number[];
   private sequences: Sequence[] = [];
@@ -87,12 +88,22 @@ export class Batch {
   private planned: CacheCopy[] = [];
   private exhausted = false;
 
-  /** @param claim hands out up to `most` requests, one at least until none is left */
-  constructor(shape: BatchShape, settings: SamplingSettings, eosTokenIds: readonly number[], claim: (most: number) => ClaimedRequest[]) {
+  /**
+   * @param claim hands out up to `most` requests, one at least until none is left
+   * @param isDropped whether nobody wants the sequence of a claimed request any more
+   */
+  constructor(
+    shape: BatchShape,
+    settings: SamplingSettings,
+    eosTokenIds: readonly number[],
+    claim: (most: number) => ClaimedRequest[],
+    isDropped: (index: number) => boolean = () => false,
+  ) {
     this.shape = shape;
     this.settings = settings;
     this.endTokens = new Set([...(settings.ignoreEndTokens ? [] : eosTokenIds), ...settings.stopTokenIds]);
     this.claim = claim;
+    this.isDropped = isDropped;
     this.sampler = new Sampler(shape.vocabSize, settings);
     this.freeSlots = [...shape.slots].reverse();
   }
@@ -109,6 +120,7 @@ export class Batch {
     for (const sequence of this.copied) this.planned.push(copyOf(sequence));
     this.copied = [];
     for (const sequence of this.sequences) sequence.source = sequence.tokenIds.length > 0 ? null : sequence.source;
+    this.giveUpDropped();
     this.admit();
     this.inFlight = [];
     for (const sequence of this.sequences) {
@@ -170,8 +182,18 @@ export class Batch {
     while (!this.exhausted && this.freeSlots.length > 0) {
       const claimed = this.claim(this.freeSlots.length);
       this.exhausted = claimed.length === 0;
-      for (const { index, request } of claimed) this.sequences.push(this.open(index, request));
+      for (const { index, request } of claimed) if (!this.isDropped(index)) this.sequences.push(this.open(index, request));
     }
+  }
+
+  /** Frees the slots of dropped sequences; one whose prompt others wait for stays until they have it. */
+  private giveUpDropped(): void {
+    const awaited = new Set(this.sequences.map(({ source }) => source));
+    this.sequences = this.sequences.filter((sequence) => {
+      if (awaited.has(sequence) || !this.isDropped(sequence.index)) return true;
+      this.freeSlots.push(sequence.slot);
+      return false;
+    });
   }
 
   private open(index: number, { promptIds, seed, stream }: QueuedRequest): Sequence {

@@ -11,6 +11,7 @@ import { defaultWeightBudget, overBudgetReason } from './cpu/weight-budget.ts';
 import type { Generator, GeneratorOptions } from './settings.ts';
 import { TensorGenerator } from './tensor/tensor-generator.ts';
 
+export { DropList } from './drop-list.ts';
 export type {
   GenerationOptions,
   GenerationProgress,

@@ -7,6 +7,7 @@ import { RoundoffError } from '#contract/errors.ts';
 import type { FinishReason } from '#contract/worker.ts';
 import type { ModelConfig } from '../model/config.ts';
 import type { LanguageModel } from '../model/language-model.ts';
+import type { DropList } from './drop-list.ts';
 
 export interface SamplingSettings {
   /** 0 means greedy. */
@@ -48,6 +49,8 @@ export interface GenerationProgress {
 
 export interface GenerationOptions {
   signal?: AbortSignal;
+  /** Requests to be given up while the run goes on; for one that has just ended the result may come all the same. */
+  dropList?: DropList;
   /** Called as each sequence ends, in no particular order. */
   onResult(result: GenerationResult): void;
   onProgress?(progress: GenerationProgress): void;

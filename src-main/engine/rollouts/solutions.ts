@@ -44,7 +44,7 @@ export async function sampleSolutions(
   const order = new RandomStream(runSeed, 'calibration-problems', String(calibration.seed)).shuffle(questions);
   const chosen = settings.problems === null ? order : order.slice(0, settings.problems);
   const protocol = { systemPrompt: null, promptTemplate: settings.promptTemplate };
-  const prompts = chosen.map((question) => renderPrompt({ id: '', question, gold: '' }, protocol, tokenizer).ids);
+  const prompts = chosen.map((question) => renderPrompt({ question }, protocol, tokenizer).ids);
   const longest = Math.max(...prompts.map((ids) => ids.length));
   const capacity = longest + settings.maxNewTokens;
   if (capacity > model.config.contextLength) {

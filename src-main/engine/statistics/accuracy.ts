@@ -21,8 +21,12 @@ const assumedAgreement = 2;
 export function accuracyInterval(problems: readonly ProblemScore[]): Interval {
   const { samples, correct } = totals(problems);
   const value = correct / samples;
-  const t = studentQuantile95(Math.max(1, problems.length - 1));
-  const effective = effectiveSamples(problems, value, samples);
+  return wilsonInterval(value, effectiveSamples(problems, value, samples), problems.length - 1);
+}
+
+/** Wilson's 95 % interval of a share seen in `effective` independent samples, with Student's t for few degrees of freedom. */
+export function wilsonInterval(value: number, effective: number, degrees: number): Interval {
+  const t = studentQuantile95(Math.max(1, degrees));
   const squared = (t * t) / effective;
   const centre = (value + squared / 2) / (1 + squared);
   const half = (t / (1 + squared)) * Math.sqrt((value * (1 - value)) / effective + squared / (4 * effective));

@@ -1,6 +1,22 @@
 /**
- * Statistics of evaluations: accuracies with intervals, paired differences against the baseline, averages over benchmarks.
+ * Statistics of evaluations: accuracies with intervals, paired differences against the baseline with their tests, averages over
+ * benchmarks, and what a number of problems can show.
  */
-export { accuracyInterval, averageIntervals, clusteredVariance, type ProblemScore } from './accuracy.ts';
-export { averageDrop, mcNemarExact, type ProblemPair, pairedDifference } from './paired.ts';
-export { studentCdf, studentQuantile95 } from './student-t.ts';
+export { accuracyInterval, averageIntervals, clusteredVariance, type ProblemScore, wilsonInterval } from './accuracy.ts';
+export { type BootstrapSettings, pairedBootstrap } from './bootstrap.ts';
+export { holm } from './holm.ts';
+export { mcNemarTest, meanDifferenceTest } from './mcnemar.ts';
+export { meanInterval } from './mean.ts';
+export { normalCdf, normalQuantile, normalTwoSided } from './normal.ts';
+export { averageDrop, type ProblemPair, pairedDifference } from './paired.ts';
+export { passAtK } from './pass-at-k.ts';
+export {
+  detectableDifference,
+  disagreement,
+  independentDisagreement,
+  powerAt,
+  type ResolutionSettings,
+  requiredProblems,
+  resolutionDefaults,
+} from './resolution.ts';
+export { incompleteBeta, studentCdf, studentQuantile95 } from './student-t.ts';

@@ -7,7 +7,7 @@
 import type { Interval, PairedDifference, PairedVerdict } from '#contract/comparison.ts';
 import { RoundoffError } from '#contract/errors.ts';
 import { averageIntervals } from './accuracy.ts';
-import { logGamma, studentQuantile95 } from './student-t.ts';
+import { studentQuantile95 } from './student-t.ts';
 
 /** The pairs of one problem: how many seeds there are and how many turned right or wrong. */
 export interface ProblemPair {
@@ -51,20 +51,6 @@ export function averageDrop(differences: readonly PairedDifference[]): PairedDif
     gained: sum((difference) => difference.gained),
     lost: sum((difference) => difference.lost),
   };
-}
-
-/**
- * Exact two-sided McNemar test on discordant pairs: the probability, were gains and losses equally likely, of a split at
- * least this uneven. Meaningful with one seed, where pairs are independent.
- */
-export function mcNemarExact(gained: number, lost: number): number {
-  const total = gained + lost;
-  if (total === 0) return 1;
-  let tail = 0;
-  for (let k = 0; k <= Math.min(gained, lost); k++) {
-    tail += Math.exp(logGamma(total + 1) - logGamma(k + 1) - logGamma(total - k + 1) - total * Math.LN2);
-  }
-  return Math.min(1, 2 * tail);
 }
 
 function differenceInterval(problems: readonly ProblemPair[], value: number, pairs: number): Interval {

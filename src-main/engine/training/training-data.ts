@@ -66,7 +66,13 @@ export async function loadRlProblems(
   tokenizer: ModelTokenizer,
   options: { signal?: AbortSignal } = {},
 ): Promise<{ problems: RlProblem[]; tooLong: number }> {
-  const { problems } = await loadBenchmark({ name: basename(path, extname(path)), path, limit }, options);
+  const { problems, kind } = await loadBenchmark({ name: basename(path, extname(path)), path, limit }, options);
+  if (kind !== 'maths')
+    throw new RoundoffError(
+      'dataset-invalid',
+      `${path} holds problems of the kind ${kind}, which rewards do not judge.`,
+      'Choose problems with a written answer.',
+    );
   const longest = Math.min(maxTokens, config.contextLength - maxNewTokens);
   const rendered = problems.map((problem) => ({
     id: problem.id,

@@ -1,10 +1,27 @@
 /** Table `samples`: every evaluated completion, unique per run, benchmark, seed and problem. */
 import type { SamplePage, SampleRow } from '#contract/records.ts';
-import { type ExpectedTokens, type RecordedSample, type SampleResult, sampleKey, type Verdict } from '#contract/worker.ts';
+import {
+  type ExpectedTokens,
+  type FinishReason,
+  type RecordedSample,
+  type SampleResult,
+  sampleKey,
+  type Verdict,
+} from '#contract/worker.ts';
 import { allRows, type Connection, firstRow, statement } from '../connection.ts';
 
 /** What a comparison needs of a sample. */
-export type SampleOutcome = [runId: string, benchmark: string, seed: number, problemId: string, verdict: Verdict, completionTokens: number];
+export type SampleOutcome = [
+  runId: string,
+  benchmark: string,
+  seed: number,
+  problemId: string,
+  verdict: Verdict,
+  completionTokens: number,
+  finishReason: FinishReason,
+  thinkingEnded: 0 | 1,
+  extracted: string | null,
+];
 
 export interface SampleFilter {
   studyId: number;
@@ -78,6 +95,15 @@ export function copySamples(
   ).run(runId, stage, fromRunId, benchmark, JSON.stringify(seeds), problemIds === null ? 1 : 0, JSON.stringify(problemIds ?? [])).changes;
 }
 
+/** Removes what a run recorded of these problems. */
+export function deleteProblemSamples(db: Connection, runId: string, benchmark: string, problemIds: readonly string[]): void {
+  statement(db, 'DELETE FROM samples WHERE run_id = ? AND benchmark = ? AND problem_id IN (SELECT value FROM json_each(?))').run(
+    runId,
+    benchmark,
+    JSON.stringify(problemIds),
+  );
+}
+
 /** What a resume needs of a run's samples. */
 export function recordedSamples(db: Connection, runId: string): RecordedSample[] {
   return allRows<{ benchmark: string; seed: number; problemId: string; verdict: Verdict; tokens: number }>(
@@ -100,12 +126,13 @@ export function baselineTokens(db: Connection, { studyId, modelId }: { studyId: 
   return new Map([...benchmarks].map(([name, own]) => [name, new Map(own.map(({ problemId, tokens }) => [problemId, tokens]))]));
 }
 
-/** Outcomes of all samples of a study. */
+/** Outcomes of all samples of a study, read from the index alone: completions are long. */
 export function studyOutcomes(db: Connection, studyId: number): SampleOutcome[] {
   return statement(
     db,
-    `SELECT run_id, benchmark, samples.seed, problem_id, verdict, completion_tokens
-     FROM samples JOIN runs ON runs.id = samples.run_id WHERE study_id = ? ORDER BY samples.id`,
+    `SELECT run_id, benchmark, samples.seed, problem_id, verdict, completion_tokens, finish_reason, thinking_ended, extracted
+     FROM runs JOIN samples INDEXED BY samples_by_outcome ON runs.id = samples.run_id WHERE study_id = ?
+     ORDER BY runs.position, benchmark, problem_id, samples.seed`,
   )
     .raw(true)
     .all(studyId) as SampleOutcome[];

@@ -1,7 +1,13 @@
+import { copyFileSync, readFileSync, rmSync } from 'node:fs';
+import path from 'node:path';
 import Database from 'better-sqlite3';
 import { describe, expect, it } from 'vitest';
 import { migrate } from '../../../src-main/project/migrate.ts';
-import { migrations } from '../../../src-main/project/schema.ts';
+import { openProject } from '../../../src-main/project/project.ts';
+import { studyOutcomes } from '../../../src-main/project/repositories/samples.ts';
+import { applicationId, migrations, schemaVersion } from '../../../src-main/project/schema.ts';
+import { exampleSample, recordedProject } from '../../support/recorded-project.ts';
+import { temporaryFolder } from '../../support/temporary-folder.ts';
 
 const schemaOf = (db: Database.Database) => db.prepare('SELECT type, name, sql FROM sqlite_schema ORDER BY type, name').all();
 
@@ -36,5 +42,54 @@ describe('migrate', () => {
     expect(() => migrate(db, ['CREATE TABLE a (x INTEGER) STRICT', 'CREATE TABLE b (y INTEGER) STRICT', 'NOT SQL'])).toThrow();
     expect(db.pragma('user_version', { simple: true })).toBe(1);
     expect(schemaOf(db)).toHaveLength(1);
+  });
+});
+
+describe('a file of an older version', () => {
+  /** Version 2 with one sample, as an app that was killed leaves it: still in WAL mode. */
+  function olderFile(): string {
+    const folder = temporaryFolder('older');
+    const { project, runIds } = recordedProject(path.join(folder, 'new.roundoff'));
+    project.close();
+    const file = path.join(folder, 'older.roundoff');
+    const db = new Database(file);
+    db.pragma(`application_id = ${applicationId}`);
+    migrate(db, migrations.slice(0, 2));
+    db.pragma('journal_mode = WAL');
+    db.exec(`ATTACH '${path.join(folder, 'new.roundoff')}' AS new; PRAGMA foreign_keys = OFF;`);
+    for (const table of ['meta', 'models', 'recipes', 'studies', 'runs', 'stages'])
+      db.exec(`INSERT INTO ${table} SELECT * FROM new.${table}`);
+    const { benchmark, seed, problemId, prompt, gold, extracted, verdict, completionTokens, finishReason } = exampleSample('p1');
+    db.prepare(
+      `INSERT INTO samples (run_id, stage, benchmark, seed, problem_id, prompt, completion, gold, extracted, verdict, completion_tokens, finish_reason)
+       VALUES (?, 0, ?, ?, ?, ?, '<think>2+2</think>4', ?, ?, ?, ?, ?)`,
+    ).run(runIds[0], benchmark, seed, problemId, prompt, gold, extracted, verdict, completionTokens, finishReason);
+    db.exec('DETACH new');
+    db.pragma('wal_checkpoint(TRUNCATE)');
+    copyFileSync(file, `${file}.copy`);
+    db.close();
+    copyFileSync(`${file}.copy`, file);
+    for (const end of ['-wal', '-shm']) rmSync(file + end, { force: true });
+    return file;
+  }
+
+  it('is read without being written', () => {
+    const file = olderFile();
+    const before = readFileSync(file);
+    expect(before[18]).toBe(2);
+    const project = openProject(file, { readOnly: true });
+    expect(studyOutcomes(project.db, 1)).toEqual([[expect.any(String), 'sums', 42, 'p1', 'correct', 5, 'stop', 1, '4']]);
+    expect(() => project.db.exec('DELETE FROM samples')).toThrow(/readonly/);
+    project.close();
+    expect(readFileSync(file).equals(before)).toBe(true);
+  });
+
+  it('is brought up to date when it is opened for writing', () => {
+    const file = olderFile();
+    openProject(file).close();
+    const project = openProject(file, { readOnly: true });
+    expect(project.db.pragma('user_version', { simple: true })).toBe(schemaVersion);
+    expect(studyOutcomes(project.db, 1)).toHaveLength(1);
+    project.close();
   });
 });

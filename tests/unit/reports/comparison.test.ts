@@ -5,6 +5,14 @@ import { benchmarkNames, fakeStudy } from './fake-study.ts';
 const full = fakeStudy();
 const comparison = buildComparison(full);
 const row = (name: string, from = comparison) => from.rows.find((candidate) => candidate.name === name)!;
+const withVerdict = ([runId, benchmark, seed, problemId, , ...rest]: CompactSample, verdict: CompactSample[4]): CompactSample => [
+  runId,
+  benchmark,
+  seed,
+  problemId,
+  verdict,
+  ...rest,
+];
 const share = (samples: CompactSample[]) => samples.filter((sample) => sample[4] === 'correct').length / samples.length;
 
 describe('buildComparison', () => {
@@ -87,10 +95,7 @@ describe('buildComparison', () => {
     const samples = [...full.samples];
     const failing = samples
       .map(([runId, ...rest]): CompactSample => [`other-${runId}`, ...rest])
-      .map(
-        (sample): CompactSample =>
-          sample[0] === 'other-run-0' ? [sample[0], sample[1], sample[2], sample[3], 'incorrect', sample[5]] : sample,
-      );
+      .map((sample): CompactSample => (sample[0] === 'other-run-0' ? withVerdict(sample, 'incorrect') : sample));
     const models = [...full.models, { ...full.models[0]!, id: 2, name: 'Other' }];
     const both = buildComparison({ ...full, models, runs: [...full.runs, ...other], samples: [...samples, ...failing] });
     expect(both.rows.slice(0, 9)).toEqual(comparison.rows);
@@ -127,9 +132,7 @@ describe('findings', () => {
   });
 
   it('says so when every run is worse, and when nothing has been measured', () => {
-    const bad = [...full.samples].map(
-      (sample): CompactSample => (sample[0] === 'run-0' ? sample : [sample[0], sample[1], sample[2], sample[3], 'incorrect', sample[5]]),
-    );
+    const bad = [...full.samples].map((sample): CompactSample => (sample[0] === 'run-0' ? sample : withVerdict(sample, 'incorrect')));
     const allWorse = text(buildComparison({ ...full, samples: bad }));
     expect(allWorse).toContainEqual(expect.stringMatching(/^Every quantized run is measurably worse/));
     expect(allWorse).toContainEqual(expect.stringMatching(/^The methods do not part/));

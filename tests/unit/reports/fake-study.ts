@@ -168,7 +168,19 @@ function runSamples(runId: string, ability: number, problems: number, prefix: st
         const random = new RandomStream(seed, runId, `${benchmark} ${problem}`);
         const verdict = verdictFor(random, chance, ability);
         const tokens = verdict === 'truncated' ? 200 : 30 + level * 18 + random.integer(0, 20);
-        return [runId, prefix + benchmark, seed, `${benchmark}-${problem}`, verdict, tokens];
+        const answer = verdict === 'correct' ? `${problem}` : verdict === 'incorrect' ? `${problem + (seed % 2)}.5` : null;
+        const isCut = verdict === 'truncated';
+        return [
+          runId,
+          prefix + benchmark,
+          seed,
+          `${benchmark}-${problem}`,
+          verdict,
+          tokens,
+          isCut ? 'length' : 'stop',
+          isCut ? 0 : 1,
+          answer,
+        ];
       });
     }).flat(),
   );

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { mcNemarExact } from '../../../src-main/engine/statistics/index.ts';
+import { mcNemarTest } from '../../../src-main/engine/statistics/index.ts';
 import { csvCell } from '../../../src-main/reports/csv-report.ts';
 import { bytes, duration, percentInterval, points } from '../../../src-main/reports/format.ts';
 import { buildComparison, renderReport } from '../../../src-main/reports/index.ts';
@@ -51,19 +51,42 @@ describe('CSV report', () => {
     }
   });
 
-  it('adds the exact McNemar test where there is one evaluation seed', () => {
+  it('has McNemar’s test on every line that is compared, and Holm’s correction on those of averages', () => {
     const input = fakeStudy();
     const single = { ...input, samples: [...input.samples].filter((sample) => sample[2] === 42) };
     const study = { ...input.study, protocol: { ...input.study.protocol, seeds: [42] } };
-    const lines = parseCsv(renderReport(buildComparison({ ...single, study }), 'csv'));
-    const column = lines[0]!.indexOf('mcnemar_p');
-    const [gained, lost] = [lines[0]!.indexOf('gained'), lines[0]!.indexOf('lost')];
-    const withTest = lines.slice(1).filter((cells) => cells[column] !== '');
-    expect(withTest).toHaveLength(8 * 6);
-    for (const cells of withTest) {
-      expect(Number(cells[column])).toBeCloseTo(mcNemarExact(Number(cells[gained]), Number(cells[lost])), 6);
+    const [names, ...lines] = parseCsv(renderReport(buildComparison({ ...single, study }), 'csv'));
+    const found = lines.map((cells) => Object.fromEntries(names!.map((name, index) => [name, cells[index]!])));
+    const tested = found.filter((record) => record.mcnemar_p !== '');
+    expect(tested).toHaveLength(8 * 6);
+    for (const { benchmark, gained, lost, mcnemar_p, holm_p } of tested) {
+      if (benchmark === '(average)') {
+        expect(Number(holm_p)).toBeGreaterThanOrEqual(Number(mcnemar_p));
+        continue;
+      }
+      const pairs = [
+        ...Array(Number(gained)).fill({ pairs: 1, gained: 1, lost: 0 }),
+        ...Array(Number(lost)).fill({ pairs: 1, gained: 0, lost: 1 }),
+      ];
+      const { pValue } = mcNemarTest(pairs);
+      expect(Number(mcnemar_p) / pValue).toBeCloseTo(1, 3);
+      expect(holm_p).toBe('');
     }
-    expect(records.every((record) => record.mcnemar_p === '')).toBe(true);
+  });
+
+  it('says how completions ended, and how that differs from the baseline’s', () => {
+    for (const row of comparison.rows) {
+      for (const { benchmark, failures } of row.benchmarks) {
+        const record = records.find((candidate) => candidate.run_id === row.runId && candidate.benchmark === benchmark)!;
+        expect(Number(record.thinking_ended) + Number(record.truncated)).toBe(300);
+        expect(record.tokens_p50).toBe(String(failures.length.p50));
+        if (row.isBaseline) expect(record.lost_to_incorrect).toBe('');
+        else
+          expect(Number(record.lost_to_incorrect) + Number(record.lost_to_unparsed) + Number(record.lost_to_truncated)).toBe(
+            Number(record.lost),
+          );
+      }
+    }
   });
 
   it('guards against formulas and keeps hostile text in its cell', () => {

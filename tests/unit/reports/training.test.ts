@@ -89,7 +89,17 @@ function trainedRun(id: string, name: string, stages: Stage[], bits: number | nu
 function answersOf(from: string, to: string, right: number): CompactSample[] {
   return [...full.samples]
     .filter(([runId]) => runId === from)
-    .map((sample, index) => [to, sample[1], sample[2], sample[3], index % 10 < right ? 'correct' : sample[4], sample[5]]);
+    .map((sample, index) => [
+      to,
+      sample[1],
+      sample[2],
+      sample[3],
+      index % 10 < right ? 'correct' : sample[4],
+      sample[5],
+      sample[6],
+      sample[7],
+      sample[8],
+    ]);
 }
 
 const runs = [

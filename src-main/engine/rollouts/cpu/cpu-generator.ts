@@ -102,7 +102,7 @@ export class CpuGenerator implements Generator {
   private async generate(
     requests: readonly GenerationRequest[],
     settings: SamplingSettings,
-    { signal, onResult, onProgress }: GenerationOptions,
+    { signal, dropList, onResult, onProgress }: GenerationOptions,
     stop: () => void,
   ): Promise<void> {
     let finished = 0;
@@ -118,7 +118,8 @@ export class CpuGenerator implements Generator {
     const timer = setInterval(report, progressIntervalMs);
     const queue = requests.map(({ promptIds, seed, stream }) => ({ promptIds: [...promptIds], seed, stream }));
     try {
-      await this.pool.run({ type: 'run', requests: queue, settings, sessions: this.sessions }, stop, ({ index, ...result }) => {
+      const dropped = dropList?.words ?? null;
+      await this.pool.run({ type: 'run', requests: queue, settings, sessions: this.sessions, dropped }, stop, ({ index, ...result }) => {
         if (signal?.aborted) return;
         finished++;
         onResult({ key: requests[index]!.key, ...result });

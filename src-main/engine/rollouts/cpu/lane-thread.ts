@@ -2,6 +2,7 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { toErrorInfo } from '#contract/errors.ts';
 import { Batch, type ClaimedRequest, claimable } from '../batch.ts';
+import { isDropped } from '../drop-list.ts';
 import { DecodeLane } from './lane.ts';
 import type { LaneCommand, LaneEvent, LaneSetup } from './messages.ts';
 import { controlWords } from './plan.ts';
@@ -29,7 +30,7 @@ port.on('message', (command: LaneCommand) => {
   post({ type: 'idle' });
 });
 
-function generate(engine: DecodeLane, { requests, settings }: Extract<LaneCommand, { type: 'run' }>): void {
+function generate(engine: DecodeLane, { requests, settings, dropped }: Extract<LaneCommand, { type: 'run' }>): void {
   const { firstSlot, slots } = engine.plan;
   const shape = {
     slots: Array.from({ length: slots }, (_, index) => firstSlot + index),
@@ -44,7 +45,7 @@ function generate(engine: DecodeLane, { requests, settings }: Extract<LaneComman
       return requests.slice(first, first + count).map((request, place) => ({ index: first + place, request }));
     }
   };
-  const batch = new Batch(shape, settings, plan.config.eosTokenIds, claim);
+  const batch = new Batch(shape, settings, plan.config.eosTokenIds, claim, (index) => isDropped(dropped, index));
   while (Atomics.load(control, controlWords.stop) === 0) {
     const spans = batch.plan();
     if (spans.length === 0) return;

@@ -13,9 +13,9 @@ export interface LaneSetup {
   memory: SharedMemory;
 }
 
-/** Session pointers are valid in the whole process; they change when the generator takes other weights. */
+/** Session pointers are valid in the whole process; they change when the generator takes other weights. `dropped` lies in shared memory. */
 export type LaneCommand =
-  | { type: 'run'; requests: QueuedRequest[]; settings: SamplingSettings; sessions: DecodeSessions }
+  | { type: 'run'; requests: QueuedRequest[]; settings: SamplingSettings; sessions: DecodeSessions; dropped: Int32Array | null }
   | { type: 'close' };
 
 /** `idle` ends every run, whether it completed, was stopped or failed. */

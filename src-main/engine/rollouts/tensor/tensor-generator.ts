@@ -3,6 +3,7 @@ import type * as tf from '@tensorflow/tfjs-core';
 import { throwIfCancelled } from '../../data/cancellation.ts';
 import type { LanguageModel } from '../../model/language-model.ts';
 import { Batch, claimable, type Span } from '../batch.ts';
+import { isDropped } from '../drop-list.ts';
 import {
   type GenerationOptions,
   type GenerationRequest,
@@ -38,7 +39,8 @@ export class TensorGenerator implements Generator {
     };
     const slots = Array.from({ length: this.slots }, (_, slot) => slot);
     const shape = { slots, vocabSize: config.vocabSize, maxRows: Infinity };
-    const batch = new Batch(shape, settings, config.eosTokenIds, claim);
+    const dropped = options.dropList?.words ?? null;
+    const batch = new Batch(shape, settings, config.eosTokenIds, claim, (index) => isDropped(dropped, index));
     const decoder = new TensorDecoder(this.model, this.slots, this.capacity);
     let finished = 0;
     try {

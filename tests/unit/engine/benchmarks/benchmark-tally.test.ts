@@ -5,8 +5,10 @@ import { accuracyInterval } from '../../../../src-main/engine/statistics/index.t
 
 describe('BenchmarkTally', () => {
   it('counts a problem when all its completions and all problems before it have ended', () => {
-    const tally = new BenchmarkTally('sums', ['c', 'a', 'b'], 2);
-    expect(tally.progress()).toEqual({ benchmark: 'sums', done: 0, total: 6, problems: 0, of: 3, accuracy: null, meanTokens: null });
+    const tally = new BenchmarkTally({ name: 'sums', problemIds: ['c', 'a', 'b'], seeds: 2 });
+    expect(tally.progress()).toEqual({
+      ...{ benchmark: 'sums', done: 0, total: 6, problems: 0, of: 3, accuracy: null, meanTokens: null, stopped: false },
+    });
     tally.record('a', true, 10);
     tally.record('a', true, 30);
     tally.record('c', false, 20);
@@ -29,7 +31,7 @@ describe('BenchmarkTally', () => {
     const ids = Array.from({ length: 200 }, (_, index) => String(index));
     const outcomes = ids.flatMap((id) => [0, 1].map(() => ({ id, correct: random.uniform() < 0.6 })));
     const curve = (order: typeof outcomes) => {
-      const tally = new BenchmarkTally('sums', ids, 2);
+      const tally = new BenchmarkTally({ name: 'sums', problemIds: ids, seeds: 2 });
       const points = new Map<number, { value: number; width: number }>();
       for (const { id, correct } of order) {
         tally.record(id, correct, 1);
@@ -57,11 +59,7 @@ describe('BenchmarkTally', () => {
         problems.map(({ correct }) => (correct ? 1 : 10)),
         4,
       );
-      const tally = new BenchmarkTally(
-        'sums',
-        problems.map(({ id }) => id),
-        1,
-      );
+      const tally = new BenchmarkTally({ name: 'sums', problemIds: problems.map(({ id }) => id), seeds: 1 });
       const byEnd = problems.map((problem, index) => ({ ...problem, at: ends[index]! })).sort((a, b) => a.at - b.at);
       // What is seen when the first twenty of the order are complete.
       let right = 0;
@@ -80,6 +78,53 @@ describe('BenchmarkTally', () => {
     }
     expect(Math.abs(prefix - 0.5)).toBeLessThan(0.02);
     expect(Math.abs(ended - 0.5)).toBeLessThan(0.1);
+  });
+});
+
+describe('BenchmarkTally with a wanted precision', () => {
+  const ids = Array.from({ length: 60 }, (_, index) => `p${index}`);
+  const precision = { points: 12, lookEvery: 10, leastProblems: 20 };
+  const random = new RandomStream(5, 'precision');
+  const outcomes = ids.flatMap((id) => [1, 2].map(() => ({ id, correct: random.uniform() < 0.8 })));
+  const scores = (count: number) =>
+    ids.slice(0, count).map((id) => {
+      const own = outcomes.filter((outcome) => outcome.id === id);
+      return { correct: own.filter(({ correct }) => correct).length, samples: own.length };
+    });
+  const halfWidth = (count: number) => {
+    const { low, high } = accuracyInterval(scores(count));
+    return (high - low) / 2;
+  };
+  const run = (order: typeof outcomes, change: Partial<typeof precision> = {}) => {
+    const tally = new BenchmarkTally({ name: 'sums', problemIds: ids, seeds: 2, precision: { ...precision, ...change } });
+    const made: string[] = [];
+    for (const { id, correct } of order) {
+      if (!tally.counts(id)) continue;
+      tally.record(id, correct, 5);
+      made.push(id);
+    }
+    return { tally, made };
+  };
+
+  it('stops at the first look whose interval is narrow enough, whatever ended first', () => {
+    const looks = [20, 30, 40, 50];
+    const at = looks.find((count) => halfWidth(count) <= 0.12)!;
+    expect(at).toBeGreaterThan(20);
+    for (let attempt = 0; attempt < 20; attempt++) {
+      const { tally, made } = run(attempt === 0 ? outcomes : random.shuffle(outcomes));
+      expect(tally.stop).toEqual({ benchmark: 'sums', problems: at, of: 60, halfWidth: halfWidth(at) });
+      expect(tally.progress()).toMatchObject({ done: 2 * at, total: 2 * at, problems: at, of: 60, stopped: true, meanTokens: 5 });
+      expect(tally.progress().accuracy).toEqual(accuracyInterval(scores(at)));
+      const beyond = new Set(made.filter((id) => ids.indexOf(id) >= at));
+      expect(tally.surplus().sort()).toEqual([...beyond].sort());
+    }
+  });
+
+  it('looks at no other numbers of problems, and not at the last', () => {
+    expect(run(outcomes, { points: 50 }).tally.stop!.problems).toBe(20);
+    expect(run(outcomes, { points: 50, leastProblems: 33 }).tally.stop!.problems).toBe(33);
+    expect(run(outcomes, { points: 50, leastProblems: 60 }).tally.stop).toBeNull();
+    expect(run(outcomes, { points: 0.1 }).tally.progress()).toMatchObject({ done: 120, total: 120, stopped: false });
   });
 });
 

@@ -151,6 +151,58 @@ describe('evaluateModel', () => {
     }
   });
 
+  it('stops at the wanted precision with the same samples, whatever is done beside and wherever it was resumed', async () => {
+    const rows = Array.from({ length: 40 }, (_, index) => ({ id: `many-${index}`, problem: `${index}+1=?`, answer: '-7' }));
+    writeFileSync(join(folder, 'many.jsonl'), rows.map((row) => JSON.stringify(row)).join('\n'));
+    const changed = { precision: { points: 14, lookEvery: 5, leastProblems: 5 }, problemsPerBenchmark: null, maxNewTokens: 12 };
+    const run = async (options: Partial<EvaluationOptions>) => {
+      const kept = new Map<string, SampleResult>();
+      let surplus: string[] = [];
+      const onStop: EvaluationOptions['onStop'] = (_stop, ids) => {
+        surplus = ids;
+        for (const [name, sample] of kept) if (ids.includes(sample.problemId)) kept.delete(name);
+      };
+      const onSample = (sample: SampleResult) => kept.set(key(sample), sample);
+      const { summary } = await evaluate(['many'], { ...options, onSample, onStop }, changed);
+      return { kept, summary, surplus };
+    };
+    const whole = await run({ slots: 2 });
+    const stop = whole.summary.stopped![0]!;
+    expect(stop).toMatchObject({ benchmark: 'many', of: 40 });
+    expect(stop.problems % 5).toBe(0);
+    expect(stop.problems).toBeLessThan(35);
+    expect(stop.halfWidth).toBeLessThanOrEqual(0.14);
+    expect(whole.kept.size).toBe(2 * stop.problems);
+    expect(whole.summary.samples).toBe(2 * stop.problems);
+    const byName = (samples: Map<string, SampleResult>) => [...samples].sort(([a], [b]) => (a < b ? -1 : 1));
+    const wide = await run({ slots: 32, expectedTokens: new Map([['many', new Map(rows.map(({ id }, index) => [id, 80 - index]))]]) });
+    expect(byName(wide.kept)).toEqual(byName(whole.kept));
+    expect(wide.summary.stopped).toEqual(whole.summary.stopped);
+
+    // Killed after a while: more problems than count may be recorded then.
+    const early: SampleResult[] = [];
+    const controller = new AbortController();
+    const onSample = (sample: SampleResult) => {
+      early.push(sample);
+      if (early.length === 2 * stop.problems - 3) controller.abort();
+    };
+    await expect(evaluate(['many'], { slots: 16, onSample, signal: controller.signal }, changed)).rejects.toMatchObject({
+      code: 'cancelled',
+    });
+    const resumed = await run({ recordedSamples: early.map(asRecorded), slots: 4 });
+    const merged = new Map([...early.map((sample): [string, SampleResult] => [key(sample), sample]), ...resumed.kept]);
+    for (const [name, sample] of merged) if (resumed.surplus.includes(sample.problemId)) merged.delete(name);
+    expect(byName(merged)).toEqual(byName(whole.kept));
+    expect(resumed.summary.stopped).toEqual(whole.summary.stopped);
+
+    // Everything that counts is recorded, and more: nothing is generated.
+    const all = await evaluate(['many'], {}, { ...changed, precision: undefined });
+    const again = await run({ recordedSamples: [...all.samples.values()].map(asRecorded) });
+    expect(again.kept.size).toBe(0);
+    expect(again.surplus).toHaveLength(40 - stop.problems);
+    expect(again.summary.stopped).toEqual(whole.summary.stopped);
+  });
+
   it('has nothing left to do when everything is recorded', async () => {
     const { samples } = await evaluate();
     const again = await evaluate(['easy', 'hard'], { recordedSamples: [...samples.values()].map(asRecorded) });

@@ -19,11 +19,7 @@ function play(completions: Planned[], slots: number, recorded: Planned[] = []) {
   const names = [...new Set([...recorded, ...completions].map(({ benchmark }) => benchmark))];
   const tallies = names.map((name) => {
     const own = [...recorded, ...completions].filter(({ benchmark }) => benchmark === name);
-    return new BenchmarkTally(
-      name,
-      own.map(({ key }) => key),
-      1,
-    );
+    return new BenchmarkTally({ name, problemIds: own.map(({ key }) => key), seeds: 1 });
   });
   const tallyOf = (name: string) => tallies.find((tally) => tally.name === name)!;
   for (const { key, benchmark, tokens } of recorded) tallyOf(benchmark).record(key, true, tokens);
@@ -113,7 +109,7 @@ describe('EvaluationMeter', () => {
     let now = 0;
     let remainingMs: number | null = null;
     const meter = new EvaluationMeter({
-      tallies: ['short', 'long'].map((name) => new BenchmarkTally(name, [], 1)),
+      tallies: ['short', 'long'].map((name) => new BenchmarkTally({ name, problemIds: [], seeds: 1 })),
       pending: new Map(completions.map((each) => [each.key, each])),
       recorded: completions.map((each) => ({ ...each, tokens: 100 })),
       ...{ slots: 4, maxNewTokens: 4000, now: () => now },

@@ -12,7 +12,13 @@ const vocabSize = 10;
 const greedy: SamplingSettings = { temperature: 0, topP: 1, topK: 0, maxNewTokens: 4, stopTokenIds: [] };
 
 /** Runs a batch over a rule that names the token after a sequence, checking that every slot's cache stays whole. */
-function runBatch(prompts: number[][], next: (tokens: number[]) => number, shape: Partial<BatchShape> = {}, settings = greedy) {
+function runBatch(
+  prompts: number[][],
+  next: (tokens: number[]) => number,
+  shape: Partial<BatchShape> = {},
+  settings = greedy,
+  isDropped = (_index: number, _step: number) => false,
+) {
   const cache = new Map<number, number[]>();
   const steps: number[][] = [];
   const finished: FinishedSequence[] = [];
@@ -23,7 +29,9 @@ function runBatch(prompts: number[][], next: (tokens: number[]) => number, shape
     claimed += claimable(requests, first, most);
     return requests.slice(first, claimed).map((request, place) => ({ index: first + place, request }));
   };
-  const batch = new Batch({ slots: [4, 5], vocabSize, maxRows: 100, ...shape }, settings, [9], claim);
+  const batch = new Batch({ slots: [4, 5], vocabSize, maxRows: 100, ...shape }, settings, [9], claim, (index) =>
+    isDropped(index, steps.length),
+  );
   for (let spans = batch.plan(); spans.length > 0; spans = batch.plan()) {
     const logits: number[] = [];
     for (const { from, to, positions } of batch.copies) cache.set(to, cache.get(from)!.slice(0, positions));
@@ -117,6 +125,28 @@ describe('Batch', () => {
     const alone = runBatch(prompts, uniform, { slots: [0] }, flat);
     expect(alone.finished.sort((a, b) => a.index - b.index).map(({ tokenIds }) => tokenIds)).toEqual(texts);
     expect(new Set(texts.map(String)).size).toBeGreaterThan(6);
+  });
+
+  it('gives up what nobody wants: before it is begun, and while it runs', () => {
+    const dropped = (index: number, step: number) => index === 2 || (index === 0 && step >= 2);
+    const { steps, finished, generatedTokens } = runBatch([[8], [3], [0], [0]], countDown, {}, greedy, dropped);
+    expect(finished.map(({ index, tokenIds }) => [index, tokenIds])).toEqual([
+      [3, [9]],
+      [1, [2, 1, 0, 9]],
+    ]);
+    // The slot of the first goes to the last at the third step.
+    expect(steps).toEqual([[1, 1], [1, 1], [1, 1], [1]]);
+    expect(generatedTokens).toBe(7);
+  });
+
+  it('gives up a sequence whose prompt others wait for only once they have it', () => {
+    const prompt = [4, 5, 3];
+    const dropped = (index: number, step: number) => index === 0 && step >= 1;
+    const { finished } = runBatch([prompt, prompt, [7]], countDown, { maxRows: 2 }, greedy, dropped);
+    expect(finished.sort((a, b) => a.index - b.index).map(({ index, tokenIds }) => [index, tokenIds])).toEqual([
+      [1, [2, 1, 0, 9]],
+      [2, [6, 5, 4, 3]],
+    ]);
   });
 
   it('has nothing to do without requests', () => {

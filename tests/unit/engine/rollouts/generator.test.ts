@@ -8,7 +8,7 @@ import type { LanguageModel } from '../../../../src-main/engine/model/language-m
 import { FakeQuantizedLinear } from '../../../../src-main/engine/model/linear-op.ts';
 import { controlWords } from '../../../../src-main/engine/rollouts/cpu/plan.ts';
 import { defaultWeightBudget, expandedWeightBytes, overBudgetReason } from '../../../../src-main/engine/rollouts/cpu/weight-budget.ts';
-import { createGenerator, type GenerationResult, type SamplingSettings } from '../../../../src-main/engine/rollouts/generator.ts';
+import { createGenerator, DropList, type GenerationResult, type SamplingSettings } from '../../../../src-main/engine/rollouts/generator.ts';
 import { RoundoffError } from '../../../../src-preload/contract/errors.ts';
 import { collect, requests, tinyConfigs, tinyModel, tinyNames } from './tiny-models.ts';
 
@@ -86,6 +86,27 @@ describe.each(tinyNames)('generation, %s', (name) => {
     await generator.dispose();
     expect(some.size).toBe(12);
     for (const [key, result] of some) expect(result).toEqual(first.get(key));
+  });
+
+  it('gives up what is dropped while it runs, and changes nothing for the rest', async () => {
+    const all = await generate('cpu', 5, sampled);
+    for (const implementation of ['cpu', 'tensor'] as const) {
+      const generator = createGenerator(model, { slots: 4, capacity, implementation, threads: 2 });
+      const dropList = new DropList(list.length);
+      const kept = new Map<string, GenerationResult>();
+      dropList.drop(17);
+      const onResult = (result: GenerationResult) => {
+        kept.set(result.key, result);
+        if (kept.size === 1) for (let index = 10; index < 17; index++) dropList.drop(index);
+      };
+      await generator.run(list, { ...sampled, logprobs: true }, { dropList, onResult });
+      await generator.dispose();
+      for (const { key } of list.slice(0, 10)) expect(kept.has(key)).toBe(true);
+      expect(kept.has(list[17]!.key)).toBe(false);
+      // Decode threads may be done with all of them before the message that the first has ended is read.
+      if (implementation === 'tensor') expect(kept.size).toBeLessThan(17);
+      for (const [key, result] of kept) expect(result.tokenIds).toEqual(all.get(key)!.tokenIds);
+    }
   });
 
   it('ends by end token, stop token and length', async () => {

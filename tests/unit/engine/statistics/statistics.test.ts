@@ -4,9 +4,14 @@ import {
   averageDrop,
   averageIntervals,
   clusteredVariance,
-  mcNemarExact,
+  detectableDifference,
+  disagreement,
+  independentDisagreement,
+  mcNemarTest,
   type ProblemPair,
   pairedDifference,
+  passAtK,
+  requiredProblems,
   studentCdf,
   studentQuantile95,
 } from '../../../../src-main/engine/statistics/index.ts';
@@ -139,7 +144,8 @@ describe('pairedDifference', () => {
   });
 });
 
-describe('mcNemarExact', () => {
+describe('mcNemarTest', () => {
+  const split = (gained: number, lost: number) => [...repeat(gained, pair(1, 0)), ...repeat(lost, pair(0, 1)), pair(0, 0)];
   it.each([
     [0, 0, 1],
     [5, 5, 1],
@@ -147,11 +153,37 @@ describe('mcNemarExact', () => {
     [8, 1, 0.0390625],
     [0, 10, 2 / 1024],
   ])('%i gained and %i lost give p = %f', (gained, lost, p) => {
-    expect(mcNemarExact(gained, lost)).toBeCloseTo(p, 10);
+    expect(mcNemarTest(split(gained, lost)).pValue).toBeCloseTo(p, 10);
+  });
+
+  it('does not count seeds of one problem as independent', () => {
+    expect(mcNemarTest(repeat(5, pair(0, 3, 3))).pValue).toBeCloseTo(2 / 32, 12);
+    expect(mcNemarTest(repeat(15, pair(0, 1))).pValue).toBeCloseTo(2 / 2 ** 15, 12);
   });
 
   it('survives many pairs', () => {
-    expect(mcNemarExact(4000, 5000)).toBeLessThan(1e-20);
-    expect(mcNemarExact(4990, 5010)).toBeGreaterThan(0.8);
+    expect(mcNemarTest(split(4000, 5000)).pValue).toBeLessThan(1e-20);
+    expect(mcNemarTest(split(4990, 5010)).pValue).toBeGreaterThan(0.8);
+  });
+});
+
+describe('passAtK', () => {
+  it('is the accuracy for k = 1 and widens for few problems', () => {
+    const problems = [2, 2, 1, 0].map((correct) => ({ correct, samples: 2 }));
+    expect(passAtK(problems, 1).value).toBe(0.625);
+    expect(passAtK(problems, 2).value).toBe(0.75);
+    const many = repeat(30, problems).flat();
+    expect(passAtK(many, 2).high - passAtK(many, 2).low).toBeLessThan(passAtK(problems, 2).high - passAtK(problems, 2).low);
+  });
+});
+
+describe('disagreement', () => {
+  it('shrinks with seeds that average out and never vanishes', () => {
+    expect(disagreement(repeat(98, pair(0, 0)))).toBeCloseTo(0.01, 12);
+    expect(disagreement([...repeat(10, pair(1, 0, 2)), ...repeat(88, pair(0, 0, 2))])).toBeCloseTo(0.035, 12);
+    expect(independentDisagreement(0.8, 0.7)).toBeCloseTo(0.38, 12);
+    expect(detectableDifference(3, 0.5)).toBeNull();
+    expect(() => requiredProblems(0, 0.1)).toThrow(/cannot be planned/);
+    expect(() => requiredProblems(0.1, 1.2)).toThrow(/no share/);
   });
 });

@@ -153,6 +153,6 @@ describe('maths-1 verdicts', () => {
 
   it('names the verifiers there are when asked for another', () => {
     expect(() => getVerifier('constructor')).toThrow(/no verifier "constructor"/);
-    expect(() => getVerifier('maths-9')).toThrow(expect.objectContaining({ code: 'bad-input', hint: 'Use one of: maths-1.' }));
+    expect(() => getVerifier('maths-9')).toThrow(expect.objectContaining({ code: 'bad-input', hint: expect.stringContaining('maths-1') }));
   });
 });
