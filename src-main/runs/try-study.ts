@@ -2,6 +2,7 @@
  * The pre-flight of a study: one run of each kind is tried in a process of its own, as runs are executed, and what that took is added up over
  * the study. Runs are of a kind when they do the same work: the same methods on the same data, at whatever weight bits.
  */
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { RoundoffError } from '#contract/errors.ts';
 import type { StagePrediction, StudyTrial, TrialOutcome, TrialProgress, TrialRow } from '#contract/preflight.ts';
@@ -63,17 +64,21 @@ async function requireSound(project: Project, spec: StudySpec, options: TryOptio
     });
 }
 
-function tryRun(
+async function tryRun(
   run: PlannedRun,
   backend: BackendPreference,
   project: Project,
   options: Omit<TryOptions, 'onProgress'> & { onProgress(detail: string): void },
-) {
+): Promise<TrialOutcome> {
   const { resourcesDir } = options;
   const { stages } = resolveRecipe(run.recipe, resourcesDir);
-  const scratchDir = path.join(project.info.artifactsDir, `trial-${process.pid}.partial`);
+  const scratchDir = path.join(project.info.artifactsDir, 'trial.partial');
   const modelDir = resolvePath(run.model, resourcesDir);
-  return runTrialProcess({ modelDir, stages, seed: run.seed, backend, scratchDir }, options);
+  try {
+    return await runTrialProcess({ modelDir, stages, seed: run.seed, backend, scratchDir }, options);
+  } finally {
+    await rm(scratchDir, { recursive: true, force: true });
+  }
 }
 
 /** Equal for runs that do the same work. */

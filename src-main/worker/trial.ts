@@ -31,23 +31,19 @@ const leastMs = 10_000;
 export async function runTrial(request: TrialRequest, options: TrialOptions): Promise<TrialOutcome> {
   await rm(request.scratchDir, { recursive: true, force: true });
   await mkdir(request.scratchDir, { recursive: true });
-  try {
-    const backend = await selectBackend(request.backend);
-    const inspection = await inspectModel(request.modelDir, { signal: options.signal });
-    requireUsable(inspection);
-    const openMs = performance.now();
-    const trial = new Trial(request, options, inspection.hash);
-    const stages: StagePrediction[] = [];
-    for (const [index, stage] of request.stages.entries()) {
-      throwIfCancelled(options.signal, 'The trial');
-      if (stage.type === 'evaluate') stages.push(await trial.evaluate(index, stage));
-      else if (stage.type !== 'export') stages.push(await trial.execute(index, stage));
-    }
-    trial.dispose();
-    return { backend: backend.name, device: backend.device, openMs, stages };
-  } finally {
-    await rm(request.scratchDir, { recursive: true, force: true });
+  const backend = await selectBackend(request.backend);
+  const inspection = await inspectModel(request.modelDir, { signal: options.signal });
+  requireUsable(inspection);
+  const openMs = performance.now();
+  const trial = new Trial(request, options, inspection.hash);
+  const stages: StagePrediction[] = [];
+  for (const [index, stage] of request.stages.entries()) {
+    throwIfCancelled(options.signal, 'The trial');
+    if (stage.type === 'evaluate') stages.push(await trial.evaluate(index, stage));
+    else if (stage.type !== 'export') stages.push(await trial.execute(index, stage));
   }
+  trial.dispose();
+  return { backend: backend.name, device: backend.device, openMs, stages };
 }
 
 class Trial {
@@ -124,8 +120,8 @@ class Trial {
       const { longest, isWhole, tokensPerSecond } = tried;
       const decoded =
         'skipped' in longest
-          ? `a sequence of ${longest.tokens} tokens was not decoded: ${longest.skipped}`
-          : `one of ${longest.tokens} tokens, the longest there may be, was decoded at ${longest.msPerToken.toFixed(1)} ms a token`;
+          ? `a sequence of ${longest.tokens} tokens was not tried: ${longest.skipped}`
+          : `one of ${longest.tokens} tokens, the longest there may be, took ${(longest.elapsedMs / 1000).toPrecision(2)} s by itself`;
       return {
         ...{ stage: index, title, isWhole, tokensPerSecond, peakMemoryBytes, elapsedMs: loadMs + tried.elapsedMs },
         triedMs: performance.now() - startedAt,

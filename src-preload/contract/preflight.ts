@@ -13,7 +13,7 @@ export interface TrialRequest {
   stages: Stage[];
   seed: number;
   backend: BackendPreference;
-  /** For checkpoints that are thrown away. */
+  /** For checkpoints; whoever asks throws it away. */
   scratchDir: string;
 }
 

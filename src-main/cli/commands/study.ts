@@ -8,6 +8,7 @@ import { collect, examples, jsonOption, wholeNumber } from '../options.ts';
 import { readStudy } from '../read-study.ts';
 import { chosenSpec, findSpec, runStudy } from '../run-study.ts';
 import { studyResult, studyText } from '../study-result.ts';
+import { addStudyTry } from './study-try.ts';
 
 interface RunOptions {
   project: string;
@@ -43,6 +44,7 @@ export function addStudy(program: Command, context: CliContext): void {
     print(context, json, comparison);
     if (!comparison.complete) context.exitCode = 1;
   });
+  addStudyTry(study, context);
   const show = study
     .command('show')
     .description('show the rows of a study; works while the project is open elsewhere')
