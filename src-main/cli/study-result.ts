@@ -1,5 +1,6 @@
 /** A study's comparison as the command line prints it: rows that are equal for equal seeds, and timings kept apart from them. */
 import type { ComparisonRow, StudyComparison } from '#contract/comparison.ts';
+import { benchmarkFailureLines, failureHeader, failureLines, failureNote } from '../reports/failure-table.ts';
 import { bytes, duration, percentInterval, points } from '../reports/format.ts';
 import { textTable } from './terminal.ts';
 
@@ -30,7 +31,7 @@ function resultRow(row: ComparisonRow): object {
     bytes: row.sizeBytes,
     bitsPerWeight: row.bitsPerWeight,
     ...(row.training.length > 0 ? { training: row.training } : {}),
-    benchmarks: row.benchmarks.map(({ benchmark, accuracy, problems, seeds, verdicts, meanTokens, versusBaseline }) => ({
+    benchmarks: row.benchmarks.map(({ benchmark, accuracy, problems, seeds, verdicts, meanTokens, versusBaseline, failures }) => ({
       benchmark,
       accuracy: accuracy.value,
       low: accuracy.low,
@@ -40,12 +41,30 @@ function resultRow(row: ComparisonRow): object {
       verdicts,
       meanTokens,
       versusBaseline,
+      failures,
     })),
     average: row.average,
     drop: row.drop,
+    dropTest: row.dropTest,
     recovery: row.recovery,
     notes: row.notes,
   };
+}
+
+export function failuresResult({ rows }: StudyComparison): object {
+  return rows.map(({ name, benchmarks }) => ({
+    recipe: name,
+    benchmarks: benchmarks.map(({ benchmark, verdicts, failures }) => ({ benchmark, verdicts, ...failures })),
+  }));
+}
+
+/** How completions failed: a line per run, and under it one per benchmark. */
+export function failuresText({ rows }: StudyComparison): string {
+  const header = ['recipe', 'benchmark', ...failureHeader];
+  const single = Map.groupBy(benchmarkFailureLines(rows), ({ run }) => run);
+  const lines = failureLines(rows).flatMap((line) => [line, ...(single.get(line.run) ?? [])]);
+  const cells = lines.map(({ run, benchmark, cells: own }) => [benchmark === null ? run : '', benchmark ?? 'all', ...own]);
+  return [textTable(header, cells, new Set(header.map((_, column) => column).slice(2))), '', failureNote].join('\n');
 }
 
 export function studyText(comparison: StudyComparison): string {

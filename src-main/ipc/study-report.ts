@@ -1,8 +1,10 @@
 /** A study's report, with completions of the problems on which a quantized model lost or gained an answer. */
 import type { ReportFormat } from '#contract/commands.ts';
 import type { SampleRow, StudyRecord } from '#contract/records.ts';
+import { sampleQuerySchema } from '#contract/sample-query.ts';
 import type { Connection } from '../project/connection.ts';
-import { compareSamples, querySamples } from '../project/repositories/samples.ts';
+import { querySamples } from '../project/repositories/sample-query.ts';
+import { compareSamples } from '../project/repositories/samples.ts';
 import { renderReport } from '../reports/index.ts';
 import { compareStudy } from '../runs/compare-study.ts';
 
@@ -15,9 +17,9 @@ export function renderStudyReport(db: Connection, study: StudyRecord, format: Re
 
 /** All runs' completions of the first problems whose verdict flipped; of the first problems where none did. */
 function tellingSamples(db: Connection, studyId: number): SampleRow[] {
-  const query = { studyId, runId: null, benchmark: null, seed: null, verdict: null, text: '', offset: 0, limit: 400 };
-  const flipped = querySamples(db, { ...query, flippedOnly: true }).rows;
-  const candidates = flipped.length > 0 ? flipped : querySamples(db, { ...query, flippedOnly: false }).rows;
+  const query = sampleQuerySchema.parse({ studyId, limit: 400 });
+  const flipped = querySamples(db, { ...query, flip: 'any' }).rows;
+  const candidates = flipped.length > 0 ? flipped : querySamples(db, query).rows;
   const problems = new Map(candidates.map((row) => [`${row.benchmark}\u0000${row.problemId}\u0000${row.seed}`, row]));
   return [...problems.values()]
     .slice(0, shownProblems)

@@ -174,11 +174,12 @@ CREATE TABLE study_datasets (
 `;
 
 /**
- * What tables of results need of a sample, apart from its long texts: whether thinking ended is computed from the completion when the row is
- * written, and the index holds all of it, so that no page of text is read.
+ * What tables of results need of a sample, apart from its long texts: whether thinking ended is noted when the row is written,
+ * and the index holds all of it, so that no page of text is read.
  */
 const version4 = `
-ALTER TABLE samples ADD COLUMN thinking_ended INTEGER AS (instr(completion, '</think>') > 0) VIRTUAL;
+ALTER TABLE samples ADD COLUMN thinking_ended INTEGER NOT NULL DEFAULT 0 CHECK (thinking_ended IN (0, 1));
+UPDATE samples SET thinking_ended = 1 WHERE instr(completion, '</think>') > 0;
 CREATE INDEX samples_by_outcome ON samples (run_id, benchmark, problem_id, seed, verdict, completion_tokens, finish_reason, thinking_ended, stage, extracted);
 `;
 

@@ -28,6 +28,11 @@ export function points(difference: number): string {
   return `${difference < 0 ? minus : '+'}${text}`;
 }
 
+/** `0.032`, `< 0.001`. */
+export function pValue(value: number): string {
+  return value < 0.001 ? '< 0.001' : value.toFixed(3);
+}
+
 export function pointsInterval(interval: Interval): string {
   return `${points(interval.value)} [${points(interval.low)}, ${points(interval.high)}]`;
 }

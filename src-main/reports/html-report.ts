@@ -7,6 +7,7 @@ import type { SampleRow } from '#contract/records.ts';
 import { benchmarkChart } from './charts/benchmark-chart.ts';
 import { sizeChart } from './charts/size-chart.ts';
 import { verdictChart } from './charts/verdict-chart.ts';
+import { benchmarkFailureLines, failureHeader, failureLines, failureNote } from './failure-table.ts';
 import { findings } from './findings.ts';
 import { bytes, count, date } from './format.ts';
 import { matrixTable } from './html-matrix.ts';
@@ -32,6 +33,7 @@ ${byScheme(comparison)}
 ${accuracyBySize(comparison)}
 ${byBenchmark(comparison)}
 ${section('How completions ended', figure(verdictChart(comparison.rows), 'Over all benchmarks and seeds. Truncated completions reached the token limit without a boxed answer; unparsed ones ended without any answer.'))}
+${failuresSection(comparison.rows)}
 ${samples.length > 0 && section('Sample completions', samplesSection(samples, comparison.rows))}
 ${section('Protocol', definitions(protocolEntries(comparison.protocol, comparison.protocolHash)))}
 ${section('Models and data', provenance(comparison))}
@@ -92,6 +94,26 @@ function byModel(comparison: StudyComparison, draw: (rows: ComparisonRow[], mode
     return drawn ? [markup`${modelIds.length > 1 && markup`<h3>${rows[0]!.model}</h3>`}${drawn}`] : [];
   });
   return parts.length > 0 ? markup`${parts}` : null;
+}
+
+function failuresSection(rows: readonly ComparisonRow[]): Markup | null {
+  const lines = failureLines(rows);
+  if (lines.length === 0) return null;
+  const numbers = failureHeader.map((_, index) => index + 1);
+  const all = plainTable(
+    ['Run', ...failureHeader],
+    lines.map(({ run, cells }) => [run, ...cells]),
+    { numbers },
+  );
+  const single = plainTable(
+    ['Run', 'Benchmark', ...failureHeader],
+    benchmarkFailureLines(rows).map(({ run, benchmark, cells }) => [run, benchmark ?? '', ...cells]),
+    { numbers: numbers.map((index) => index + 1) },
+  );
+  return section(
+    'How reasoning fails',
+    markup`<p>${failureNote}</p>${all}<details><summary>Benchmark by benchmark</summary>${single}</details>`,
+  );
 }
 
 function provenance(comparison: StudyComparison): Markup {

@@ -3,7 +3,7 @@
  */
 import { type BenchmarkResult, type ComparisonRow, nameAddition, plainTitle, type StudyComparison } from '#contract/comparison.ts';
 import { overridesTitle } from '#contract/overrides.ts';
-import { bytes, duration, loadsInLabel, negated, percent, points } from './format.ts';
+import { bytes, duration, loadsInLabel, negated, percent, points, pValue } from './format.ts';
 import { type Markup, markup } from './markup.ts';
 
 /** One line per run: size, average with interval, change against the baseline, recovery, verdict. */
@@ -13,13 +13,14 @@ export function resultsTable(comparison: StudyComparison): Markup {
   return markup`<div class="scroll"><table>
 <thead><tr><th>Run</th>${severalModels && markup`<th>Model</th>`}${severalSeeds && markup`<th class="number">Seed</th>`}
 <th class="number">Size</th><th class="number">Bits per weight</th><th class="number">Average, %<small>95 % interval</small></th>
-<th class="number">Change, points<small>95 % interval, paired</small></th><th class="number">Recovery</th><th>Against baseline</th><th>Loads in</th><th class="number">Time</th></tr></thead>
+<th class="number">Change, points<small>95 % interval, paired</small></th><th class="number">p<small>Holm</small></th><th class="number">Recovery</th><th>Against baseline</th><th>Loads in</th><th class="number">Time</th></tr></thead>
 <tbody>${comparison.rows.map(
     (row) => markup`<tr${row.isBaseline && markup` class="is-baseline"`}><td class="name">${row.name}${codes(row)}</td>
 ${severalModels && markup`<td>${row.model}</td>`}${severalSeeds && markup`<td class="number">${row.seed}</td>`}
 <td class="number">${row.sizeBytes === null ? '–' : bytes(row.sizeBytes)}</td><td class="number">${row.bitsPerWeight?.toFixed(2) ?? '–'}</td>
 <td class="number">${row.average ? withInterval(percent, row.average) : '–'}</td>
 <td class="number">${row.drop ? withInterval(points, negated(row.drop)) : '–'}</td>
+<td class="number">${row.dropTest ? markup`${pValue(row.dropTest.pValue)}<small>${pValue(row.dropTest.holm)}</small>` : '–'}</td>
 <td class="number">${row.recovery === null ? '–' : `${percent(row.recovery)} %`}</td><td>${standing(row)}</td><td class="loads">${loadsInLabel(row)}</td>
 <td class="number">${row.elapsedMs === null ? '–' : duration(row.elapsedMs)}</td></tr>`,
   )}</tbody></table></div>`;

@@ -4,6 +4,7 @@
  */
 import type { ComparisonRow, StudyComparison } from '#contract/comparison.ts';
 import { isWorthAMatrix, schemeMatrix } from '#contract/sweep.ts';
+import { failureHeader, failureLines, failureNote } from './failure-table.ts';
 import { findings } from './findings.ts';
 import {
   bytes,
@@ -16,6 +17,7 @@ import {
   percent,
   percentInterval,
   pointsInterval,
+  pValue,
   schemeLabel,
 } from './format.ts';
 import { methodNotes } from './methods-text.ts';
@@ -32,6 +34,7 @@ export function markdownReport(comparison: StudyComparison): string {
     ...matrixSections(comparison),
     '## Benchmarks',
     benchmarkTable(comparison),
+    ...failureSections(comparison),
     '## Protocol',
     table(['setting', 'value'], protocolEntries(comparison.protocol, comparison.protocolHash)),
     '## Provenance',
@@ -63,6 +66,8 @@ function resultsTable({ rows }: StudyComparison): string {
     'bits/weight',
     'average',
     'change',
+    'p',
+    'p (Holm)',
     'recovery',
     'against baseline',
     'loads in',
@@ -78,6 +83,8 @@ function resultsTable({ rows }: StudyComparison): string {
       row.bitsPerWeight === null ? '–' : row.bitsPerWeight.toFixed(2),
       row.average ? percentInterval(row.average) : row.status,
       row.drop ? pointsInterval(negated(row.drop)) : '–',
+      row.dropTest ? pValue(row.dropTest.pValue) : '–',
+      row.dropTest ? pValue(row.dropTest.holm) : '–',
       row.recovery === null ? '–' : `${percent(row.recovery)} %`,
       row.isBaseline ? 'baseline' : (row.drop?.verdict ?? '–'),
       loadsInLabel(row),
@@ -115,6 +122,19 @@ function benchmarkTable({ rows, benchmarks }: StudyComparison): string {
     ['run', ...benchmarks.map((benchmark) => benchmark.name)],
     rows.map((row) => [row.name, ...benchmarks.map((benchmark) => cell(row, benchmark.name))]),
   );
+}
+
+function failureSections({ rows }: StudyComparison): string[] {
+  const lines = failureLines(rows);
+  if (lines.length === 0) return [];
+  return [
+    '## How reasoning fails',
+    escapeMarkdown(failureNote),
+    table(
+      ['run', ...failureHeader],
+      lines.map(({ run, cells }) => [run, ...cells]),
+    ),
+  ];
 }
 
 function provenance(comparison: StudyComparison): string {

@@ -24,6 +24,7 @@ import type {
   StudyPlan,
   StudyRecord,
 } from './records.ts';
+import { sampleQuerySchema } from './sample-query.ts';
 
 export const reportFormats = ['html', 'csv', 'md', 'json'] as const;
 export type ReportFormat = (typeof reportFormats)[number];
@@ -58,18 +59,7 @@ export const commandInputs = {
   'runs.snapshot': z.strictObject({ runId }),
   'runs.cancel': z.strictObject({ runId }),
   'runs.resume': z.strictObject({ runId }),
-  'samples.query': z.strictObject({
-    studyId: z.int(),
-    runId: runId.nullable().default(null),
-    benchmark: z.string().nullable().default(null),
-    seed: z.int().nullable().default(null),
-    verdict: z.enum(['correct', 'incorrect', 'unparsed', 'truncated']).nullable().default(null),
-    /** Only samples whose verdict differs from the baseline's on the same problem and seed. */
-    flippedOnly: z.boolean().default(false),
-    text: z.string().max(200).default(''),
-    offset: z.int().min(0).default(0),
-    limit: z.int().min(1).max(500).default(50),
-  }),
+  'samples.query': sampleQuerySchema,
   /** The same problem and seed across all runs of the study. */
   'samples.compare': z.strictObject({ studyId: z.int(), benchmark: z.string(), problemId: z.string(), seed: z.int() }),
   'reports.export': z.strictObject({ studyId: z.int(), format: z.enum(reportFormats), path }),

@@ -6,7 +6,7 @@ import type { ErrorInfo } from './errors.ts';
 import type { TrialProgress } from './preflight.ts';
 import type { EvaluationProtocol } from './protocol.ts';
 import type { Recipe, StudySpec } from './recipe.ts';
-import type { ArtifactKind, BackendName, BenchmarkProgress, RunEvent, SampleResult, StageSummary } from './worker.ts';
+import type { ArtifactKind, BackendName, BenchmarkProgress, RunEvent, SampleResult, StageSummary, Verdict } from './worker.ts';
 
 export interface ProjectInfo {
   path: string;
@@ -216,9 +216,14 @@ export interface SampleRow extends SampleResult {
   runName: string;
 }
 
+/** With what became of the same problem and seed in the baseline; null for the baseline itself and where it has no such sample. */
+export interface ListedSample extends SampleRow {
+  baselineVerdict: Verdict | null;
+}
+
 export interface SamplePage {
   total: number;
-  rows: SampleRow[];
+  rows: ListedSample[];
 }
 
 export interface Preset {

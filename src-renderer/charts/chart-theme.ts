@@ -2,6 +2,7 @@
 import type { EChartsOption } from 'echarts';
 import { isTrained, methodsTitle, quantizerOf } from '#contract/comparison.ts';
 import type { ResultTone } from '#contract/sweep.ts';
+import type { Verdict } from '#contract/worker.ts';
 
 export interface ChartTheme {
   dark: boolean;
@@ -16,6 +17,8 @@ export interface ChartTheme {
   palette: string[];
   /** Grounds of results by how much of the baseline's accuracy is left. */
   tones: Record<ResultTone, string>;
+  /** What completions came to. */
+  verdicts: Record<Verdict, string>;
   font: string;
 }
 

@@ -9,9 +9,13 @@ export function isShare(name: string): boolean {
   return /accuracy|share|ratio-correct/i.test(name);
 }
 
-/** `accuracy/easy` and `accuracy/hard` belong in one frame; the part before the first slash, colon or bracket names it. */
+/**
+ * `accuracy/easy` and `accuracy/hard` belong in one frame, as do the limits `accuracy-low/easy` and `accuracy-high/easy`; the part before the
+ * first slash, colon or bracket names it.
+ */
 export function metricFamily(name: string): string {
-  return name.split(/[/:[]/, 1)[0]?.trim() ?? name;
+  const family = name.split(/[/:[]/, 1)[0]?.trim() ?? name;
+  return /^accuracy-(low|high)\//.test(name) ? 'accuracy' : family;
 }
 
 /** `tokens-per-second` → Tokens per second. */

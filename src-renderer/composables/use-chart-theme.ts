@@ -1,6 +1,7 @@
 /** The chart colours of the current theme, read from the style sheet's tokens. */
 import { computed } from 'vue';
 import { quantizationMethods } from '#contract/recipe.ts';
+import { verdictNames } from '#contract/sample-query.ts';
 import { resultTones } from '#contract/sweep.ts';
 import type { ChartTheme } from '../charts/chart-theme.ts';
 import { useTheme } from './use-theme.ts';
@@ -24,6 +25,7 @@ export function useChartTheme() {
       },
       palette: ['gptq', 'rtn', 'awq', 'flatquant', 'nf4', 'quarot', 'int8'].map((method) => token(`--series-${method}`)),
       tones: Object.fromEntries(resultTones.map((tone) => [tone, token(`--tone-${tone}`)])) as ChartTheme['tones'],
+      verdicts: Object.fromEntries(verdictNames.map((name) => [name, token(`--verdict-${name}`)])) as ChartTheme['verdicts'],
       font: token('--font-text'),
     };
   });

@@ -22,6 +22,17 @@ export const verdictLabels: Record<Verdict, { label: string; tone: Tone; meaning
   truncated: { label: 'Cut off', tone: 'warn', meaning: 'The token limit was reached before an answer.' },
 };
 
+/** What became of a problem that the baseline judges differently. */
+export const flipLabels: Record<'lost' | 'gained', { label: string; tone: Tone; meaning: string }> = {
+  lost: { label: 'Lost', tone: 'bad', meaning: 'The baseline answers this problem correctly with the same seed.' },
+  gained: { label: 'Gained', tone: 'good', meaning: 'The baseline does not answer this problem correctly with the same seed.' },
+};
+
+export function flipOf({ verdict, baselineVerdict }: { verdict: Verdict; baselineVerdict: Verdict | null }): 'lost' | 'gained' | null {
+  if (baselineVerdict === null || (verdict === 'correct') === (baselineVerdict === 'correct')) return null;
+  return verdict === 'correct' ? 'gained' : 'lost';
+}
+
 export const pairedLabels: Record<PairedVerdict, { label: string; tone: Tone; meaning: string }> = {
   better: { label: 'Better', tone: 'good', meaning: 'The paired interval lies above zero.' },
   worse: { label: 'Worse', tone: 'bad', meaning: 'The paired interval lies below zero.' },

@@ -93,7 +93,7 @@ export function draftFromSpec(spec: StudySpec): StudyDraft {
     calibration: calibration && plainCalibration(calibration),
     seeds: [...spec.seeds],
     benchmarks: spec.benchmarks.map((benchmark) => ({ ...benchmark })),
-    protocol: { ...spec.protocol, seeds: [...spec.protocol.seeds] },
+    protocol: copyProtocol(spec.protocol),
     backend: spec.backend,
   };
   for (const variant of spec.variants) {
@@ -120,9 +120,14 @@ export function specFromDraft(draft: StudyDraft): StudySpec {
     ],
     seeds: [...draft.seeds],
     benchmarks: draft.benchmarks.map(({ name, path }) => ({ name, path })),
-    protocol: { ...draft.protocol, seeds: [...draft.protocol.seeds] },
+    protocol: copyProtocol(draft.protocol),
     backend: draft.backend,
   };
+}
+
+/** A protocol is plain data; the draft's own copy may be changed part by part. */
+function copyProtocol(protocol: EvaluationProtocol): EvaluationProtocol {
+  return JSON.parse(JSON.stringify(protocol)) as EvaluationProtocol;
 }
 
 /** Titles of the draft's methods that read calibration text, in the contract's order. */

@@ -44,10 +44,13 @@ export function sweepProject(file: string, study: ComparisonInput): { project: P
     const source = study.runs[position]!;
     const last = run.recipe.stages.length - 1;
     const answers = (samples.get(source.id) ?? []).map(
-      ([, benchmark, seed, problemId, verdict, completionTokens]): RunEventBody => ({
+      ([, benchmark, seed, problemId, verdict, completionTokens, finishReason, thinkingEnded, extracted]): RunEventBody => ({
         type: 'sample',
         stage: last,
-        sample: exampleSample(problemId, { benchmark, seed, verdict, completionTokens }),
+        sample: exampleSample(problemId, {
+          ...{ benchmark, seed, verdict, completionTokens, finishReason, extracted },
+          completion: completionOf(thinkingEnded === 1, extracted),
+        }),
       }),
     );
     new RunRecorder(db, id, () => undefined).record(
@@ -55,6 +58,11 @@ export function sweepProject(file: string, study: ComparisonInput): { project: P
     );
   }
   return { project, studyId };
+}
+
+function completionOf(thinkingEnded: boolean, answer: string | null): string {
+  const thinking = '<think>Let me add the two numbers.\nFirst the ones, then the tens.';
+  return `${thinking}${thinkingEnded ? '\n</think>' : ''}${answer === null ? '' : `\nThe answer is \\boxed{${answer}}.`}`;
 }
 
 function specOf(study: ComparisonInput): StudySpec {

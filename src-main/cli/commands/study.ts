@@ -1,4 +1,4 @@
-/** `study run` and `study show`: a study from a file or preset, run or continued, and its rows. */
+/** `study run`, `study show` and `study samples`: a study from a file or preset, run or continued, its rows and completions. */
 import path from 'node:path';
 import type { Command } from 'commander';
 import type { StudyComparison } from '#contract/comparison.ts';
@@ -7,7 +7,8 @@ import type { CliContext } from '../context.ts';
 import { collect, examples, jsonOption, wholeNumber } from '../options.ts';
 import { readStudy } from '../read-study.ts';
 import { chosenSpec, findSpec, runStudy } from '../run-study.ts';
-import { studyResult, studyText } from '../study-result.ts';
+import { failuresResult, failuresText, studyResult, studyText } from '../study-result.ts';
+import { addStudySamples } from './study-samples.ts';
 import { addStudyTry } from './study-try.ts';
 
 interface RunOptions {
@@ -19,6 +20,7 @@ interface RunOptions {
 
 interface ShowOptions extends RunOptions {
   study?: number;
+  failures?: boolean;
 }
 
 export function addStudy(program: Command, context: CliContext): void {
@@ -50,10 +52,16 @@ export function addStudy(program: Command, context: CliContext): void {
     .description('show the rows of a study; works while the project is open elsewhere')
     .requiredOption('--project <file>', 'project file')
     .option('--study <id>', 'which study; the newest without it', wholeNumber)
+    .option('--failures', 'how completions failed and where answers flipped, instead of accuracies')
     .addOption(jsonOption());
-  examples(show, ['study show --project first.roundoff', 'study show --project first.roundoff --json']).action(
-    ({ project, study: id, json = false }: ShowOptions) => print(context, json, readStudy(project, id ?? null, compareStudy)),
+  examples(show, ['study show --project first.roundoff', 'study show --project first.roundoff --failures']).action(
+    ({ project, study: id, failures = false, json = false }: ShowOptions) => {
+      const comparison = readStudy(project, id ?? null, compareStudy);
+      if (failures) context.print(json, failuresResult(comparison), () => failuresText(comparison));
+      else print(context, json, comparison);
+    },
   );
+  addStudySamples(study, context);
 }
 
 function print(context: CliContext, json: boolean, comparison: StudyComparison): void {

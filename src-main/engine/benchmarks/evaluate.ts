@@ -99,7 +99,7 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
   const longest = problems.reduce((most, { asked }) => Math.max(most, ...asked.map(({ prompt }) => prompt.ids.length)), 0);
   const capacity = longest + protocol.maxNewTokens;
   const slots = options.slots ?? affordableSlots(model.config, capacity);
-  const tasks = planTasks(problems, protocol.seeds, slots);
+  const tasks = planTasks(problems, protocol, slots);
   const pending = new Map(tasks);
   const recorded = takeRecorded(pending, tallies, options.recordedSamples ?? []);
   const end = (tally: BenchmarkTally) => {
@@ -190,8 +190,8 @@ function planProblems(benchmarks: readonly AskedBenchmark[], seeds: readonly num
 }
 
 /** All completions of the evaluation by their keys, in the order they are generated. Those of a problem stand together: they share its prompt. */
-function planTasks(problems: readonly PlannedProblem[], seeds: readonly number[], slots: number): Map<string, Task> {
-  const ordered = generationOrder(problems, Math.ceil(slots / seeds.length));
+function planTasks(problems: readonly PlannedProblem[], { seeds, precision }: EvaluationProtocol, slots: number): Map<string, Task> {
+  const ordered = generationOrder(problems, Math.ceil(slots / seeds.length), precision ? 1 : undefined);
   return new Map(
     ordered.flatMap((each) =>
       seeds.map((seed, index): [string, Task] => [

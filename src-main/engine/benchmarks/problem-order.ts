@@ -19,16 +19,17 @@ export interface PlacedProblem {
   expectedLength: number;
 }
 
-/** The last round holds this many usual ones, or half of everything where that is less: only at the very end slots stay empty. */
-const lastRoundFactor = 4;
+/** As many rounds as the last one holds, up to half of everything: only at the very end slots stay empty. */
+const roundsAtEnd = 8;
 
 /**
  * All problems of all benchmarks as they are generated: the benchmarks advance together through their seeded orders, `perRound` problems at
  * a time, and within a round the longest come first, so that few sequences are left running alone at the end.
+ * @param atEnd rounds that are taken as one at the end; 1 where every look at the beginning of the order counts
  */
-export function generationOrder<T extends PlacedProblem>(problems: readonly T[], perRound: number): T[] {
+export function generationOrder<T extends PlacedProblem>(problems: readonly T[], perRound: number, atEnd = roundsAtEnd): T[] {
   const advancing = [...problems].sort((a, b) => shareBefore(a) - shareBefore(b));
-  const last = advancing.length - Math.min(lastRoundFactor * perRound, Math.ceil(advancing.length / 2));
+  const last = advancing.length - Math.min(atEnd * perRound, Math.ceil(advancing.length / 2));
   const order: T[] = [];
   for (let start = 0; start < advancing.length; ) {
     const end = start >= last ? advancing.length : Math.min(last, start + perRound);

@@ -1,5 +1,6 @@
 /** Table `samples`: every evaluated completion, unique per run, benchmark, seed and problem. */
-import type { SamplePage, SampleRow } from '#contract/records.ts';
+import { thinkingEnd } from '#contract/failures.ts';
+import type { SampleRow } from '#contract/records.ts';
 import {
   type ExpectedTokens,
   type FinishReason,
@@ -23,36 +24,18 @@ export type SampleOutcome = [
   extracted: string | null,
 ];
 
-export interface SampleFilter {
-  studyId: number;
-  runId: string | null;
-  benchmark: string | null;
-  seed: number | null;
-  verdict: Verdict | null;
-  flippedOnly: boolean;
-  text: string;
-  offset: number;
-  limit: number;
-}
-
-const selection = `
+export const sampleSelection = `
   SELECT samples.id, samples.run_id AS runId, runs.name AS runName, benchmark, samples.seed, problem_id AS problemId, prompt, completion, gold,
     extracted, verdict, completion_tokens AS completionTokens, finish_reason AS finishReason
   FROM samples JOIN runs ON runs.id = samples.run_id`;
-
-/** The baseline's sample of the same problem and seed has another verdict in terms of right and wrong. */
-const flipped = `EXISTS (
-  SELECT 1 FROM samples AS reference JOIN runs AS baseline ON baseline.id = reference.run_id
-  WHERE baseline.study_id = runs.study_id AND baseline.is_baseline = 1 AND baseline.model_id = runs.model_id
-    AND reference.benchmark = samples.benchmark AND reference.seed = samples.seed AND reference.problem_id = samples.problem_id
-    AND (reference.verdict = 'correct') <> (samples.verdict = 'correct'))`;
 
 /** Records a sample; one that is already there stands. */
 export function insertSample(db: Connection, runId: string, stage: number, sample: SampleResult): void {
   statement(
     db,
-    `INSERT INTO samples (run_id, stage, benchmark, seed, problem_id, prompt, completion, gold, extracted, verdict, completion_tokens, finish_reason)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+    `INSERT INTO samples (run_id, stage, benchmark, seed, problem_id, prompt, completion, gold, extracted, verdict, completion_tokens, finish_reason,
+       thinking_ended)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
   ).run(
     runId,
     stage,
@@ -66,6 +49,7 @@ export function insertSample(db: Connection, runId: string, stage: number, sampl
     sample.verdict,
     sample.completionTokens,
     sample.finishReason,
+    sample.completion.includes(thinkingEnd) ? 1 : 0,
   );
 }
 
@@ -87,8 +71,9 @@ export function copySamples(
 ): number {
   return statement(
     db,
-    `INSERT INTO samples (run_id, stage, benchmark, seed, problem_id, prompt, completion, gold, extracted, verdict, completion_tokens, finish_reason)
-     SELECT ?, ?, benchmark, seed, problem_id, prompt, completion, gold, extracted, verdict, completion_tokens, finish_reason FROM samples
+    `INSERT INTO samples (run_id, stage, benchmark, seed, problem_id, prompt, completion, gold, extracted, verdict, completion_tokens, finish_reason,
+       thinking_ended)
+     SELECT ?, ?, benchmark, seed, problem_id, prompt, completion, gold, extracted, verdict, completion_tokens, finish_reason, thinking_ended FROM samples
      WHERE run_id = ? AND benchmark = ? AND seed IN (SELECT value FROM json_each(?))
        AND (? OR problem_id IN (SELECT value FROM json_each(?)))
      ORDER BY id ON CONFLICT DO NOTHING`,
@@ -138,40 +123,11 @@ export function studyOutcomes(db: Connection, studyId: number): SampleOutcome[] 
     .all(studyId) as SampleOutcome[];
 }
 
-export function querySamples(db: Connection, filter: SampleFilter): SamplePage {
-  const conditions: [string, ...unknown[]][] = [['runs.study_id = ?', filter.studyId]];
-  if (filter.runId !== null) conditions.push(['samples.run_id = ?', filter.runId]);
-  if (filter.benchmark !== null) conditions.push(['benchmark = ?', filter.benchmark]);
-  if (filter.seed !== null) conditions.push(['samples.seed = ?', filter.seed]);
-  if (filter.verdict !== null) conditions.push(['verdict = ?', filter.verdict]);
-  if (filter.flippedOnly) conditions.push([flipped]);
-  if (filter.text !== '')
-    conditions.push([
-      '(instr(lower(prompt), ?1) OR instr(lower(completion), ?1) OR instr(lower(problem_id), ?1))'.replaceAll('?1', '?'),
-      ...Array.from({ length: 3 }, () => filter.text.toLowerCase()),
-    ]);
-  const where = `WHERE ${conditions.map(([sql]) => sql).join(' AND ')}`;
-  const values = conditions.flatMap(([, ...rest]) => rest);
-  const counted = firstRow<{ total: number }>(
-    db,
-    `SELECT count(*) AS total FROM samples JOIN runs ON runs.id = samples.run_id ${where}`,
-    ...values,
-  );
-  const rows = allRows<SampleRow>(
-    db,
-    `${selection} ${where} ORDER BY runs.position, samples.stage, benchmark, length(problem_id), problem_id, samples.seed LIMIT ? OFFSET ?`,
-    ...values,
-    filter.limit,
-    filter.offset,
-  );
-  return { total: counted?.total ?? 0, rows };
-}
-
 /** The same problem and seed in every run of a study, in the runs' order. */
 export function compareSamples(db: Connection, at: { studyId: number; benchmark: string; problemId: string; seed: number }): SampleRow[] {
   return allRows<SampleRow>(
     db,
-    `${selection} WHERE runs.study_id = ? AND benchmark = ? AND problem_id = ? AND samples.seed = ? ORDER BY runs.position`,
+    `${sampleSelection} WHERE runs.study_id = ? AND benchmark = ? AND problem_id = ? AND samples.seed = ? ORDER BY runs.position`,
     at.studyId,
     at.benchmark,
     at.problemId,

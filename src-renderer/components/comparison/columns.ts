@@ -1,7 +1,7 @@
 /** Columns of the comparison table: what they show, by what they sort, and how rows sort. Pure. */
-import type { ComparisonRow, Interval } from '#contract/comparison.ts';
+import type { BenchmarkResult, ComparisonRow, Interval } from '#contract/comparison.ts';
 import { shortBenchmarkNames } from '../../format/benchmarks.ts';
-import { formatCount } from '../../format/numbers.ts';
+import { formatCount, formatPoints, formatRange } from '../../format/numbers.ts';
 
 export interface ComparisonColumn {
   key: string;
@@ -21,7 +21,7 @@ export interface SortOrder {
   descending: boolean;
 }
 
-export const defaultHidden = ['calibration', 'training', 'time', 'backend', 'notes'];
+export const defaultHidden = ['p', 'calibration', 'training', 'time', 'backend', 'notes'];
 
 export function comparisonColumns(benchmarks: readonly string[]): ComparisonColumn[] {
   const short = shortBenchmarkNames(benchmarks);
@@ -47,6 +47,7 @@ export function comparisonColumns(benchmarks: readonly string[]): ComparisonColu
       isNumber: false,
       sortBy: (row) => row.drop?.verdict ?? null,
     },
+    number('p', 'p', 'McNemar’s test of the change, and Holm’s correction for the number of runs', (row) => row.dropTest?.pValue ?? null),
     number('size', 'Size', 'Size of the checkpoint', (row) => row.sizeBytes),
     number('bits', 'Bits', 'Bits per quantized weight, scales and zero points included', (row) => row.bitsPerWeight),
     {
@@ -95,6 +96,20 @@ export function resultOf(row: ComparisonRow, benchmark: string) {
 /** This average minus the baseline's; the recorded drop has the other sign. */
 export function change(row: ComparisonRow): Interval | null {
   return row.drop && { value: -row.drop.value, low: -row.drop.high, high: -row.drop.low };
+}
+
+/** `0.032`, `< 0.001`. */
+export function pValueText(value: number): string {
+  return value < 0.001 ? '< 0.001' : value.toFixed(3);
+}
+
+/** What the hint of an accuracy adds: flips, McNemar's test and the bootstrap; '' for the baseline. */
+export function testText(result: BenchmarkResult | null): string {
+  const difference = result?.versusBaseline;
+  if (!difference) return '';
+  const { gained, lost, test, bootstrap } = difference;
+  const limits = bootstrap ? `; bootstrap ${formatRange(bootstrap)}` : '';
+  return `${formatPoints(difference.value)} points ${formatRange(difference)}${limits}\n${formatCount(gained)} gained, ${formatCount(lost)} lost; McNemar p ${pValueText(test.pValue)}`;
 }
 
 /** `transformers, vLLM`; in brackets where nothing has been exported; null for the baseline. */

@@ -25,6 +25,7 @@ export const theme: ChartTheme = {
   },
   palette: ['#2f62f0', '#9a3412', '#0a8a4a', '#5b21b6', '#b08b08', '#d4568f', '#0599c6'],
   tones: { better: '#c9ead8', even: '#eef1f4', 'loss-1': '#fdf0dc', 'loss-2': '#fbd9b0', 'loss-3': '#f5b09b', 'loss-4': '#e8847a' },
+  verdicts: { correct: '#0a0', incorrect: '#a00', unparsed: '#aa0', truncated: '#888' },
   font: 'sans-serif',
 };
 

@@ -22,6 +22,7 @@ describe('HTML report', () => {
       'Accuracy against size',
       'Benchmark by benchmark',
       'How completions ended',
+      'How reasoning fails',
       'Sample completions',
       'Protocol',
       'Models and data',

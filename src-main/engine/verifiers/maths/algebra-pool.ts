@@ -11,7 +11,7 @@ import { OutOfTime } from './time-budget.ts';
 
 const threads = 2;
 /** Processor time one question may take; starting a thread is not counted. */
-const limitMs = 400;
+const limitMs = 300;
 /** Waiting time after which a question is given up even where the machine gave the thread no time to compute. */
 const patienceMs = 10_000;
 const memoryMb = 384;
@@ -21,25 +21,25 @@ export class AlgebraPool {
   private readonly waiting: (() => void)[] = [];
   private readonly started = new Set<AlgebraThread>();
 
+  /** Starts a thread where none is, so that the first question need not wait for it. */
+  warm(): void {
+    if (this.started.size === 0 && this.idle.length > 0) this.idle.splice(this.idle.indexOf(null), 1, this.start());
+  }
+
   /** Whether two formulas are equal, null when computer algebra cannot tell. Throws OutOfTime. */
   async equal(question: AlgebraQuestion): Promise<boolean | null> {
     while (this.idle.length === 0) await new Promise<void>((resolve) => this.waiting.push(resolve));
-    let thread = this.idle.shift() ?? null;
+    let thread = this.idle.shift() ?? this.start();
     try {
-      if (!thread) {
-        thread = new AlgebraThread();
-        this.started.add(thread);
-      }
       return await thread.ask(question);
     } catch (error) {
-      if (thread) this.started.delete(thread);
-      await thread?.end();
-      thread = null;
+      this.started.delete(thread);
+      void thread.end();
+      thread = this.start();
       throw error;
     } finally {
-      // Threads that are warm come first, so that a second one only starts when both are needed.
-      if (thread) this.idle.unshift(thread);
-      else this.idle.push(null);
+      // Threads that run come first, so that a second one only starts when both are needed.
+      this.idle.unshift(thread);
       this.waiting.shift()?.();
     }
   }
@@ -48,8 +48,14 @@ export class AlgebraPool {
   async dispose(): Promise<void> {
     const ending = [...this.started];
     this.started.clear();
-    for (const [index, thread] of this.idle.entries()) if (thread) this.idle[index] = null;
+    this.idle.fill(null);
     await Promise.all(ending.map((thread) => thread.end()));
+  }
+
+  private start(): AlgebraThread {
+    const thread = new AlgebraThread();
+    this.started.add(thread);
+    return thread;
   }
 }
 
@@ -58,7 +64,9 @@ class AlgebraThread {
   private readonly ready = this.reply('ready');
 
   constructor() {
-    this.worker.setMaxListeners(0);
+    this.worker.unref();
+    // A start that fails is reported to whoever asks.
+    this.ready.catch(() => undefined);
   }
 
   /** Keeps the process alive until there is an answer. */

@@ -13,6 +13,8 @@ import { OutOfTime, TimeBudget } from './time-budget.ts';
 
 const pool = new AlgebraPool();
 const outOfTime = 'the comparison ran out of time';
+/** Gold answers that are no mere numbers: some answers to them are compared by computer algebra. */
+const needsAlgebra = /\\(?:sqrt|pi|log|ln|sin|cos|tan)|[a-zA-Z]\s?[\^(+*/-]/;
 /** Questions to computer algebra in one comparison; lists of formulas could ask for thousands. */
 const maxQuestions = 8;
 
@@ -27,6 +29,7 @@ export const maths2: Verifier = {
 
 /** `truncated`: cut off at the token limit before a boxed answer. `unparsed`: ended by itself without any answer. */
 async function verifyMaths({ gold, completion, finishReason, tolerance }: VerifyInput): Promise<VerifyResult> {
+  if (needsAlgebra.test(gold)) pool.warm();
   const answer = extractMathsAnswer(completion, countItems(gold));
   if (finishReason === 'length' && answer?.source !== 'boxed') return { verdict: 'truncated', extracted: statedAnswer(answer) };
   if (!answer) return { verdict: 'unparsed', extracted: null };

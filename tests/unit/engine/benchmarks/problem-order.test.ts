@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { generationOrder, type PlacedProblem, seededOrder } from '../../../../src-main/engine/benchmarks/problem-order.ts';
+import { RandomStream } from '../../../../src-main/engine/data/random-stream.ts';
 
 interface Named extends PlacedProblem {
   name: string;
@@ -25,7 +26,7 @@ describe('seededOrder', () => {
 describe('generationOrder', () => {
   it('takes every problem once, the longest of a round first', () => {
     const problems = placed('a', 40, (position) => (position * 7) % 40);
-    const order = generationOrder(problems, 5);
+    const order = generationOrder(problems, 5, 4);
     expect(new Set(order).size).toBe(40);
     // Four rounds of five, then the last four rounds as one.
     for (const [start, end] of [
@@ -42,6 +43,30 @@ describe('generationOrder', () => {
       const lengths = round.map(({ expectedLength }) => expectedLength);
       expect(lengths).toEqual([...lengths].sort((a, b) => b - a));
     }
+  });
+
+  it('leaves fewer slots empty at the end where lengths are known', () => {
+    // Lengths as reasoning models have them; what is expected is 40 % off in the mean.
+    const random = new RandomStream(6, 'lengths');
+    const lengths = new Map(Array.from({ length: 900 }, (_, index) => [`a${index}`, 2500 * Math.exp(0.9 * random.normal())]));
+    const problems = placed('a', 900, () => 0).map((each) => ({
+      ...each,
+      expectedLength: lengths.get(each.name)! * Math.exp(0.4 * random.normal()),
+    }));
+    const steps = (order: readonly Named[]) => {
+      const slots = new Array<number>(64).fill(0);
+      for (const { name } of order) slots[slots.indexOf(Math.min(...slots))]! += lengths.get(name)!;
+      return Math.max(...slots);
+    };
+    const ideal = [...lengths.values()].reduce((sum, length) => sum + length, 0) / 64;
+    const unordered =
+      steps(
+        generationOrder(
+          problems.map((each) => ({ ...each, expectedLength: 0 })),
+          64,
+        ),
+      ) - ideal;
+    expect(steps(generationOrder(problems, 64)) - ideal).toBeLessThan(0.5 * unordered);
   });
 
   it('lets benchmarks of different sizes advance together', () => {

@@ -3,12 +3,15 @@ import { methodsTitle } from '#contract/comparison.ts';
 import { quantizationMethods } from '#contract/recipe.ts';
 import { resultTones } from '#contract/sweep.ts';
 import { accuracyPanelsOption } from '../../../../src-renderer/charts/accuracy-panels.ts';
+import { accuracyProgressOption, hasIntervals } from '../../../../src-renderer/charts/accuracy-progress.ts';
 import { accuracySizeOption, pointStyles, toPoint } from '../../../../src-renderer/charts/accuracy-size.ts';
 import { benchmarkBarsOption } from '../../../../src-renderer/charts/benchmark-bars.ts';
 import { benchmarkHeatOption } from '../../../../src-renderer/charts/benchmark-heat.ts';
 import { seriesStyles } from '../../../../src-renderer/charts/chart-theme.ts';
 import { layerErrorsOption, splitLayerName } from '../../../../src-renderer/charts/layer-errors.ts';
+import { lengthBoxesOption } from '../../../../src-renderer/charts/length-boxes.ts';
 import { groupMetrics, isShare, metricCurveOption, metricTitle, trainingRank } from '../../../../src-renderer/charts/metric-curve.ts';
+import { verdictBarsOption } from '../../../../src-renderer/charts/verdict-bars.ts';
 import { drop, row, theme } from '../fixtures.ts';
 
 const accuracy = { sums: 0.9, chains: 0.5 };
@@ -150,6 +153,37 @@ describe('metric curves', () => {
     expect(option.yAxis).toMatchObject({ min: 0, max: 1 });
   });
 
+  it('draws a running accuracy in its interval', () => {
+    const points = (...values: number[]) => values.map((value, index) => ({ step: 20 * (index + 1), value }));
+    const series = ['sums', 'chains'].flatMap((benchmark) => [
+      { stage: 1, name: `accuracy/${benchmark}`, points: points(0.5, 0.6) },
+      { stage: 1, name: `accuracy-high/${benchmark}`, points: points(0.9, 0.8) },
+      { stage: 1, name: `accuracy-low/${benchmark}`, points: points(0.2, 0.4) },
+    ]);
+    const groups = groupMetrics(series);
+    expect(groups.map(({ family }) => family)).toEqual(['accuracy']);
+    expect([hasIntervals(series), hasIntervals(series.slice(0, 1))]).toEqual([true, false]);
+    const option = accuracyProgressOption(groups[0]!.series, theme);
+    const drawn = seriesOf(option);
+    expect(drawn.map(({ name }) => name)).toEqual(['sums', 'sums', 'sums', 'chains', 'chains', 'chains']);
+    const rounded = (data: unknown) => (data as number[][]).map((pair) => pair.map((value) => Number(value.toFixed(9))));
+    expect(rounded(drawn[0]!.data)).toEqual([
+      [20, 0.5],
+      [40, 0.6],
+    ]);
+    // The lower limit, and the height from there to the upper one.
+    expect(rounded(drawn[1]!.data)).toEqual([
+      [20, 0.2],
+      [40, 0.4],
+    ]);
+    expect(rounded(drawn[2]!.data)).toEqual([
+      [20, 0.7],
+      [40, 0.4],
+    ]);
+    const { formatter } = option.tooltip as { formatter(items: unknown): string };
+    expect(formatter([{ value: [40, 0.6] }])).toBe('40 problems\nsums 60.0\u202f% [40.0, 80.0]\nchains 60.0\u202f% [40.0, 80.0]');
+  });
+
   it('knows shares and writes titles', () => {
     expect([isShare('accuracy'), isShare('tokens-per-second')]).toEqual([true, false]);
     expect(metricTitle('tokens-per-second')).toBe('Tokens per second');
@@ -211,5 +245,30 @@ describe('layer errors', () => {
   it('leaves out layers without the measure, and is nothing when none has it', () => {
     expect(seriesOf(layerErrorsOption(layers, 'outputErrorVsRtn', theme))[0]!.data).toEqual([[0, 0, 0.5]]);
     expect(layerErrorsOption([layers[1]!], 'outputError', theme)).toBeNull();
+  });
+});
+
+describe('how completions failed', () => {
+  const failing = row('RTN W2G32', { accuracy });
+  for (const [index, result] of failing.benchmarks.entries()) {
+    result.verdicts = { correct: 1, incorrect: 2, unparsed: 0, truncated: 1 + index };
+    result.failures = { ...result.failures, samples: 4 + index, length: { p5: 10, p25: 20, p50: 30, p75: 40, p95: 90, max: 99 } };
+  }
+
+  it('stacks shares that add up to one, of one benchmark or of all', () => {
+    const together = verdictBarsOption([rows[0]!, failing], null, theme)!;
+    const shares = seriesOf(together.option).map((series) => series.data[1]) as number[];
+    expect(shares).toEqual([2 / 9, 4 / 9, 0, 3 / 9]);
+    const one = verdictBarsOption([failing], 'chains', theme)!;
+    expect(seriesOf(one.option).map((series) => series.data)).toEqual([[0.2], [0.4], [0], [0.4]]);
+    expect(together.height).toBeGreaterThan(one.height);
+    expect(verdictBarsOption([failing], 'unknown', theme)).toBeNull();
+  });
+
+  it('draws the quantiles of one benchmark as boxes', () => {
+    const boxes = seriesOf(lengthBoxesOption([rows[0]!, failing], 'sums', theme)!.option)[0]!;
+    expect(boxes.type).toBe('boxplot');
+    expect((boxes.data[1] as { value: number[] }).value).toEqual([10, 20, 30, 40, 90]);
+    expect(lengthBoxesOption([failing], 'unknown', theme)).toBeNull();
   });
 });

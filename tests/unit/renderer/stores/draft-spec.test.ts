@@ -49,6 +49,14 @@ function stageOf(method: QuantizationMethod, scheme: string, rest: object, expor
 }
 
 describe('the draft of a study', () => {
+  it('keeps the wanted precision, as a copy of its own', () => {
+    const spec = { ...preset, protocol: { ...preset.protocol, precision: { points: 2, lookEvery: 50, leastProblems: 100 } } };
+    const draft = draftFromSpec(spec);
+    draft.protocol.precision!.points = 3;
+    expect(spec.protocol.precision.points).toBe(2);
+    expect(specFromDraft(draft).protocol.precision).toEqual({ points: 3, lookEvery: 50, leastProblems: 100 });
+  });
+
   it('gives back every method with its options, clips, overrides and exports', () => {
     const draft = draftFromSpec(everyMethod);
     expect(draft.custom).toEqual([]);

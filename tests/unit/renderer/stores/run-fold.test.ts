@@ -40,6 +40,26 @@ describe('folding run events into a snapshot', () => {
     expect(end.log).toEqual([{ seq: 5, at: 10_005, level: 'warning', message: 'damping raised' }]);
   });
 
+  it('keeps the newest standing of the benchmarks, and drops it with the run’s end', () => {
+    const benchmark = (problems: number) => ({
+      ...{ benchmark: 'sums', done: 2 * problems, total: 40, problems, of: 20, meanTokens: 12, stopped: false },
+      accuracy: { value: 0.5, low: 0.5 - 1 / problems, high: 0.5 + 1 / problems },
+    });
+    const at = (seq: number, problems: number) => {
+      const { type: _type, ...rest } = progress(seq, problems) as Extract<ReturnType<typeof event>, { type: 'progress' }>;
+      return event(seq, { ...rest, type: 'progress', benchmarks: [benchmark(problems)] });
+    };
+    const sofar = foldRunEvents(snapshot(), [at(1, 4), at(2, 8)]);
+    expect(sofar.run.progress?.benchmarks).toEqual([benchmark(8)]);
+    expect(foldRunEvents(sofar, [at(2, 4)])).toBe(sofar);
+    const early = { benchmark: 'sums', problems: 8, of: 20, halfWidth: 0.02 };
+    const next = foldRunEvents(sofar, [
+      event(3, { type: 'benchmark-stopped', stage: 1, stop: early, surplus: ['p9'] }),
+      event(4, { type: 'finished' }),
+    ]);
+    expect(next.run.progress).toBeNull();
+  });
+
   it('skips what the snapshot already contains', () => {
     const start = snapshot({ lastSeq: 4, metrics: [{ stage: 0, name: 'accuracy', points: [{ step: 4, value: 1 }] }] });
     const same = foldRunEvents(start, [event(3, { type: 'metric', stage: 0, name: 'accuracy', step: 3, value: 0 })]);
