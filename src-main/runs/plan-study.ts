@@ -1,5 +1,5 @@
 /** What a study will do, how long it will take and what stands against it, before anything is started. */
-import { benchmarkKey, type ProblemKind } from '#contract/benchmarks.ts';
+import { answersPerProblem, benchmarkKey, type ProblemKind } from '#contract/benchmarks.ts';
 import { completeProtocol } from '#contract/prompt-templates.ts';
 import { canonicalJson, type EvaluationProtocol } from '#contract/protocol.ts';
 import { calibrationOf, type StudySpec, stageTitle } from '#contract/recipe.ts';
@@ -68,11 +68,11 @@ function kindsOf(inputs: StudyInputs): ProblemKind[] {
 
 function completionsPerRun(spec: StudySpec, inputs: StudyInputs): number {
   const limit = spec.protocol.problemsPerBenchmark ?? Number.POSITIVE_INFINITY;
-  const problems = spec.benchmarks.reduce(
-    (sum, reference) => sum + Math.min(limit, inputs.benchmarks.get(benchmarkKey(reference))?.rows ?? 0),
-    0,
-  );
-  return problems * spec.protocol.seeds.length;
+  return spec.benchmarks.reduce((sum, reference) => {
+    const inspection = inputs.benchmarks.get(benchmarkKey(reference));
+    const answers = answersPerProblem(inspection?.benchmark?.problemKind ?? 'maths', spec.protocol.seeds.length);
+    return sum + answers * Math.min(limit, inspection?.rows ?? 0);
+  }, 0);
 }
 
 function estimateStudyTime(project: Project, spec: StudySpec, runs: PlannedRun[], inputs: StudyInputs, perRun: number) {

@@ -1,6 +1,8 @@
 /**
  * The comparison of a study's runs, as the table, the charts, the command line and every report format show it.
  */
+
+import type { ProblemKind } from './benchmarks.ts';
 import type { FailureBreakdown } from './failures.ts';
 import type { EvaluationProtocol } from './protocol.ts';
 import { methodTitle, type SchemeOverride } from './recipe.ts';
@@ -62,6 +64,20 @@ export interface BenchmarkResult {
   failures: FailureBreakdown;
 }
 
+/** How well a model predicts a text: lower is better. */
+export interface PerplexityResult {
+  text: string;
+  /** exp of `nats`, the mean negative log-probability per scored token. */
+  perplexity: number;
+  nats: number;
+  tokens: number;
+  windows: number;
+  /** False while windows are missing. */
+  complete: boolean;
+  /** This perplexity ÷ the baseline's on the same windows, with its 95 % interval where there are several. */
+  change: { ratio: number; low: number | null; high: number | null; verdict: PairedVerdict | null } | null;
+}
+
 export interface ComparisonRow {
   runId: string;
   name: string;
@@ -85,6 +101,10 @@ export interface ComparisonRow {
   sizeBytes: number | null;
   bitsPerWeight: number | null;
   benchmarks: BenchmarkResult[];
+  /** Of texts; they have no part in the average. */
+  perplexities: PerplexityResult[];
+  /** Hash of the protocol it was measured by, when that is not the study's: then it is not paired with runs of the study's. */
+  otherProtocol: string | null;
   /** Plain mean over benchmarks; null until every benchmark is complete. */
   average: Interval | null;
   /** Baseline average minus this average, in accuracy, paired. Null for the baseline or while incomplete. */
@@ -132,7 +152,10 @@ export interface StudyComparison {
   description: string;
   protocol: EvaluationProtocol;
   protocolHash: string;
-  benchmarks: { name: string; path: string; sha256: string; problems: number }[];
+  /** `kind` is absent for written answers. */
+  benchmarks: { name: string; path: string; sha256: string; problems: number; kind?: ProblemKind }[];
+  /** Texts whose perplexity is measured. */
+  texts: { name: string; path: string; sha256: string }[];
   models: { name: string; path: string; hash: string; parameters: number; sizeBytes: number }[];
   rows: ComparisonRow[];
   lineage: LineageNode[];
