@@ -9,7 +9,7 @@ import { type EvaluateStage, type QuantizeStage, stageTitle } from '#contract/re
 import type { TrainStage } from '#contract/training.ts';
 import type { RunRequest, StageSummary, WorkerToMain } from '#contract/worker.ts';
 import { selectBackend } from '../engine/backends/select.ts';
-import { tryEvaluation } from '../engine/benchmarks/evaluation-trial.ts';
+import { type EvaluationTrial, tryEvaluation } from '../engine/benchmarks/evaluation-trial.ts';
 import { throwIfCancelled } from '../engine/data/cancellation.ts';
 import { inspectModel, requireUsable } from '../engine/model/inspect.ts';
 import { layerLinears } from '../engine/model/parameters.ts';
@@ -56,7 +56,10 @@ class Trial {
   constructor({ modelDir, stages, seed, backend, scratchDir }: TrialRequest, options: TrialOptions, modelHash: string) {
     this.request = {
       ...{ runId: 'trial', recipe: { name: 'trial', description: '', stages }, modelDir, outputDir: scratchDir, seed, backend },
-      ...{ resume: { lastSeq: 0, finishedStages: [], checkpoints: [], recordedSamples: [] }, expectedTokens: new Map() },
+      ...{
+        resume: { lastSeq: 0, finishedStages: [], checkpoints: [], recordedSamples: [], recordedWindows: [] },
+        expectedTokens: new Map(),
+      },
     };
     this.options = options;
     this.modelHash = modelHash;
@@ -118,14 +121,10 @@ class Trial {
         },
       );
       const { longest, isWhole, tokensPerSecond } = tried;
-      const decoded =
-        'skipped' in longest
-          ? `a sequence of ${longest.tokens} tokens was not tried: ${longest.skipped}`
-          : `one of ${longest.tokens} tokens, the longest there may be, took ${(longest.elapsedMs / 1000).toPrecision(2)} s by itself`;
       return {
         ...{ stage: index, title, isWhole, tokensPerSecond, peakMemoryBytes, elapsedMs: loadMs + tried.elapsedMs },
         triedMs: performance.now() - startedAt,
-        basis: `${tried.basis}; ${decoded}`,
+        basis: longest ? `${tried.basis}; ${longestText(longest)}` : tried.basis,
       };
     } finally {
       memory.stop();
@@ -146,6 +145,11 @@ class Trial {
     const { elapsedMs, done, total, unit } = predicted;
     return { elapsedMs, basis: `${done} of ${total} ${unit} were executed; the rest is taken to go on like that` };
   }
+}
+
+function longestText(longest: NonNullable<EvaluationTrial['longest']>): string {
+  if ('skipped' in longest) return `a sequence of ${longest.tokens} tokens was not tried: ${longest.skipped}`;
+  return `one of ${longest.tokens} tokens, the longest there may be, took ${(longest.elapsedMs / 1000).toPrecision(2)} s by itself`;
 }
 
 /** A quantizer works layer by layer (one whose linears differ is judged linear by linear), RL rollout by rollout. */

@@ -12,9 +12,10 @@ export interface EvaluationTrial {
   /** Of all completions, after the model is loaded. */
   elapsedMs: number;
   isWhole: boolean;
-  tokensPerSecond: number;
+  /** Null where nothing is generated. */
+  tokensPerSecond: number | null;
   /** How long the longest sequence took alone, its prompt included, or why it was not tried. */
-  longest: { tokens: number; elapsedMs: number } | { tokens: number; skipped: string };
+  longest: { tokens: number; elapsedMs: number } | { tokens: number; skipped: string } | null;
   basis: string;
 }
 
@@ -39,20 +40,79 @@ const longestNewTokens = 16;
 /** @throws RoundoffError what an evaluation throws, `cancelled` among it */
 export async function tryEvaluation(input: EvaluationInput, options: EvaluationTrialOptions = {}): Promise<EvaluationTrial> {
   const watch = new TrialWatch(input.protocol.maxNewTokens, options);
+  await tryPart(input, 'generated', watch, options);
+  const generated = watch.size?.completions ? watch.predict() : null;
+  const scored = watch.size?.scored ? await tryScoring(input, options) : null;
+  options.onPeak?.();
+  const parts = [generated, scored].filter((part) => part !== null);
+  return {
+    elapsedMs: parts.reduce((sum, part) => sum + part.elapsedMs, 0),
+    isWhole: parts.every(({ isWhole }) => isWhole),
+    tokensPerSecond: generated?.tokensPerSecond ?? null,
+    basis: parts.map(({ basis }) => basis).join('; '),
+    longest: generated ? await tryLongest(input, watch, options.signal) : null,
+  };
+}
+
+type Part = Pick<EvaluationTrial, 'elapsedMs' | 'isWhole' | 'basis'>;
+
+/** Resolves when the part has ended or the watch has seen enough. */
+async function tryPart(
+  input: EvaluationInput,
+  only: 'generated' | 'scored',
+  watch: Watch,
+  { signal }: EvaluationTrialOptions,
+): Promise<void> {
   try {
     await evaluateModel(input, {
-      signal: options.signal ? AbortSignal.any([options.signal, watch.signal]) : watch.signal,
-      onSample: () => undefined,
+      ...{ only, signal: signal ? AbortSignal.any([signal, watch.signal]) : watch.signal, onSample: () => undefined },
       onPlanned: (size) => watch.begin(size),
       onProgress: (progress) => watch.see(progress),
     });
     watch.end();
   } catch (error) {
-    if (options.signal?.aborted || !(error instanceof RoundoffError && error.code === 'cancelled')) throw error;
+    if (signal?.aborted || !(error instanceof RoundoffError && error.code === 'cancelled')) throw error;
   }
-  options.onPeak?.();
-  const predicted = watch.predict();
-  return { ...predicted, longest: await tryLongest(input, watch, options.signal) };
+}
+
+interface Watch {
+  readonly signal: AbortSignal;
+  begin(size: EvaluationSize): void;
+  see(progress: EvaluationProgress): void;
+  end(): void;
+}
+
+/** Problems and windows take about the same time each. */
+async function tryScoring(input: EvaluationInput, options: EvaluationTrialOptions): Promise<Part> {
+  const enough = new AbortController();
+  let startedAt = performance.now();
+  let first = 0;
+  let last = { done: 0, total: 0, elapsedMs: 0 };
+  let isWhole = false;
+  await tryPart(
+    input,
+    'scored',
+    {
+      signal: enough.signal,
+      begin: () => {
+        startedAt = performance.now();
+        first = last.done;
+      },
+      see: ({ done, total }) => {
+        last = { done, total, elapsedMs: performance.now() - startedAt };
+        options.onProgress?.(`${done} of ${total} scored`);
+        if (last.elapsedMs >= leastMs && done > first) enough.abort();
+      },
+      end: () => {
+        isWhole = true;
+      },
+    },
+    options,
+  );
+  const scored = last.done - first;
+  if (isWhole) return { elapsedMs: last.elapsedMs, isWhole, basis: 'everything was scored that is scored by likelihood' };
+  const basis = `${scored} of ${last.total - first} problems and windows of text were scored; the rest is taken to go on like that`;
+  return { elapsedMs: (last.elapsedMs * (last.total - first)) / scored, isWhole, basis };
 }
 
 class TrialWatch {
@@ -120,7 +180,11 @@ class TrialWatch {
   }
 }
 
-async function tryLongest(input: EvaluationInput, watch: TrialWatch, signal?: AbortSignal): Promise<EvaluationTrial['longest']> {
+async function tryLongest(
+  input: EvaluationInput,
+  watch: TrialWatch,
+  signal?: AbortSignal,
+): Promise<NonNullable<EvaluationTrial['longest']>> {
   const { size } = watch;
   if (!size || size.longestPrompt.length === 0) return { tokens: 0, skipped: 'there is no prompt' };
   const { capacity, longestPrompt } = size;
