@@ -24,6 +24,7 @@ import type {
   StudyPlan,
   StudyRecord,
 } from './records.ts';
+import { resolutionQuerySchema, type StudyResolution } from './resolution.ts';
 import { sampleQuerySchema } from './sample-query.ts';
 
 export const reportFormats = ['html', 'csv', 'md', 'json'] as const;
@@ -54,6 +55,7 @@ export const commandInputs = {
   'studies.create': z.strictObject({ spec: studySpecSchema }),
   'studies.list': none,
   'studies.show': z.strictObject({ studyId: z.int() }),
+  'studies.resolution': resolutionQuerySchema,
   'studies.delete': z.strictObject({ studyId: z.int() }),
   'runs.list': z.strictObject({ studyId: z.int().nullable().default(null) }),
   'runs.snapshot': z.strictObject({ runId }),
@@ -91,6 +93,7 @@ export interface CommandOutputs {
   'studies.create': StudyRecord;
   'studies.list': StudyRecord[];
   'studies.show': StudyComparison;
+  'studies.resolution': StudyResolution;
   'studies.delete': null;
   'runs.list': RunRecord[];
   'runs.snapshot': RunSnapshot;
