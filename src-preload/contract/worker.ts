@@ -187,6 +187,8 @@ export interface EvaluateSummary {
   protocolHash: string;
   samples: number;
   tokensPerSecond: number;
+  /** Largest resident memory of the process during the stage; absent in files of earlier versions. */
+  peakMemoryBytes?: number;
   /** Benchmarks that ended early; absent where none did. */
   stopped?: BenchmarkStop[];
 }
