@@ -183,7 +183,20 @@ UPDATE samples SET thinking_ended = 1 WHERE instr(completion, '</think>') > 0;
 CREATE INDEX samples_by_outcome ON samples (run_id, benchmark, problem_id, seed, verdict, completion_tokens, finish_reason, thinking_ended, stage, extracted);
 `;
 
-export const migrations: readonly string[] = [version1, version2, version3, version4];
+/** How each benchmark of a run is scored, and what is measured of texts: windows rather than samples. */
+const version5 = `
+ALTER TABLE evaluations ADD COLUMN kind TEXT NOT NULL DEFAULT 'maths' CHECK (kind IN ('maths', 'choice', 'code', 'likelihood', 'text'));
+CREATE TABLE windows (
+  run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+  benchmark TEXT NOT NULL,
+  window INTEGER NOT NULL,
+  tokens INTEGER NOT NULL,
+  nats REAL NOT NULL,
+  PRIMARY KEY (run_id, benchmark, window)
+) STRICT, WITHOUT ROWID;
+`;
+
+export const migrations: readonly string[] = [version1, version2, version3, version4, version5];
 export const schemaVersion = migrations.length;
 
 /** The tables that a project file of any version has. */
@@ -204,5 +217,5 @@ const firstTables = [
 
 /** The tables of a project file of this version. */
 export function tablesOf(version: number): string[] {
-  return version < 3 ? [...firstTables] : [...firstTables, 'study_datasets'];
+  return [...firstTables, ...(version < 3 ? [] : ['study_datasets']), ...(version < 5 ? [] : ['windows'])];
 }

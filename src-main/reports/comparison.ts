@@ -2,7 +2,16 @@
  * Builds a study's comparison from plain recorded data: one row per run with accuracies, intervals, and paired differences
  * against the baseline of the same model. Pure, so that the workbench, the command line and every report show the same numbers.
  */
-import type { ComparisonRow, LineageNode, LoadsIn, SignificanceTest, StudyComparison, TrainingRecord } from '#contract/comparison.ts';
+import type { ProblemKind } from '#contract/benchmarks.ts';
+import type {
+  ComparisonRow,
+  LineageNode,
+  LoadsIn,
+  PerplexityResult,
+  SignificanceTest,
+  StudyComparison,
+  TrainingRecord,
+} from '#contract/comparison.ts';
 import { runtimesAfter } from '#contract/loads-in.ts';
 import type { EvaluationProtocol } from '#contract/protocol.ts';
 import { type CalibrationSettings, calibrationOf, type QuantizeStage } from '#contract/recipe.ts';
@@ -14,6 +23,7 @@ import { type BenchmarkSamples, benchmarkResult, type CompactSample, groupSample
 import { adjustTests, averageDropTest } from './comparison-tests.ts';
 import { completeSamples, stopNotes, stopsOf } from './early-stops.ts';
 import { bytes, count, percent } from './format.ts';
+import { perplexityResult, type RunWindows } from './perplexity.ts';
 
 export type { CompactSample } from './comparison-samples.ts';
 
@@ -29,12 +39,14 @@ export interface ComparisonRun
 export interface ComparisonInput {
   study: { id: number; name: string; description: string; protocol: EvaluationProtocol; protocolHash: string; createdAt: number };
   /** In table order. `problems` counts what the protocol evaluates, after its limit. */
-  benchmarks: readonly { name: string; path: string; sha256: string; problems: number }[];
+  benchmarks: readonly { name: string; path: string; sha256: string; problems: number; kind?: ProblemKind }[];
   models: readonly Pick<ModelRecord, 'id' | 'name' | 'path' | 'hash' | 'parameters' | 'sizeBytes'>[];
   /** In table order. */
   runs: readonly ComparisonRun[];
   /** Of all runs, in any order. */
   samples: Iterable<CompactSample>;
+  /** Of all runs: what is measured of texts. */
+  windows?: RunWindows;
   /** Versions and hardware, shown as given. */
   environment: Readonly<Record<string, string>>;
 }
@@ -42,15 +54,23 @@ export interface ComparisonInput {
 /** The comparison of everything recorded so far; unfinished runs give rows with what they have. */
 export function buildComparison(input: ComparisonInput): StudyComparison {
   const samples = groupSamples(input.samples);
+  const asked = { ...input, benchmarks: input.benchmarks.filter(({ kind }) => kind !== 'text') };
+  const texts = input.benchmarks.filter(({ kind }) => kind === 'text');
   return {
     studyId: input.study.id,
     name: input.study.name,
     description: input.study.description,
     protocol: input.study.protocol,
     protocolHash: input.study.protocolHash,
-    benchmarks: input.benchmarks.map(({ name, path, sha256, problems }) => ({ name, path, sha256, problems })),
+    benchmarks: asked.benchmarks.map(({ name, path, sha256, problems, kind = 'maths' }) => ({
+      ...{ name, path, sha256, problems },
+      ...(kind === 'maths' ? {} : { kind }),
+    })),
+    texts: texts.map(({ name, path, sha256 }) => ({ name, path, sha256 })),
     models: input.models.map(({ name, path, hash, parameters, sizeBytes }) => ({ name, path, hash, parameters, sizeBytes })),
-    rows: adjustTests(input.runs.map((run) => comparisonRow(run, input, samples))),
+    rows: adjustTests(
+      input.runs.map((run) => ({ ...comparisonRow(run, asked, samples), perplexities: perplexitiesOf(run, texts, input) })),
+    ),
     lineage: input.runs.map(lineageNode),
     elapsedMs: totalElapsed(input.runs),
     complete: input.runs.every((run) => run.status === 'finished'),
@@ -59,13 +79,15 @@ export function buildComparison(input: ComparisonInput): StudyComparison {
   };
 }
 
-type MeasuredRow = Omit<ComparisonRow, 'dropTest'> & { dropTest: SignificanceTest | null };
+type MeasuredRow = Omit<ComparisonRow, 'dropTest' | 'perplexities'> & { dropTest: SignificanceTest | null };
 
 function comparisonRow(run: ComparisonRun, input: ComparisonInput, samples: RunSamples): MeasuredRow {
   const model = input.models.find((candidate) => candidate.id === run.modelId);
   const baseline = baselineOf(run, input.runs);
   const own = samples.get(run.id);
-  const reference = baseline ? samples.get(baseline.id) : undefined;
+  const measuredBy = protocolOf(run, input);
+  const isAlike = baseline !== undefined && protocolOf(baseline, input) === measuredBy;
+  const reference = isAlike ? samples.get(baseline.id) : undefined;
   const benchmarks = input.benchmarks.flatMap(({ name }) => {
     const recorded = own?.get(name);
     return recorded ? [benchmarkResult(name, recorded, run.isBaseline ? undefined : reference?.get(name))] : [];
@@ -97,6 +119,7 @@ function comparisonRow(run: ComparisonRun, input: ComparisonInput, samples: RunS
     sizeBytes: made?.totalBytes ?? (run.isBaseline ? (model?.sizeBytes ?? null) : null),
     bitsPerWeight: bitsOf(run, made, model),
     benchmarks,
+    otherProtocol: measuredBy === input.study.protocolHash ? null : measuredBy,
     average,
     drop,
     dropTest: comparable && own && reference ? averageDropTest(names, own, reference) : null,
@@ -107,6 +130,7 @@ function comparisonRow(run: ComparisonRun, input: ComparisonInput, samples: RunS
     notes: [
       ...notesOf(run, own, expectedSamples(run, input)),
       ...(complete ? stopNotes(stopsOf(run.stages), own, comparable ? reference : undefined) : []),
+      ...protocolNotes(measuredBy, isAlike || run.isBaseline, input),
     ],
   };
 }
@@ -128,6 +152,30 @@ function isComplete(run: ComparisonRun, recorded: Map<string, BenchmarkSamples> 
 function expectedSamples(run: ComparisonRun, { benchmarks, study }: ComparisonInput): number {
   const stops = stopsOf(run.stages);
   return benchmarks.reduce((sum, benchmark) => sum + completeSamples(benchmark, stops, study.protocol.seeds.length), 0);
+}
+
+/** Hash of the protocol a run was measured by; what has not ended yet is measured by the study's. */
+function protocolOf(run: ComparisonRun, { study }: ComparisonInput): string {
+  const summary = run.stages.map((stage) => stage.summary).findLast((each) => each?.type === 'evaluate');
+  return summary?.type === 'evaluate' ? summary.protocolHash : study.protocolHash;
+}
+
+function protocolNotes(measuredBy: string, isPaired: boolean, { study }: ComparisonInput): string[] {
+  const other = `Measured by another protocol (${measuredBy.slice(0, 12)}) than the study's (${study.protocolHash.slice(0, 12)})`;
+  if (measuredBy !== study.protocolHash)
+    return [`${other}: not comparable with the other rows${isPaired ? '' : ', and not paired with the baseline'}.`];
+  return isPaired ? [] : ['The baseline was measured by another protocol: there is no difference from it.'];
+}
+
+function perplexitiesOf(run: ComparisonRun, texts: ComparisonInput['benchmarks'], input: ComparisonInput): PerplexityResult[] {
+  const baseline = baselineOf(run, input.runs);
+  const isAlike = baseline !== undefined && !run.isBaseline && protocolOf(baseline, input) === protocolOf(run, input);
+  const isFinished = ({ stages }: ComparisonRun) => stages.some(({ summary }) => summary?.type === 'evaluate');
+  return texts.flatMap(({ name }) => {
+    const windows = input.windows?.get(run.id)?.get(name) ?? [];
+    const reference = isAlike && isFinished(baseline) ? input.windows?.get(baseline.id)?.get(name) : undefined;
+    return perplexityResult(name, windows, reference, isFinished(run)) ?? [];
+  });
 }
 
 function lastQuantization(run: ComparisonRun): QuantizeSummary | null {

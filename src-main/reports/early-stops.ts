@@ -1,4 +1,5 @@
 /** Benchmarks that ended before their last problem because the protocol's precision was reached, and what that means for a comparison. */
+import { answersPerProblem, type ProblemKind } from '#contract/benchmarks.ts';
 import { stopText } from '#contract/early-stop.ts';
 import type { BenchmarkStop, StageSummary } from '#contract/worker.ts';
 import type { BenchmarkSamples } from './comparison-samples.ts';
@@ -10,8 +11,12 @@ export function stopsOf(stages: readonly { summary: StageSummary | null }[]): Ma
 }
 
 /** Samples that a run has when it is complete. */
-export function completeSamples({ name, problems }: { name: string; problems: number }, stops: Map<string, BenchmarkStop>, seeds: number) {
-  return (stops.get(name)?.problems ?? problems) * seeds;
+export function completeSamples(
+  { name, problems, kind = 'maths' }: { name: string; problems: number; kind?: ProblemKind },
+  stops: ReadonlyMap<string, BenchmarkStop>,
+  seeds: number,
+): number {
+  return (stops.get(name)?.problems ?? problems) * answersPerProblem(kind, seeds);
 }
 
 /** Where each benchmark stopped, and on which problems it is compared with a baseline that stopped elsewhere. */

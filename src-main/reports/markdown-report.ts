@@ -22,6 +22,8 @@ import {
 } from './format.ts';
 import { methodNotes } from './methods-text.ts';
 import { protocolEntries } from './protocol-entries.ts';
+import { studyResolution } from './resolution.ts';
+import { resolutionTable } from './resolution-table.ts';
 
 export function markdownReport(comparison: StudyComparison): string {
   const sections = [
@@ -35,6 +37,7 @@ export function markdownReport(comparison: StudyComparison): string {
     '## Benchmarks',
     benchmarkTable(comparison),
     ...failureSections(comparison),
+    ...resolutionSections(comparison),
     '## Protocol',
     table(['setting', 'value'], protocolEntries(comparison.protocol, comparison.protocolHash)),
     '## Provenance',
@@ -135,6 +138,14 @@ function failureSections({ rows }: StudyComparison): string[] {
       lines.map(({ run, cells }) => [run, ...cells]),
     ),
   ];
+}
+
+function resolutionSections(comparison: StudyComparison): string[] {
+  const { header, lines, note } = resolutionTable(
+    studyResolution(comparison),
+    comparison.benchmarks.map(({ name }) => name),
+  );
+  return lines.length === 0 ? [] : ['## What this study could have seen', escapeMarkdown(note), table(header, lines)];
 }
 
 function provenance(comparison: StudyComparison): string {

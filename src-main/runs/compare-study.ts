@@ -11,6 +11,7 @@ import { listRuns } from '../project/repositories/runs.ts';
 import { studyOutcomes } from '../project/repositories/samples.ts';
 import { listStages } from '../project/repositories/stages.ts';
 import { readStudyEnvironment } from '../project/repositories/studies.ts';
+import { listWindows } from '../project/repositories/windows.ts';
 import { buildComparison } from '../reports/comparison.ts';
 
 export function compareStudy(db: Connection, study: StudyRecord): StudyComparison {
@@ -29,6 +30,7 @@ export function compareStudy(db: Connection, study: StudyRecord): StudyCompariso
     models: listModels(db).filter((model) => modelIds.has(model.id)),
     runs: runs.map((run) => ({ ...run, stages: listStages(db, run.id), artifacts: listArtifacts(db, run.id) })),
     samples: studyOutcomes(db, study.id),
+    windows: new Map(runs.map(({ id }) => [id, Map.groupBy(listWindows(db, id), ({ benchmark }) => benchmark)])),
     environment: {
       ...readStudyEnvironment(db, study.id),
       ...workerVersions(

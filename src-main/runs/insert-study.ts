@@ -61,8 +61,18 @@ function insertStages(db: Connection, runId: string, run: PlannedRun, { datasetI
     const limit = definition.protocol.problemsPerBenchmark ?? Number.POSITIVE_INFINITY;
     for (const [position, reference] of definition.benchmarks.entries()) {
       const key = benchmarkKey(reference);
-      const problems = Math.min(limit, inputs.benchmarks.get(key)!.rows);
-      insertEvaluation(db, runId, { stage, position, benchmark: reference.name, datasetId: datasetIds.get(key)!, protocolHash, problems });
+      const inspection = inputs.benchmarks.get(key)!;
+      const kind = inspection.benchmark!.problemKind;
+      const problems = Math.min(limit, inspection.rows);
+      insertEvaluation(db, runId, {
+        stage,
+        position,
+        benchmark: reference.name,
+        datasetId: datasetIds.get(key)!,
+        protocolHash,
+        problems,
+        kind,
+      });
     }
   }
 }

@@ -11,6 +11,7 @@ import { saveMetric } from '../project/repositories/metrics.ts';
 import { findRun, type RunChange, updateRun } from '../project/repositories/runs.ts';
 import { deleteProblemSamples, insertSample } from '../project/repositories/samples.ts';
 import { endRunningStage, finishStage, listStages, startStage } from '../project/repositories/stages.ts';
+import { insertWindow } from '../project/repositories/windows.ts';
 
 export class RunRecorder {
   lastSeq: number;
@@ -77,6 +78,9 @@ export class RunRecorder {
         return {};
       case 'sample':
         insertSample(db, runId, event.stage, event.sample);
+        return {};
+      case 'window':
+        insertWindow(db, runId, event.window);
         return {};
     }
     insertEvent(db, event);

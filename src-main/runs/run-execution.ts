@@ -7,7 +7,7 @@ import path from 'node:path';
 import { type ErrorInfo, RoundoffError, toErrorInfo } from '#contract/errors.ts';
 import { stageTitle } from '#contract/recipe.ts';
 import type { RunRecord } from '#contract/records.ts';
-import type { RunEvent, RunRequest } from '#contract/worker.ts';
+import { type RunEvent, type RunRequest, windowKey } from '#contract/worker.ts';
 import { fingerprintSource, resolveDataSource } from '../engine/data/data-source.ts';
 import { sqliteError } from '../project/connection.ts';
 import type { Project } from '../project/project.ts';
@@ -16,6 +16,7 @@ import { findModel } from '../project/repositories/models.ts';
 import { backendPreference, findRun, updateRun } from '../project/repositories/runs.ts';
 import { baselineTokens, recordedSamples } from '../project/repositories/samples.ts';
 import { endRunningStage, listStages } from '../project/repositories/stages.ts';
+import { listWindows } from '../project/repositories/windows.ts';
 import { crashError, wasKilledFromOutside } from './crash-error.ts';
 import { checkpointFolder, inheritStages } from './inherit-stages.ts';
 import { RunRecorder } from './recorder.ts';
@@ -126,6 +127,7 @@ export class RunExecution {
           return dir ? [{ stage, dir }] : [];
         }),
         recordedSamples: recordedSamples(db, run.id),
+        recordedWindows: listWindows(db, run.id).map(({ benchmark, window }) => windowKey(benchmark, window)),
       },
     };
   }

@@ -4,24 +4,37 @@ import { stopText } from '#contract/early-stop.ts';
 import type { EvaluateStage } from '#contract/recipe.ts';
 import type { EvaluateSummary } from '#contract/worker.ts';
 import { type EvaluationProgress, evaluateModel } from '../engine/benchmarks/evaluate.ts';
+import { MemoryMeter } from '../engine/quantizers/memory-meter.ts';
 import type { RunContext } from './run-context.ts';
 
 /** Between two points of the curves. */
 const metricMs = 1000;
 
 export async function runEvaluateStage(context: RunContext, index: number, stage: EvaluateStage): Promise<EvaluateSummary> {
+  const memory = new MemoryMeter();
+  try {
+    const summary = await evaluate(context, index, stage);
+    return { ...summary, peakMemoryBytes: memory.peak() };
+  } finally {
+    memory.stop();
+  }
+}
+
+async function evaluate(context: RunContext, index: number, stage: EvaluateStage): Promise<EvaluateSummary> {
   const { events, request, signal } = context;
-  const { recordedSamples } = request.resume;
+  const { recordedSamples, recordedWindows } = request.resume;
   if (recordedSamples.length > 0) events.log('info', `${recordedSamples.length} completions are already recorded and are kept.`);
   const curves = new EvaluationCurves(context, index);
   return evaluateModel(
     { model: await context.model(), tokenizer: await context.tokenizer(), protocol: stage.protocol, benchmarks: stage.benchmarks },
     {
       recordedSamples,
+      recordedWindows,
       expectedTokens: request.expectedTokens,
       signal,
       onLog: (message) => events.log('warning', message),
       onSample: (sample) => events.emit({ type: 'sample', stage: index, sample }),
+      onWindow: (window) => events.emit({ type: 'window', stage: index, window }),
       onStop: (stop, surplus) => {
         events.log('info', stopText(stop));
         events.emit({ type: 'benchmark-stopped', stage: index, stop, surplus });

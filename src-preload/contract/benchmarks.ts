@@ -52,6 +52,16 @@ export function benchmarkKey({ path, split, columns, kind, where }: BenchmarkRef
   return parts.every((part) => part === undefined) ? path : JSON.stringify([path, ...parts.map((part) => part ?? null)]);
 }
 
+/** A text whose perplexity is measured, rather than problems. */
+export function isText({ path, kind }: Pick<BenchmarkReference, 'path' | 'kind'>): boolean {
+  return kind === 'text' || (kind === undefined && /\.txt$/i.test(path));
+}
+
+/** How often a problem of a kind is answered: what is scored by likelihood depends on no seed. */
+export function answersPerProblem(kind: ProblemKind, seeds: number): number {
+  return kind === 'likelihood' ? 1 : kind === 'text' ? 0 : seeds;
+}
+
 /** Reads `question=prompt,answer=target`. Throws `bad-input` for unknown fields and for text that maps nothing. */
 export function parseColumnMapping(text: string): ColumnMapping {
   const mapping: ColumnMapping = {};

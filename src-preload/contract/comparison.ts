@@ -1,6 +1,8 @@
 /**
  * The comparison of a study's runs, as the table, the charts, the command line and every report format show it.
  */
+
+import type { ProblemKind } from './benchmarks.ts';
 import type { FailureBreakdown } from './failures.ts';
 import type { EvaluationProtocol } from './protocol.ts';
 import { methodTitle, type SchemeOverride } from './recipe.ts';
@@ -40,6 +42,8 @@ export interface BenchmarkDifference extends PairedDifference {
   test: SignificanceTest;
   /** Limits of the paired bootstrap over problems; null when all problems differ alike. */
   bootstrap: { low: number; high: number } | null;
+  /** Mean square of the problems' differences about their mean: how much the two disagree. What differences can be seen depends on it. */
+  disagreement: number;
 }
 
 /** The test of an average drop, alone and among all runs that are compared with the same baseline. */
@@ -60,6 +64,20 @@ export interface BenchmarkResult {
   meanTokens: number;
   versusBaseline: BenchmarkDifference | null;
   failures: FailureBreakdown;
+}
+
+/** How well a model predicts a text: lower is better. */
+export interface PerplexityResult {
+  text: string;
+  /** exp of `nats`, the mean negative log-probability per scored token. */
+  perplexity: number;
+  nats: number;
+  tokens: number;
+  windows: number;
+  /** False while windows are missing. */
+  complete: boolean;
+  /** This perplexity ÷ the baseline's on the same windows, with its 95 % interval where there are several. */
+  change: { ratio: number; low: number | null; high: number | null; verdict: PairedVerdict | null } | null;
 }
 
 export interface ComparisonRow {
@@ -85,6 +103,10 @@ export interface ComparisonRow {
   sizeBytes: number | null;
   bitsPerWeight: number | null;
   benchmarks: BenchmarkResult[];
+  /** Of texts; they have no part in the average. */
+  perplexities: PerplexityResult[];
+  /** Hash of the protocol it was measured by, when that is not the study's: then it is not paired with runs of the study's. */
+  otherProtocol: string | null;
   /** Plain mean over benchmarks; null until every benchmark is complete. */
   average: Interval | null;
   /** Baseline average minus this average, in accuracy, paired. Null for the baseline or while incomplete. */
@@ -132,7 +154,10 @@ export interface StudyComparison {
   description: string;
   protocol: EvaluationProtocol;
   protocolHash: string;
-  benchmarks: { name: string; path: string; sha256: string; problems: number }[];
+  /** `kind` is absent for written answers. */
+  benchmarks: { name: string; path: string; sha256: string; problems: number; kind?: ProblemKind }[];
+  /** Texts whose perplexity is measured. */
+  texts: { name: string; path: string; sha256: string }[];
   models: { name: string; path: string; hash: string; parameters: number; sizeBytes: number }[];
   rows: ComparisonRow[];
   lineage: LineageNode[];

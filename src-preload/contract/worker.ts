@@ -32,6 +32,8 @@ export interface ResumeState {
   /** Folders of their checkpoints, which may lie with another run of the study that began alike. */
   checkpoints: { stage: number; dir: string }[];
   recordedSamples: RecordedSample[];
+  /** Keys (`windowKey`) of text windows that are recorded. */
+  recordedWindows: string[];
 }
 
 /** What an evaluation that goes on needs to know of a completion that is already recorded; the key is its `sampleKey`. */
@@ -69,6 +71,21 @@ export interface SampleResult {
   verdict: Verdict;
   completionTokens: number;
   finishReason: FinishReason;
+}
+
+/** One window of a text whose perplexity is measured. */
+export interface TextWindow {
+  benchmark: string;
+  /** Counted from 0. */
+  window: number;
+  /** Tokens scored in it. */
+  tokens: number;
+  /** Their negative log-probabilities together. */
+  nats: number;
+}
+
+export function windowKey(benchmark: string, window: number): string {
+  return `${benchmark}\u0000${window}`;
 }
 
 /** How far one benchmark of a running evaluation is. */
@@ -170,6 +187,8 @@ export interface EvaluateSummary {
   protocolHash: string;
   samples: number;
   tokensPerSecond: number;
+  /** Largest resident memory of the process during the stage; absent in files of earlier versions. */
+  peakMemoryBytes?: number;
   /** Benchmarks that ended early; absent where none did. */
   stopped?: BenchmarkStop[];
 }
@@ -219,6 +238,7 @@ export type RunEventBody =
   | { type: 'metric'; stage: number; name: string; step: number; value: number }
   | { type: 'log'; level: 'info' | 'warning' | 'error'; message: string }
   | { type: 'sample'; stage: number; sample: SampleResult }
+  | { type: 'window'; stage: number; window: TextWindow }
   /** `surplus`: later problems of the seeded order of which samples came before the stop was decided; they do not count and are removed. */
   | { type: 'benchmark-stopped'; stage: number; stop: BenchmarkStop; surplus: string[] }
   | { type: 'artifact'; stage: number; artifact: ArtifactInfo }

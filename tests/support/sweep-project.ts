@@ -38,7 +38,7 @@ export function sweepProject(file: string, study: ComparisonInput): { project: P
       if (definition.type !== 'evaluate') continue;
       for (const [index, item] of study.benchmarks.entries()) {
         const evaluation = { stage, position: index, benchmark: item.name, datasetId: datasets[index]!, problems: item.problems };
-        insertEvaluation(db, id, { ...evaluation, protocolHash: study.study.protocolHash });
+        insertEvaluation(db, id, { ...evaluation, kind: 'maths', protocolHash: study.study.protocolHash });
       }
     }
     const source = study.runs[position]!;

@@ -3,13 +3,12 @@
  * otherwise all share the same prompts.
  */
 import type { BenchmarkReference, ProblemKind } from '#contract/benchmarks.ts';
-import { RoundoffError } from '#contract/errors.ts';
 import type { EvaluationProtocol } from '#contract/protocol.ts';
 import type { LanguageModel } from '../model/language-model.ts';
 import type { ModelTokenizer } from '../model/tokenizer.ts';
 import { getVerifier, type Verifier } from '../verifiers/index.ts';
 import { loadExamples } from './few-shot.ts';
-import { loadBenchmark } from './load.ts';
+import type { Benchmark } from './load.ts';
 import { type Problem, withSeededOrder } from './problem.ts';
 import { type Prompt, renderPrompts } from './prompts.ts';
 
@@ -32,15 +31,16 @@ interface Asking {
   protocol: EvaluationProtocol;
 }
 
-/** Throws `dataset-invalid` and `bad-input`, as reading the benchmark and its examples does. */
-export async function askBenchmark(reference: BenchmarkReference, asking: Asking, signal?: AbortSignal): Promise<AskedBenchmark> {
+/** Throws `dataset-invalid` and `bad-input`, as reading the file of examples does. */
+export async function askBenchmark(
+  reference: BenchmarkReference,
+  benchmark: Benchmark,
+  asking: Asking,
+  signal?: AbortSignal,
+): Promise<AskedBenchmark> {
   const { model, tokenizer, protocol } = asking;
-  const options = signal ? { signal } : {};
-  const benchmark = await loadBenchmark({ ...reference, limit: protocol.problemsPerBenchmark }, options);
   const { name, kind, problems } = benchmark;
-  if (kind === 'likelihood' || kind === 'text')
-    throw new RoundoffError('internal', `"${name}" is scored by likelihood; nothing is generated for it.`, 'Score it by likelihood.');
-  const examplesFor = await loadExamples(reference, kind, protocol, options);
+  const examplesFor = await loadExamples(reference, kind, protocol, signal ? { signal } : {});
   const ask = (list: readonly Problem[]): AskedProblem[] => {
     const prompts = renderPrompts({ name, problems: list }, protocol, tokenizer, model.config.contextLength, { kind, examplesFor });
     return list.map((problem, index) => ({ problem, prompt: prompts[index]! }));

@@ -1,11 +1,10 @@
 /**
  * Evaluates a model on benchmarks under a protocol: one completion per problem and seed, all of them in one continuously batched
- * generation. A completion's randomness is keyed by its benchmark, problem and seed, so that its result depends neither on what
- * is generated beside it, nor on the order, nor on where an interrupted evaluation was resumed.
+ * generation, then what is scored by likelihood. A completion's randomness is keyed by its benchmark, problem and seed, so that its
+ * result depends neither on what is generated beside it, nor on the order, nor on where an interrupted evaluation was resumed.
  */
 import type { ProblemKind } from '#contract/benchmarks.ts';
-import { completeProtocol } from '#contract/prompt-templates.ts';
-import type { BenchmarkReference, EvaluationProtocol } from '#contract/protocol.ts';
+import type { EvaluationProtocol } from '#contract/protocol.ts';
 import {
   type BenchmarkStop,
   type EvaluateSummary,
@@ -13,46 +12,65 @@ import {
   type RecordedSample,
   type SampleResult,
   sampleKey,
+  type TextWindow,
 } from '#contract/worker.ts';
 import { throwIfCancelled } from '../data/cancellation.ts';
-import type { LanguageModel } from '../model/language-model.ts';
-import type { ModelTokenizer } from '../model/tokenizer.ts';
 import { createGenerator, DropList } from '../rollouts/generator.ts';
 import type { GenerationRequest, GenerationResult } from '../rollouts/settings.ts';
 import { affordableSlots } from '../rollouts/slots.ts';
 import type { Verifier } from '../verifiers/index.ts';
-import { type AskedBenchmark, type AskedProblem, askBenchmark, verifierFor } from './asked-problems.ts';
+import { type AskedBenchmark, type AskedProblem, verifierFor } from './asked-problems.ts';
 import { BenchmarkTally } from './benchmark-tally.ts';
 import { EvaluationMeter, type EvaluationProgress } from './evaluation-meter.ts';
 import { PendingVerdicts } from './pending-verdicts.ts';
+import { type EvaluationInput, prepareEvaluation } from './prepare.ts';
 import { generationOrder, type PlacedProblem, seededOrder } from './problem-order.ts';
 import { protocolHash } from './protocol-hash.ts';
+import { ScoredBenchmarks } from './scored-benchmarks.ts';
 
 export type { EvaluationProgress } from './evaluation-meter.ts';
-
-export interface EvaluationInput {
-  model: LanguageModel;
-  tokenizer: ModelTokenizer;
-  protocol: EvaluationProtocol;
-  /** Paths are absolute. */
-  benchmarks: readonly BenchmarkReference[];
-}
+export type { EvaluationInput } from './prepare.ts';
 
 export interface EvaluationOptions {
   /** Completions that are already recorded; they are not made again. */
   recordedSamples?: Iterable<RecordedSample>;
+  /** Keys (`windowKey`) of text windows that are recorded. */
+  recordedWindows?: Iterable<string>;
   /** What other completions of the problems took. The outcome does not depend on it, the time does. */
   expectedTokens?: ExpectedTokens;
   signal?: AbortSignal;
   /** Sequences generated side by side. The outcome does not depend on it. */
   slots?: number;
+  /** Called before anything is generated with the protocol that is measured by, everything said that the given one leaves open. */
+  onProtocol?(protocol: EvaluationProtocol): void;
   /** Called once per completion, in the order they are judged. */
   onSample(sample: SampleResult): void;
+  /** Called once per window of a text whose perplexity is measured. */
+  onWindow?(window: TextWindow): void;
   /** A benchmark has reached the protocol's precision. What was recorded of the surplus problems does not count. */
   onStop?(stop: BenchmarkStop, surplus: string[]): void;
   onProgress?(progress: EvaluationProgress): void;
   /** What the reader of a log should know. */
   onLog?(message: string): void;
+  /** One part of it alone, for a trial. */
+  only?: 'generated' | 'scored';
+  /** Called once everything is planned, before anything is generated. */
+  onPlanned?(size: EvaluationSize): void;
+}
+
+/** What an evaluation generates, and how. */
+export interface EvaluationSize {
+  /** Completions to make. */
+  completions: number;
+  /** Sequences generated side by side. */
+  slots: number;
+  /** Most tokens of a sequence, prompt included. */
+  capacity: number;
+  /** The longest prompt. */
+  longestPrompt: readonly number[];
+  meanPromptTokens: number;
+  /** Problems and windows of texts that are scored by likelihood. */
+  scored: number;
 }
 
 interface PlannedProblem extends PlacedProblem {
@@ -75,30 +93,36 @@ interface Task extends PlannedProblem, AskedProblem {
  */
 export async function evaluateModel(input: EvaluationInput, options: EvaluationOptions): Promise<EvaluateSummary> {
   const { model } = input;
-  const benchmarks = await askBenchmarks(input, options.signal);
-  const kinds = new Set(benchmarks.map(({ kind }) => kind));
-  const protocol = completeProtocol(input.protocol, kinds);
+  const prepared = await prepareEvaluation(input, options.signal);
+  const { protocol, kinds, asked: benchmarks } = prepared;
+  options.onProtocol?.(protocol);
   const verifiers = new Map([...kinds].map((kind) => [kind, verifierFor(kind, protocol)]));
   const problems = planProblems(benchmarks, protocol.seeds, options.expectedTokens);
-  const tallies = new Map(input.benchmarks.map(({ name }) => [name, tallyOf(name, problems, protocol)]));
+  const tallies = new Map(benchmarks.map(({ name }) => [name, tallyOf(name, problems, protocol)]));
   const longest = problems.reduce((most, { asked }) => Math.max(most, ...asked.map(({ prompt }) => prompt.ids.length)), 0);
   const capacity = longest + protocol.maxNewTokens;
   const slots = options.slots ?? affordableSlots(model.config, capacity);
   const tasks = planTasks(problems, protocol, slots);
   const pending = new Map(tasks);
-  const recorded = takeRecorded(pending, tallies, options.recordedSamples ?? []);
+  const recordedSamples = [...(options.recordedSamples ?? [])];
+  const recorded = takeRecorded(pending, tallies, recordedSamples);
   const end = (tally: BenchmarkTally) => {
     if (tally.stop) options.onStop?.(tally.stop, tally.surplus());
   };
   for (const tally of tallies.values()) end(tally);
   for (const [key, { benchmark, problemId }] of pending) if (!tallies.get(benchmark)!.counts(problemId)) pending.delete(key);
+  const { recordedWindows = [], signal, onSample, onWindow, onProgress } = options;
+  const report = () => meter.report();
+  const scored = new ScoredBenchmarks(prepared, { recordedSamples, recordedWindows, signal, onSample, onWindow, report });
   const meter = new EvaluationMeter({
     tallies: [...tallies.values()],
-    ...{ pending, recorded, slots, maxNewTokens: protocol.maxNewTokens, report: options.onProgress },
+    ...{ pending, recorded, slots, maxNewTokens: protocol.maxNewTokens },
+    report: onProgress && ((progress) => onProgress(scored.beside(progress))),
   });
   meter.report();
-  if (pending.size > 0) {
-    const generator = createGenerator(model, { slots: Math.min(slots, pending.size), capacity });
+  options.onPlanned?.(sizeOf([...pending.values()], { slots, capacity, scored: scored.total - scored.done }));
+  if (pending.size > 0 && options.only !== 'scored') {
+    const generator = createGenerator(model, { slots: Math.min(slots, pending.size), capacity, reserve: true });
     if (generator.reason) options.onLog?.(generator.reason);
     const verdicts = new PendingVerdicts(options.signal);
     const dropList = new DropList(pending.size);
@@ -138,23 +162,17 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
     }
     verdicts.throwIfFailed();
   }
+  if (options.only !== 'generated') await scored.run();
   throwIfCancelled(options.signal, 'The evaluation');
   const ended = [...tallies.values()];
   const stopped = ended.flatMap(({ stop }) => stop ?? []);
   return {
     type: 'evaluate',
     protocolHash: protocolHash(protocol),
-    samples: ended.reduce((sum, { total }) => sum + total, 0),
+    samples: ended.reduce((sum, { total }) => sum + total, scored.problems),
     tokensPerSecond: meter.tokensPerSecond() ?? 0,
     ...(stopped.length > 0 ? { stopped } : {}),
   };
-}
-
-async function askBenchmarks(input: EvaluationInput, signal?: AbortSignal): Promise<AskedBenchmark[]> {
-  const asked: AskedBenchmark[] = [];
-  for (const reference of input.benchmarks) asked.push(await askBenchmark(reference, input, signal));
-  throwIfCancelled(signal, 'The evaluation');
-  return asked;
 }
 
 /** The problems of every benchmark in their seeded orders, with their prompts. */
@@ -184,6 +202,13 @@ function planTasks(problems: readonly PlannedProblem[], { seeds, precision }: Ev
       ]),
     ),
   );
+}
+
+function sizeOf(tasks: readonly Task[], { slots, ...size }: Pick<EvaluationSize, 'slots' | 'capacity' | 'scored'>): EvaluationSize {
+  const prompts = tasks.map(({ prompt }) => prompt.ids);
+  const longestPrompt = prompts.reduce((longest, ids) => (ids.length > longest.length ? ids : longest), [] as readonly number[]);
+  const meanPromptTokens = prompts.reduce((sum, ids) => sum + ids.length, 0) / Math.max(1, prompts.length);
+  return { ...size, completions: tasks.length, slots: Math.min(slots, tasks.length), longestPrompt, meanPromptTokens };
 }
 
 function tallyOf(name: string, problems: readonly PlannedProblem[], { seeds, precision }: EvaluationProtocol): BenchmarkTally {

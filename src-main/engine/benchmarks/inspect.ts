@@ -1,13 +1,16 @@
 /** What the wizard, a plan and `benchmark inspect` know of a benchmark before it is used: layout, splits, columns, counts, and every problem. */
-import type { BenchmarkReference } from '#contract/benchmarks.ts';
+import { type BenchmarkReference, isText } from '#contract/benchmarks.ts';
 import { RoundoffError } from '#contract/errors.ts';
-import type { BenchmarkFacts, DatasetInspection } from '#contract/records.ts';
+import type { BenchmarkFacts, DatasetInspection, InspectionProblem } from '#contract/records.ts';
 import { fingerprintSource } from '../data/data-source.ts';
+import { fingerprint } from '../data/fingerprint.ts';
+import { readText } from '../data/whole-text.ts';
 import { type BenchmarkReading, benchmarkName, readBenchmark } from './load.ts';
 import { choiceLetter, constantLetterFloor, type Problem } from './problem.ts';
 
 const previewRows = 5;
 const previewCharacters = 160;
+const textPreview = 600;
 /** The floor of seeded orders is told for these; a protocol may name others. */
 const usualSeeds = [42, 43, 44];
 
@@ -25,6 +28,7 @@ export async function inspectBenchmark(reference: string | InspectedReference, o
   const { path } = source;
   const empty = { path, name: benchmarkName(path), kind: 'benchmark' as const, rows: 0, sizeBytes: 0, sha256: '', preview: [] };
   try {
+    if (isText(source)) return { ...empty, ...(await inspectText(path)) };
     const reading = await readBenchmark(source, options);
     const preview = reading.problems.slice(0, previewRows).map(shown);
     const { rows, findings } = reading;
@@ -33,6 +37,22 @@ export async function inspectBenchmark(reference: string | InspectedReference, o
     if (!(error instanceof RoundoffError)) throw error;
     return { ...empty, problems: [{ severity: 'error', where: path, message: error.message, hint: error.hint }] };
   }
+}
+
+/** A text counts as one; its windows are known once a model's tokenizer has read it. */
+async function inspectText(path: string): Promise<Omit<DatasetInspection, 'path' | 'name' | 'kind'>> {
+  const text = await readText(path);
+  const { sha256, sizeBytes } = await fingerprint(path);
+  const isEmpty = text.trim() === '';
+  const problems: InspectionProblem[] = isEmpty
+    ? [{ severity: 'error', where: path, message: 'The file holds no text.', hint: 'Choose a text file, or rows with "text".' }]
+    : [];
+  const facts: BenchmarkFacts = {
+    ...{ layout: 'text', problemKind: 'text', repository: null, split: null, splits: [], columns: [], levels: [], subjects: [] },
+    ...{ withTolerance: 0, floor: null },
+  };
+  const preview = isEmpty ? [] : [{ prompt: text.trim().slice(0, textPreview), answer: '' }];
+  return { rows: 1, sha256, sizeBytes, preview, problems, benchmark: facts };
 }
 
 /** A letter alone says nothing: the choices stand with the question, the right one's text with its letter. */

@@ -14,8 +14,10 @@ export {
   detectableDifference,
   disagreement,
   independentDisagreement,
-  powerAt,
+  powerOf,
+  type ResolutionPart,
   type ResolutionSettings,
+  requiredGrowth,
   requiredProblems,
   resolutionDefaults,
 } from './resolution.ts';

@@ -1,4 +1,5 @@
 /** Table `evaluations`: which benchmark files a run is measured on, and with how many problems. */
+import type { ProblemKind } from '#contract/benchmarks.ts';
 import { allRows, type Connection, statement } from '../connection.ts';
 
 export interface EvaluationRecord {
@@ -8,6 +9,7 @@ export interface EvaluationRecord {
   datasetId: number;
   protocolHash: string;
   problems: number;
+  kind: ProblemKind;
 }
 
 export interface StudyBenchmark {
@@ -15,12 +17,13 @@ export interface StudyBenchmark {
   path: string;
   sha256: string;
   problems: number;
+  kind: ProblemKind;
 }
 
 export function insertEvaluation(db: Connection, runId: string, evaluation: EvaluationRecord): void {
   statement(
     db,
-    'INSERT INTO evaluations (run_id, stage, position, benchmark, dataset_id, protocol_hash, problems) VALUES (?, ?, ?, ?, ?, ?, ?)',
+    'INSERT INTO evaluations (run_id, stage, position, benchmark, dataset_id, protocol_hash, problems, kind) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
   ).run(
     runId,
     evaluation.stage,
@@ -29,6 +32,7 @@ export function insertEvaluation(db: Connection, runId: string, evaluation: Eval
     evaluation.datasetId,
     evaluation.protocolHash,
     evaluation.problems,
+    evaluation.kind,
   );
 }
 
@@ -36,7 +40,7 @@ export function insertEvaluation(db: Connection, runId: string, evaluation: Eval
 export function listStudyBenchmarks(db: Connection, studyId: number): StudyBenchmark[] {
   return allRows<StudyBenchmark>(
     db,
-    `SELECT evaluations.benchmark AS name, datasets.path, datasets.sha256, evaluations.problems
+    `SELECT evaluations.benchmark AS name, datasets.path, datasets.sha256, evaluations.problems, evaluations.kind
      FROM evaluations JOIN datasets ON datasets.id = evaluations.dataset_id
      WHERE run_id = (SELECT id FROM runs WHERE study_id = ? ORDER BY position LIMIT 1) ORDER BY stage, evaluations.position`,
     studyId,
@@ -47,7 +51,7 @@ export function listStudyBenchmarks(db: Connection, studyId: number): StudyBench
 export function listRunBenchmarks(db: Connection, runId: string): StudyBenchmark[] {
   return allRows<StudyBenchmark>(
     db,
-    `SELECT evaluations.benchmark AS name, datasets.path, datasets.sha256, evaluations.problems
+    `SELECT evaluations.benchmark AS name, datasets.path, datasets.sha256, evaluations.problems, evaluations.kind
      FROM evaluations JOIN datasets ON datasets.id = evaluations.dataset_id WHERE run_id = ? ORDER BY stage, evaluations.position`,
     runId,
   );

@@ -96,6 +96,7 @@ describe('createProject', () => {
         'stages',
         'studies',
         'study_datasets',
+        'windows',
       ].sort(),
     );
     expect(own.filter((table) => table.strict !== 1)).toEqual([]);

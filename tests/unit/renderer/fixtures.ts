@@ -93,6 +93,8 @@ export function row(
     method: quantizationMethods.find((method) => name.toLowerCase().startsWith(method)) ?? 'gptq',
     scheme: name.split(' ')[1] ?? (/^(NF4|INT8)/.test(name) ? name : 'none'),
     overrides: [],
+    perplexities: [],
+    otherProtocol: null,
     calibration: null,
     training: [],
     loadsIn: null,

@@ -104,6 +104,57 @@ describe('buildComparison', () => {
     expect(better.drop?.verdict).toBe('better');
   });
 
+  it('does not pair what was measured by another protocol, and says so', () => {
+    const measuredBy = (protocolHash: string, index: number) => ({
+      ...{ index, type: 'evaluate' as const, title: 'Evaluate', status: 'finished' as const, startedAt: 1, elapsedMs: 2 },
+      summary: { type: 'evaluate' as const, protocolHash, samples: 1500, tokensPerSecond: 9 },
+    });
+    const changed = (name: string, hash: string) =>
+      buildComparison({
+        ...full,
+        runs: full.runs.map((run) => (run.name === name ? { ...run, stages: [...run.stages, measuredBy(hash, 7)] } : run)),
+      });
+    const other = row('RTN W3G128', changed('RTN W3G128', 'ffff0000ffff0000'));
+    expect(other).toMatchObject({ otherProtocol: 'ffff0000ffff0000', drop: null, recovery: null });
+    expect(other.benchmarks.map(({ versusBaseline }) => versusBaseline)).toEqual(other.benchmarks.map(() => null));
+    expect(other.average).not.toBeNull();
+    expect(other.notes).toEqual([
+      expect.stringMatching(/another protocol \(ffff0000ffff\) than the study's .* not paired with the baseline/),
+    ]);
+    const alone = row('RTN W3G128', changed('baseline', 'ffff0000ffff0000'));
+    expect(alone).toMatchObject({ otherProtocol: null, drop: null });
+    expect(alone.notes).toEqual([expect.stringMatching(/baseline was measured by another protocol/)]);
+    expect(row('RTN W3G128', changed('RTN W3G128', full.study.protocolHash)).drop).not.toBeNull();
+  });
+
+  it('keeps texts apart from benchmarks, and counts what is scored by likelihood once per problem', () => {
+    const [first, ...others] = full.benchmarks;
+    const once = [...full.samples].filter(([, benchmark, seed]) => benchmark !== first!.name || seed === full.study.protocol.seeds[0]);
+    const text = { name: 'story', path: '/story.txt', sha256: 'd', problems: 1, kind: 'text' as const };
+    const evaluated = { type: 'evaluate' as const, protocolHash: full.study.protocolHash, samples: 1, tokensPerSecond: 9 };
+    const runs = full.runs.map((run) => ({
+      ...run,
+      stages: [
+        ...run.stages,
+        { index: 7, type: 'evaluate' as const, title: '', status: 'finished' as const, startedAt: 1, elapsedMs: 2, summary: evaluated },
+      ],
+    }));
+    const windowsOf = (nats: number) => new Map([['story', [0, 1].map((window) => ({ benchmark: 'story', window, tokens: 10, nats }))]]);
+    const windows = new Map(full.runs.map((run, index) => [run.id, windowsOf(20 + index)]));
+    const both = buildComparison({
+      ...full,
+      runs,
+      benchmarks: [{ ...first!, kind: 'likelihood' }, ...others, text],
+      samples: once,
+      windows,
+    });
+    expect(both.benchmarks.map(({ kind }) => kind)).toEqual(['likelihood', ...others.map(() => undefined)]);
+    expect(both.texts).toEqual([{ name: 'story', path: '/story.txt', sha256: 'd' }]);
+    expect(both.rows[0]).toMatchObject({ notes: [], perplexities: [{ text: 'story', perplexity: Math.exp(2), change: null }] });
+    expect(both.rows[0]!.average).not.toBeNull();
+    expect(both.rows[2]!.perplexities[0]!.change!.ratio).toBeCloseTo(Math.exp(0.2), 10);
+  });
+
   it('carries notes and errors', () => {
     expect(row('GPTQ W2G128').notes).toEqual([expect.stringContaining('Damping was raised')]);
     const runs = full.runs.map((run) =>

@@ -19,7 +19,13 @@ function stopped(stops: Record<string, number>, isFinished = true): ComparisonIn
     const problems = stops[run.name];
     if (problems === undefined || !isFinished) return run;
     const stop: BenchmarkStop = { benchmark: sums, problems, of: 100, margin: 0.0432 };
-    const summary = { type: 'evaluate' as const, protocolHash: 'p', samples: 3 * problems, tokensPerSecond: 9, stopped: [stop] };
+    const summary = {
+      type: 'evaluate' as const,
+      protocolHash: full.study.protocolHash,
+      samples: 3 * problems,
+      tokensPerSecond: 9,
+      stopped: [stop],
+    };
     const evaluated = {
       index: 1,
       type: 'evaluate' as const,

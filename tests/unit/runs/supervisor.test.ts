@@ -17,7 +17,7 @@ const request: RunRequest = {
   seed: 1,
   backend: 'auto',
   expectedTokens: new Map(),
-  resume: { lastSeq: 0, finishedStages: [], checkpoints: [], recordedSamples: [] },
+  resume: { lastSeq: 0, finishedStages: [], checkpoints: [], recordedSamples: [], recordedWindows: [] },
 };
 
 /** Starts a real process with the given script as its worker. */

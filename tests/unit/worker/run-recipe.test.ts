@@ -37,7 +37,7 @@ const evaluate: Stage = {
     problemsPerBenchmark: 6,
   },
 };
-const fresh: ResumeState = { lastSeq: 0, finishedStages: [], checkpoints: [], recordedSamples: [] };
+const fresh: ResumeState = { lastSeq: 0, finishedStages: [], checkpoints: [], recordedSamples: [], recordedWindows: [] };
 let count = 0;
 
 beforeAll(() => writeTinyModel(modelDir));
@@ -143,6 +143,7 @@ describe('serveRun', () => {
       lastSeq: 40,
       finishedStages: [0],
       checkpoints: [{ stage: 0, dir: path.join(outputDir, 'stage-0') }],
+      recordedWindows: [],
       recordedSamples: kept.map(
         (sample) => [sampleKey(sample.benchmark, sample.seed, sample.problemId), sample.verdict, sample.completionTokens] as const,
       ),

@@ -40,7 +40,7 @@ async function serve(stages: Stage[], change: Partial<RunRequest> = {}, onEvent?
   };
   const recipe: Recipe = { name: 'r', description: '', stages };
   const outputDir = change.outputDir ?? path.join(folder, `out${++count}`);
-  const resume = { lastSeq: 0, finishedStages: [], checkpoints: [], recordedSamples: [] };
+  const resume = { lastSeq: 0, finishedStages: [], checkpoints: [], recordedSamples: [], recordedWindows: [] };
   const request: RunRequest = {
     runId: 'r1',
     recipe,
@@ -146,7 +146,7 @@ describe('a train stage', () => {
   it('that was finished is not repeated', async () => {
     const { outputDir } = await serve([trainStage(data), evaluate]);
     const checkpoints = [{ stage: 0, dir: path.join(outputDir, 'stage-0') }];
-    const resume = { lastSeq: 99, finishedStages: [0], checkpoints, recordedSamples: [] };
+    const resume = { lastSeq: 99, finishedStages: [0], checkpoints, recordedSamples: [], recordedWindows: [] };
     const again = await serve([trainStage(data), evaluate], { outputDir, resume });
     expect(again.events.flatMap((event) => (event.type === 'stage-started' ? [event.stage] : []))).toEqual([1]);
   });

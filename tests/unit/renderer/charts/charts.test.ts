@@ -123,7 +123,12 @@ describe('charts of many variants', () => {
 
   it('has a cell per run and benchmark, coloured by its verdict', () => {
     const worse = row('GPTQ W2', { accuracy: { sums: 0.3 } });
-    worse.benchmarks[0]!.versusBaseline = { ...drop(-0.6, 'worse'), test: { pValue: 0.01, midP: 0.01, exact: true }, bootstrap: null };
+    worse.benchmarks[0]!.versusBaseline = {
+      ...drop(-0.6, 'worse'),
+      test: { pValue: 0.01, midP: 0.01, exact: true },
+      bootstrap: null,
+      disagreement: 0.4,
+    };
     const { option } = benchmarkHeatOption([...wide, worse], ['sums', 'chains'], theme)!;
     const cells = seriesOf(option)[0]!.data as { value: number[]; label: { formatter: string } }[];
     expect(cells).toHaveLength(2 * wide.length + 1);

@@ -1,0 +1,99 @@
+/** The part of an evaluation that generates nothing: endings and texts scored by likelihood, and how far that is. */
+import { type BenchmarkProgress, type RecordedSample, type SampleResult, sampleKey, type TextWindow, windowKey } from '#contract/worker.ts';
+import { scoreEndings } from '../likelihood/choices.ts';
+import { scoreText } from '../likelihood/perplexity.ts';
+import { BenchmarkTally } from './benchmark-tally.ts';
+import type { EvaluationProgress } from './evaluation-meter.ts';
+import type { PreparedEvaluation } from './prepare.ts';
+
+export interface ScoringOptions {
+  recordedSamples: Iterable<RecordedSample>;
+  recordedWindows: Iterable<string>;
+  signal?: AbortSignal | undefined;
+  onSample(sample: SampleResult): void;
+  onWindow?: ((window: TextWindow) => void) | undefined;
+  report(): void;
+}
+
+export class ScoredBenchmarks {
+  private readonly prepared: PreparedEvaluation;
+  private readonly options: ScoringOptions;
+  private readonly tallies: BenchmarkTally[];
+  /** Ids of recorded problems, by benchmark. */
+  private readonly recorded: Set<string>[];
+  private readonly recordedWindows: Set<number>[];
+  private windowsDone: number;
+
+  constructor(prepared: PreparedEvaluation, options: ScoringOptions) {
+    this.prepared = prepared;
+    this.options = options;
+    const samples = new Map([...options.recordedSamples].map(([key, verdict, tokens]) => [key, { verdict, tokens }]));
+    this.tallies = prepared.compared.map(({ input }) => {
+      const ids = input.problems.map(({ id }) => id);
+      return new BenchmarkTally({ name: input.benchmark, problemIds: ids, seeds: 1 });
+    });
+    this.recorded = prepared.compared.map(({ input: { benchmark, problems, seed } }, index) => {
+      const known = problems.filter(({ id }) => samples.has(sampleKey(benchmark, seed, id)));
+      for (const { id } of known) {
+        const { verdict, tokens } = samples.get(sampleKey(benchmark, seed, id))!;
+        this.tallies[index]!.record(id, verdict === 'correct', tokens);
+      }
+      return new Set(known.map(({ id }) => id));
+    });
+    const windows = new Set(options.recordedWindows);
+    this.recordedWindows = prepared.texts.map(
+      ({ input, windows: all }) => new Set([...all.keys()].filter((number) => windows.has(windowKey(input.benchmark, number)))),
+    );
+    this.windowsDone = this.recordedWindows.reduce((sum, { size }) => sum + size, 0);
+  }
+
+  get done(): number {
+    return this.windowsDone + this.tallies.reduce((sum, tally) => sum + tally.done, 0);
+  }
+
+  get total(): number {
+    return (
+      this.tallies.reduce((sum, tally) => sum + tally.total, 0) + this.prepared.texts.reduce((sum, { windows }) => sum + windows.length, 0)
+    );
+  }
+
+  /** Problems that samples are recorded of. */
+  get problems(): number {
+    return this.tallies.reduce((sum, tally) => sum + tally.total, 0);
+  }
+
+  progress(): BenchmarkProgress[] {
+    return this.tallies.map((tally) => tally.progress());
+  }
+
+  /** What generation reports, with this beside it. */
+  beside(progress: EvaluationProgress): EvaluationProgress {
+    const { done, total, benchmarks } = progress;
+    return { ...progress, done: done + this.done, total: total + this.total, benchmarks: [...benchmarks, ...this.progress()] };
+  }
+
+  /** Scores everything that is not recorded. Throws `cancelled`. */
+  async run(): Promise<void> {
+    const { signal, onSample, onWindow, report } = this.options;
+    for (const [index, { input, problems }] of this.prepared.compared.entries())
+      await scoreEndings(input, problems, {
+        recorded: this.recorded[index]!,
+        signal,
+        onSample: (sample) => {
+          onSample(sample);
+          this.tallies[index]!.record(sample.problemId, sample.verdict === 'correct', sample.completionTokens);
+          report();
+        },
+      });
+    for (const [index, { input, windows }] of this.prepared.texts.entries())
+      await scoreText(input, windows, {
+        recorded: this.recordedWindows[index]!,
+        signal,
+        onWindow: (window) => {
+          onWindow?.(window);
+          this.windowsDone += 1;
+          report();
+        },
+      });
+  }
+}
