@@ -20,7 +20,8 @@ export function exp([a, b]: Complex): Complex {
   return b === 0 ? [size, 0] : [size * Math.cos(b), size * Math.sin(b)];
 }
 
-export const log = (z: Complex): Complex => [Math.log(magnitude(z)), Math.atan2(z[1], z[0])];
+/** A negative number counts as above the cut, also where computing made its imaginary part -0. */
+export const log = (z: Complex): Complex => [Math.log(magnitude(z)), Math.atan2(z[1] + 0, z[0])];
 
 export function pow(base: Complex, exponent: Complex): Complex {
   const [b, c] = [base[0], exponent[0]];
