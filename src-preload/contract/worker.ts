@@ -111,8 +111,8 @@ export interface BenchmarkStop {
   /** The first so many of the seeded order count. */
   problems: number;
   of: number;
-  /** Of the 95 % interval, as a share. */
-  halfWidth: number;
+  /** From the accuracy to the farther limit of its 95 % interval, as a share. */
+  margin: number;
 }
 
 export interface LayerError {
