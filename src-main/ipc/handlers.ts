@@ -68,6 +68,11 @@ function projectHandlers(session: ProjectSession): Section<'project'> {
 function studyHandlers(session: ProjectSession): Section<'studies' | 'runs' | 'samples' | 'reports'> {
   return {
     'studies.plan': ({ spec }) => session.runs.plan(spec),
+    'studies.try': ({ spec }) => session.runs.tryStudy(spec),
+    'studies.cancelTrial': () => {
+      session.runs.cancelTrial();
+      return null;
+    },
     'studies.create': ({ spec }) => session.runs.createStudy(spec),
     'studies.list': () => listStudies(session.runs.project.db),
     'studies.show': ({ studyId }) => session.runs.compare(studyId),

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import type { StudyComparison } from './comparison.ts';
+import type { StudyTrial } from './preflight.ts';
 import { studySpecSchema } from './recipe.ts';
 import type {
   AppInfo,
@@ -49,6 +50,8 @@ export const commandInputs = {
   'sample.catalog': none,
   'presets.list': none,
   'studies.plan': z.strictObject({ spec: studySpecSchema }),
+  'studies.try': z.strictObject({ spec: studySpecSchema }),
+  'studies.cancelTrial': z.strictObject({}),
   'studies.create': z.strictObject({ spec: studySpecSchema }),
   'studies.list': none,
   'studies.show': z.strictObject({ studyId: z.int() }),
@@ -84,6 +87,9 @@ export interface CommandOutputs {
   'sample.catalog': SampleCatalog;
   'presets.list': Preset[];
   'studies.plan': StudyPlan;
+  /** Takes from seconds to minutes; says how far it is as `trial-progress` events. */
+  'studies.try': StudyTrial;
+  'studies.cancelTrial': null;
   'studies.create': StudyRecord;
   'studies.list': StudyRecord[];
   'studies.show': StudyComparison;

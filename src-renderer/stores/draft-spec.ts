@@ -4,6 +4,7 @@
  * to choose (`choose:` paths) is missing in its draft until it is chosen. Pure.
  */
 import { choiceName, isChoice, mapStagePaths, openChoices } from '#contract/choices.ts';
+import { standardVerifiers } from '#contract/prompt-templates.ts';
 import { type BenchmarkReference, canonicalJson, type EvaluationProtocol } from '#contract/protocol.ts';
 import {
   type CalibrationSettings,
@@ -55,7 +56,7 @@ export const defaultProtocol: EvaluationProtocol = {
   seeds: [42, 43, 44],
   systemPrompt: null,
   promptTemplate: '{question}',
-  verifier: 'maths-1',
+  verifier: standardVerifiers.maths,
   problemsPerBenchmark: null,
 };
 

@@ -10,6 +10,7 @@ import { chosenSpec, findSpec, runStudy } from '../run-study.ts';
 import { failuresResult, failuresText, studyResult, studyText } from '../study-result.ts';
 import { addStudyResolution } from './study-resolution.ts';
 import { addStudySamples } from './study-samples.ts';
+import { addStudyTry } from './study-try.ts';
 
 interface RunOptions {
   project: string;
@@ -46,6 +47,7 @@ export function addStudy(program: Command, context: CliContext): void {
     print(context, json, comparison);
     if (!comparison.complete) context.exitCode = 1;
   });
+  addStudyTry(study, context);
   const show = study
     .command('show')
     .description('show the rows of a study; works while the project is open elsewhere')
