@@ -119,7 +119,7 @@ export function specFromDraft(draft: StudyDraft): StudySpec {
       ...draft.custom,
     ],
     seeds: [...draft.seeds],
-    benchmarks: draft.benchmarks.map(({ name, path }) => ({ name, path })),
+    benchmarks: draft.benchmarks.map((benchmark) => JSON.parse(JSON.stringify(benchmark)) as BenchmarkReference),
     protocol: copyProtocol(draft.protocol),
     backend: draft.backend,
   };
