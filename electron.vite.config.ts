@@ -18,6 +18,7 @@ export default defineConfig({
           cli: at('src-main/cli/index.ts'),
           'algebra-thread': at('src-main/engine/verifiers/maths/algebra-thread.ts'),
           'decode-lane': at('src-main/engine/rollouts/cpu/lane-thread.ts'),
+          'sandbox-child': at('src-main/engine/sandbox/child/index.ts'),
         },
       },
     },

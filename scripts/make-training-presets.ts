@@ -6,6 +6,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { standardVerifiers } from '#contract/prompt-templates.ts';
 import { type QuantizationMethod, quantizeStageSchema, type StudySpec, type StudyVariant, studySpecSchema } from '#contract/recipe.ts';
 import { parseScheme } from '#contract/scheme.ts';
 import { attentionLinearNames, type TrainsInput, trainStageSchema } from '#contract/training.ts';
@@ -189,7 +190,10 @@ function abacusTraining(): StudySpec {
       name: `abacus-${task}`,
       path: `sample:benchmarks/abacus-${task}.jsonl`,
     })),
-    protocol: { ...sampling, maxNewTokens: 256, promptTemplate: '{question}', problemsPerBenchmark: 60 },
+    protocol: {
+      ...{ ...sampling, verifier: standardVerifiers.maths, maxNewTokens: 256 },
+      ...{ promptTemplate: '{question}', problemsPerBenchmark: 60 },
+    },
   });
 }
 

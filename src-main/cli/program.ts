@@ -24,6 +24,7 @@ const failures = new Set<ErrorCode>([
   'out-of-memory',
   'numeric',
   'worker-crashed',
+  'sandbox-unavailable',
   'cancelled',
   'internal',
 ]);

@@ -11,6 +11,7 @@ import { listRuns } from '../project/repositories/runs.ts';
 import { querySamples } from '../project/repositories/sample-query.ts';
 import { compareSamples } from '../project/repositories/samples.ts';
 import { listStudies } from '../project/repositories/studies.ts';
+import { studyResolution } from '../reports/index.ts';
 import { inspectDataset } from '../runs/inspect-dataset.ts';
 import { resolvePath } from '../runs/resources.ts';
 import { doctor } from './doctor.ts';
@@ -75,9 +76,15 @@ function projectHandlers(session: ProjectSession): Section<'project'> {
 function studyHandlers(session: ProjectSession): Section<'studies' | 'runs' | 'samples' | 'reports'> {
   return {
     'studies.plan': ({ spec }) => session.runs.plan(spec),
+    'studies.try': ({ spec }) => session.runs.tryStudy(spec),
+    'studies.cancelTrial': () => {
+      session.runs.cancelTrial();
+      return null;
+    },
     'studies.create': ({ spec }) => session.runs.createStudy(spec),
     'studies.list': () => listStudies(session.runs.project.db),
     'studies.show': ({ studyId }) => session.runs.compare(studyId),
+    'studies.resolution': ({ studyId, ...wanted }) => studyResolution(session.runs.compare(studyId), wanted),
     'studies.delete': async ({ studyId }) => {
       await session.runs.deleteStudy(studyId);
       return null;

@@ -3,7 +3,14 @@
  */
 import type { BenchmarkDifference, BenchmarkResult } from '#contract/comparison.ts';
 import type { FinishReason, Verdict } from '#contract/worker.ts';
-import { accuracyInterval, mcNemarTest, type ProblemPair, pairedBootstrap, pairedDifference } from '../engine/statistics/index.ts';
+import {
+  accuracyInterval,
+  disagreement,
+  mcNemarTest,
+  type ProblemPair,
+  pairedBootstrap,
+  pairedDifference,
+} from '../engine/statistics/index.ts';
 import { type Answer, failureBreakdown } from './failures.ts';
 
 /** One recorded sample: run, benchmark, protocol seed, problem, verdict, generated tokens, how it ended, and what was read from it. */
@@ -76,7 +83,12 @@ export function benchmarkResult(benchmark: string, own: BenchmarkSamples, baseli
 function differenceFrom(pairs: readonly ProblemPair[]): BenchmarkDifference | null {
   if (pairs.length === 0) return null;
   const limits = pairedBootstrap(pairs);
-  return { ...pairedDifference(pairs), test: mcNemarTest(pairs), bootstrap: limits && { low: limits.low, high: limits.high } };
+  return {
+    ...pairedDifference(pairs),
+    test: mcNemarTest(pairs),
+    bootstrap: limits && { low: limits.low, high: limits.high },
+    disagreement: disagreement(pairs),
+  };
 }
 
 /** The pairs of every problem that both have answered under at least one common seed. */

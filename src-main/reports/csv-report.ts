@@ -11,7 +11,9 @@ import type {
   StudyComparison,
 } from '#contract/comparison.ts';
 import { overridesTitle } from '#contract/overrides.ts';
+import type { RunResolution } from '#contract/resolution.ts';
 import { negated } from './format.ts';
+import { studyResolution } from './resolution.ts';
 
 type Cell = string | number | boolean | null;
 
@@ -75,6 +77,8 @@ const columns = [
   'mcnemar_p',
   'mcnemar_mid_p',
   'holm_p',
+  'disagreement',
+  'detectable_change',
   'bootstrap_low',
   'bootstrap_high',
   ...failureColumns,
@@ -96,11 +100,14 @@ const columns = [
  */
 export function csvReport(comparison: StudyComparison): string {
   const lines: Cell[][] = [[...columns]];
+  const resolutions = new Map(studyResolution(comparison).rows.map((resolution) => [resolution.runId, resolution]));
   for (const row of comparison.rows) {
+    const seen = detectableOf(resolutions.get(row.runId));
     const head = [comparison.name, comparison.protocolHash, ...rowCells(row)];
-    for (const result of row.benchmarks) lines.push([...head, ...benchmarkCells(result), ...failureCells(result), null, ...tailCells(row)]);
+    for (const result of row.benchmarks)
+      lines.push([...head, ...benchmarkCells(result, seen), ...failureCells(result), null, ...tailCells(row)]);
     for (const result of row.perplexities) lines.push(textCells(head, result));
-    lines.push([...head, ...averageCells(row), ...failureColumns.map(() => null), row.recovery, ...tailCells(row)]);
+    lines.push([...head, ...averageCells(row, seen), ...failureColumns.map(() => null), row.recovery, ...tailCells(row)]);
   }
   return lines.map((line) => `${columns.map((_, index) => csvCell(line[index] ?? null)).join(',')}\r\n`).join('');
 }
@@ -118,6 +125,19 @@ function textCells(head: readonly Cell[], { text, perplexity, change, complete }
   set('ratio_low', change?.low ?? null);
   set('ratio_high', change?.high ?? null);
   return cells;
+}
+
+/** Smallest differences that would have been found. */
+interface Detectable {
+  average: number | null;
+  benchmarks: Map<string, number | null>;
+}
+
+function detectableOf(resolution: RunResolution | undefined): Detectable {
+  return {
+    average: resolution?.average?.detectable ?? null,
+    benchmarks: new Map(resolution?.benchmarks.map(({ benchmark, detectable }) => [benchmark, detectable])),
+  };
 }
 
 /** One cell: guarded against formulas, quoted where RFC 4180 asks for it. */
@@ -141,7 +161,7 @@ function rowCells(row: ComparisonRow): Cell[] {
   return [runId, name, model, seed, isBaseline, method, scheme, ...kept, sizeBytes, bitsPerWeight, status];
 }
 
-function benchmarkCells(result: BenchmarkResult): Cell[] {
+function benchmarkCells(result: BenchmarkResult, seen: Detectable): Cell[] {
   const { accuracy, verdicts } = result;
   return [
     result.benchmark,
@@ -157,12 +177,14 @@ function benchmarkCells(result: BenchmarkResult): Cell[] {
     result.meanTokens,
     ...differenceCells(result.versusBaseline, result.versusBaseline?.test),
     null,
+    result.versusBaseline?.disagreement ?? null,
+    seen.benchmarks.get(result.benchmark) ?? null,
     result.versusBaseline?.bootstrap?.low ?? null,
     result.versusBaseline?.bootstrap?.high ?? null,
   ];
 }
 
-function averageCells(row: ComparisonRow): Cell[] {
+function averageCells(row: ComparisonRow, seen: Detectable): Cell[] {
   const total = (pick: (result: BenchmarkResult) => number) => row.benchmarks.reduce((sum, result) => sum + pick(result), 0);
   const seeds = [...new Set(row.benchmarks.flatMap((result) => result.seeds))].sort((a, b) => a - b);
   return [
@@ -179,6 +201,8 @@ function averageCells(row: ComparisonRow): Cell[] {
     row.benchmarks.length > 0 ? total((result) => result.meanTokens) / row.benchmarks.length : null,
     ...differenceCells(row.drop && negated(row.drop), row.dropTest),
     row.dropTest ? pCell(row.dropTest.holm) : null,
+    null,
+    seen.average,
     null,
     null,
   ];

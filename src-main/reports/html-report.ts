@@ -18,6 +18,8 @@ import { Markup, type MarkupValue, markup } from './markup.ts';
 import { methodNotes } from './methods-text.ts';
 import { perplexityHeader, perplexityLines, perplexityNote } from './perplexity-table.ts';
 import { protocolEntries } from './protocol-entries.ts';
+import { studyResolution } from './resolution.ts';
+import { resolutionTable } from './resolution-table.ts';
 
 const policy = "default-src 'none'; style-src 'unsafe-inline'";
 
@@ -36,6 +38,7 @@ ${byBenchmark(comparison)}
 ${perplexities(comparison)}
 ${section('How completions ended', figure(verdictChart(comparison.rows), 'Over all benchmarks and seeds. Truncated completions reached the token limit without a boxed answer; unparsed ones ended without any answer.'))}
 ${failuresSection(comparison.rows)}
+${resolutionSection(comparison)}
 ${samples.length > 0 && section('Sample completions', samplesSection(samples, comparison.rows))}
 ${section('Protocol', definitions(protocolEntries(comparison.protocol, comparison.protocolHash)))}
 ${section('Models and data', provenance(comparison))}
@@ -125,6 +128,16 @@ function failuresSection(rows: readonly ComparisonRow[]): Markup | null {
     'How reasoning fails',
     markup`<p>${failureNote}</p>${all}<details><summary>Benchmark by benchmark</summary>${single}</details>`,
   );
+}
+
+function resolutionSection(comparison: StudyComparison): Markup | null {
+  const { header, lines, note } = resolutionTable(
+    studyResolution(comparison),
+    comparison.benchmarks.map(({ name }) => name),
+  );
+  if (lines.length === 0) return null;
+  const numbers = header.map((_, index) => index).slice(2);
+  return section('What this study could have seen', markup`<p>${note}</p>${plainTable(header, lines, { numbers })}`);
 }
 
 function provenance(comparison: StudyComparison): Markup {

@@ -4,3 +4,4 @@
 export { buildComparison, type CompactSample, type ComparisonInput, type ComparisonRun } from './comparison.ts';
 export { type Finding, findings } from './findings.ts';
 export { type ReportOptions, renderReport } from './render.ts';
+export { studyResolution, type WantedResolution, wantedByDefault } from './resolution.ts';

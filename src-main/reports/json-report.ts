@@ -4,10 +4,18 @@
 import type { StudyComparison } from '#contract/comparison.ts';
 import type { SampleRow } from '#contract/records.ts';
 
+import { studyResolution } from './resolution.ts';
+
 export const jsonReportFormat = 'roundoff-comparison';
 export const jsonReportVersion = 1;
 
 export function jsonReport(comparison: StudyComparison, samples: readonly SampleRow[]): string {
-  const report = { format: jsonReportFormat, version: jsonReportVersion, comparison, ...(samples.length > 0 ? { samples } : {}) };
+  const report = {
+    format: jsonReportFormat,
+    version: jsonReportVersion,
+    comparison,
+    resolution: studyResolution(comparison),
+    ...(samples.length > 0 ? { samples } : {}),
+  };
   return `${JSON.stringify(report, null, 2)}\n`;
 }

@@ -23,6 +23,8 @@ import {
 import { methodNotes } from './methods-text.ts';
 import { perplexityHeader, perplexityLines, perplexityNote } from './perplexity-table.ts';
 import { protocolEntries } from './protocol-entries.ts';
+import { studyResolution } from './resolution.ts';
+import { resolutionTable } from './resolution-table.ts';
 
 export function markdownReport(comparison: StudyComparison): string {
   const sections = [
@@ -37,6 +39,7 @@ export function markdownReport(comparison: StudyComparison): string {
     benchmarkTable(comparison),
     ...perplexitySections(comparison),
     ...failureSections(comparison),
+    ...resolutionSections(comparison),
     '## Protocol',
     table(['setting', 'value'], protocolEntries(comparison.protocol, comparison.protocolHash)),
     '## Provenance',
@@ -144,6 +147,14 @@ function failureSections({ rows }: StudyComparison): string[] {
       lines.map(({ run, cells }) => [run, ...cells]),
     ),
   ];
+}
+
+function resolutionSections(comparison: StudyComparison): string[] {
+  const { header, lines, note } = resolutionTable(
+    studyResolution(comparison),
+    comparison.benchmarks.map(({ name }) => name),
+  );
+  return lines.length === 0 ? [] : ['## What this study could have seen', escapeMarkdown(note), table(header, lines)];
 }
 
 function provenance(comparison: StudyComparison): string {

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { benchmarkReferenceSchema, problemKinds } from './benchmarks.ts';
 import type { StudyComparison } from './comparison.ts';
+import type { StudyTrial } from './preflight.ts';
 import { studySpecSchema } from './recipe.ts';
 import type {
   AppInfo,
@@ -24,6 +25,7 @@ import type {
   StudyPlan,
   StudyRecord,
 } from './records.ts';
+import { resolutionQuerySchema, type StudyResolution } from './resolution.ts';
 import { sampleQuerySchema } from './sample-query.ts';
 
 export const reportFormats = ['html', 'csv', 'md', 'json'] as const;
@@ -55,9 +57,12 @@ export const commandInputs = {
   'sample.catalog': none,
   'presets.list': none,
   'studies.plan': z.strictObject({ spec: studySpecSchema }),
+  'studies.try': z.strictObject({ spec: studySpecSchema }),
+  'studies.cancelTrial': z.strictObject({}),
   'studies.create': z.strictObject({ spec: studySpecSchema }),
   'studies.list': none,
   'studies.show': z.strictObject({ studyId: z.int() }),
+  'studies.resolution': resolutionQuerySchema,
   'studies.delete': z.strictObject({ studyId: z.int() }),
   'runs.list': z.strictObject({ studyId: z.int().nullable().default(null) }),
   'runs.snapshot': z.strictObject({ runId }),
@@ -89,9 +94,13 @@ export interface CommandOutputs {
   'sample.catalog': SampleCatalog;
   'presets.list': Preset[];
   'studies.plan': StudyPlan;
+  /** Takes from seconds to minutes; says how far it is as `trial-progress` events. */
+  'studies.try': StudyTrial;
+  'studies.cancelTrial': null;
   'studies.create': StudyRecord;
   'studies.list': StudyRecord[];
   'studies.show': StudyComparison;
+  'studies.resolution': StudyResolution;
   'studies.delete': null;
   'runs.list': RunRecord[];
   'runs.snapshot': RunSnapshot;

@@ -42,6 +42,8 @@ export interface BenchmarkDifference extends PairedDifference {
   test: SignificanceTest;
   /** Limits of the paired bootstrap over problems; null when all problems differ alike. */
   bootstrap: { low: number; high: number } | null;
+  /** Mean square of the problems' differences about their mean: how much the two disagree. What differences can be seen depends on it. */
+  disagreement: number;
 }
 
 /** The test of an average drop, alone and among all runs that are compared with the same baseline. */

@@ -20,6 +20,7 @@ export const errorCodes = [
   'backend-unavailable',
   'out-of-memory',
   'numeric',
+  'sandbox-unavailable',
   'worker-crashed',
   'cancelled',
   'disconnected',

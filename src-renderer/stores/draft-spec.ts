@@ -5,7 +5,7 @@
  */
 import { isText } from '#contract/benchmarks.ts';
 import { choiceName, isChoice, mapStagePaths, openChoices } from '#contract/choices.ts';
-import { neededPlaceholders, type TemplateSlot } from '#contract/prompt-templates.ts';
+import { neededPlaceholders, standardVerifiers, type TemplateSlot } from '#contract/prompt-templates.ts';
 import { type BenchmarkReference, canonicalJson, type EvaluationProtocol } from '#contract/protocol.ts';
 import {
   type CalibrationSettings,
@@ -57,7 +57,7 @@ export const defaultProtocol: EvaluationProtocol = {
   seeds: [42, 43, 44],
   systemPrompt: null,
   promptTemplate: '{question}',
-  verifier: 'maths-1',
+  verifier: standardVerifiers.maths,
   problemsPerBenchmark: null,
 };
 

@@ -1,4 +1,4 @@
-/** `study run`, `study show` and `study samples`: a study from a file or preset, run or continued, its rows and completions. */
+/** `study run` and its results: `study show`, `study samples` and `study resolution`. */
 import path from 'node:path';
 import type { Command } from 'commander';
 import type { StudyComparison } from '#contract/comparison.ts';
@@ -8,7 +8,9 @@ import { collect, examples, jsonOption, wholeNumber } from '../options.ts';
 import { readStudy } from '../read-study.ts';
 import { chosenSpec, findSpec, runStudy } from '../run-study.ts';
 import { failuresResult, failuresText, studyResult, studyText } from '../study-result.ts';
+import { addStudyResolution } from './study-resolution.ts';
 import { addStudySamples } from './study-samples.ts';
+import { addStudyTry } from './study-try.ts';
 
 interface RunOptions {
   project: string;
@@ -45,6 +47,7 @@ export function addStudy(program: Command, context: CliContext): void {
     print(context, json, comparison);
     if (!comparison.complete) context.exitCode = 1;
   });
+  addStudyTry(study, context);
   const show = study
     .command('show')
     .description('show the rows of a study; works while the project is open elsewhere')
@@ -60,6 +63,7 @@ export function addStudy(program: Command, context: CliContext): void {
     },
   );
   addStudySamples(study, context);
+  addStudyResolution(study, context);
 }
 
 function print(context: CliContext, json: boolean, comparison: StudyComparison): void {

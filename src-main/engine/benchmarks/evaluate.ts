@@ -52,6 +52,25 @@ export interface EvaluationOptions {
   onProgress?(progress: EvaluationProgress): void;
   /** What the reader of a log should know. */
   onLog?(message: string): void;
+  /** One part of it alone, for a trial. */
+  only?: 'generated' | 'scored';
+  /** Called once everything is planned, before anything is generated. */
+  onPlanned?(size: EvaluationSize): void;
+}
+
+/** What an evaluation generates, and how. */
+export interface EvaluationSize {
+  /** Completions to make. */
+  completions: number;
+  /** Sequences generated side by side. */
+  slots: number;
+  /** Most tokens of a sequence, prompt included. */
+  capacity: number;
+  /** The longest prompt. */
+  longestPrompt: readonly number[];
+  meanPromptTokens: number;
+  /** Problems and windows of texts that are scored by likelihood. */
+  scored: number;
 }
 
 interface PlannedProblem extends PlacedProblem {
@@ -101,8 +120,9 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
     report: onProgress && ((progress) => onProgress(scored.beside(progress))),
   });
   meter.report();
-  if (pending.size > 0) {
-    const generator = createGenerator(model, { slots: Math.min(slots, pending.size), capacity });
+  options.onPlanned?.(sizeOf([...pending.values()], { slots, capacity, scored: scored.total - scored.done }));
+  if (pending.size > 0 && options.only !== 'scored') {
+    const generator = createGenerator(model, { slots: Math.min(slots, pending.size), capacity, reserve: true });
     if (generator.reason) options.onLog?.(generator.reason);
     const verdicts = new PendingVerdicts(options.signal);
     const dropList = new DropList(pending.size);
@@ -142,7 +162,7 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
     }
     verdicts.throwIfFailed();
   }
-  await scored.run();
+  if (options.only !== 'generated') await scored.run();
   throwIfCancelled(options.signal, 'The evaluation');
   const ended = [...tallies.values()];
   const stopped = ended.flatMap(({ stop }) => stop ?? []);
@@ -182,6 +202,13 @@ function planTasks(problems: readonly PlannedProblem[], { seeds, precision }: Ev
       ]),
     ),
   );
+}
+
+function sizeOf(tasks: readonly Task[], { slots, ...size }: Pick<EvaluationSize, 'slots' | 'capacity' | 'scored'>): EvaluationSize {
+  const prompts = tasks.map(({ prompt }) => prompt.ids);
+  const longestPrompt = prompts.reduce((longest, ids) => (ids.length > longest.length ? ids : longest), [] as readonly number[]);
+  const meanPromptTokens = prompts.reduce((sum, ids) => sum + ids.length, 0) / Math.max(1, prompts.length);
+  return { ...size, completions: tasks.length, slots: Math.min(slots, tasks.length), longestPrompt, meanPromptTokens };
 }
 
 function tallyOf(name: string, problems: readonly PlannedProblem[], { seeds, precision }: EvaluationProtocol): BenchmarkTally {

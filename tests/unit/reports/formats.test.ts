@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { mcNemarTest } from '../../../src-main/engine/statistics/index.ts';
 import { csvCell } from '../../../src-main/reports/csv-report.ts';
 import { bytes, duration, percentInterval, points } from '../../../src-main/reports/format.ts';
-import { buildComparison, renderReport } from '../../../src-main/reports/index.ts';
+import { buildComparison, renderReport, studyResolution } from '../../../src-main/reports/index.ts';
 import { escapeMarkdown } from '../../../src-main/reports/markdown-report.ts';
 import { fakeSamples, fakeStudy } from './fake-study.ts';
 
@@ -128,7 +128,12 @@ describe('Markdown report', () => {
 
 describe('JSON report', () => {
   it('is the comparison under a format name and version', () => {
-    expect(JSON.parse(renderReport(comparison, 'json'))).toEqual({ format: 'roundoff-comparison', version: 1, comparison });
+    expect(JSON.parse(renderReport(comparison, 'json'))).toEqual({
+      format: 'roundoff-comparison',
+      version: 1,
+      comparison,
+      resolution: studyResolution(comparison),
+    });
     expect(JSON.parse(renderReport(comparison, 'json', { samples: fakeSamples() })).samples).toEqual(fakeSamples());
   });
 });

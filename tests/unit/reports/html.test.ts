@@ -23,6 +23,7 @@ describe('HTML report', () => {
       'Benchmark by benchmark',
       'How completions ended',
       'How reasoning fails',
+      'What this study could have seen',
       'Sample completions',
       'Protocol',
       'Models and data',

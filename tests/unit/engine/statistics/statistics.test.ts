@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { RandomStream } from '../../../../src-main/engine/data/random-stream.ts';
 import {
   accuracyInterval,
   averageDrop,
@@ -11,6 +12,8 @@ import {
   type ProblemPair,
   pairedDifference,
   passAtK,
+  powerOf,
+  requiredGrowth,
   requiredProblems,
   studentCdf,
   studentQuantile95,
@@ -177,13 +180,49 @@ describe('passAtK', () => {
   });
 });
 
+describe('resolution', () => {
+  const part = (problems: number, spread: number) => ({ problems, spread });
+
+  it('of an average over alike benchmarks is that of all their problems together', () => {
+    const apart = detectableDifference([part(100, 0.2), part(100, 0.2)])!;
+    expect(apart).toBeCloseTo(detectableDifference([part(200, 0.2)])!, 9);
+    expect(detectableDifference([part(100, 0.2), part(100, 0.02)])!).toBeLessThan(apart);
+    expect(detectableDifference([part(100, 0.2)], { power: 0.95 })!).toBeGreaterThan(detectableDifference([part(100, 0.2)])!);
+  });
+
+  it('grows to the wanted difference with the problems it asks for', () => {
+    const parts = [part(80, 0.15), part(200, 0.1)];
+    const growth = requiredGrowth(parts, 0.03);
+    const grown = parts.map(({ problems, spread }) => part(problems * growth, spread));
+    expect(detectableDifference(grown)).toBeCloseTo(0.03, 9);
+    expect(powerOf(grown, 0.03)).toBeCloseTo(0.8, 9);
+  });
+
+  it('keeps its promise in simulated studies', () => {
+    const random = new RandomStream(11, 'resolution');
+    const [spread, difference] = [0.2, 0.1];
+    const problems = requiredProblems(difference, spread);
+    let found = 0;
+    for (let study = 0; study < 600; study++) {
+      const pairs = Array.from({ length: problems }, () => {
+        const draw = random.uniform();
+        return draw < (spread + difference) / 2 ? pair(1, 0) : draw < spread ? pair(0, 1) : pair(0, 0);
+      });
+      if (pairedDifference(pairs).verdict === 'better') found += 1;
+    }
+    expect(found / 600).toBeGreaterThan(0.74);
+    expect(found / 600).toBeLessThan(0.86);
+  });
+});
+
 describe('disagreement', () => {
   it('shrinks with seeds that average out and never vanishes', () => {
     expect(disagreement(repeat(98, pair(0, 0)))).toBeCloseTo(0.01, 12);
-    expect(disagreement([...repeat(10, pair(1, 0, 2)), ...repeat(88, pair(0, 0, 2))])).toBeCloseTo(0.035, 12);
+    expect(disagreement([...repeat(10, pair(1, 0, 2)), ...repeat(88, pair(0, 0, 2))])).toBeCloseTo(0.035 - 0.05 ** 2, 12);
     expect(independentDisagreement(0.8, 0.7)).toBeCloseTo(0.38, 12);
-    expect(detectableDifference(3, 0.5)).toBeNull();
+    expect(detectableDifference([{ problems: 3, spread: 0.5 }])).toBeNull();
+    expect(detectableDifference([])).toBeNull();
     expect(() => requiredProblems(0, 0.1)).toThrow(/cannot be planned/);
-    expect(() => requiredProblems(0.1, 1.2)).toThrow(/no share/);
+    expect(() => requiredProblems(0.1, 1.2)).toThrow(/nothing to plan by/);
   });
 });
