@@ -111,9 +111,9 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
   };
   for (const tally of tallies.values()) end(tally);
   for (const [key, { benchmark, problemId }] of pending) if (!tallies.get(benchmark)!.counts(problemId)) pending.delete(key);
-  const { recordedWindows = [], signal, onSample, onWindow, onProgress } = options;
+  const { recordedWindows = [], signal, onSample, onStop, onWindow, onProgress } = options;
   const report = () => meter.report();
-  const scored = new ScoredBenchmarks(prepared, { recordedSamples, recordedWindows, signal, onSample, onWindow, report });
+  const scored = new ScoredBenchmarks(prepared, { recordedSamples, recordedWindows, signal, onSample, onStop, onWindow, report });
   const meter = new EvaluationMeter({
     tallies: [...tallies.values()],
     ...{ pending, recorded, slots, maxNewTokens: protocol.maxNewTokens },
@@ -165,7 +165,7 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
   if (options.only !== 'generated') await scored.run();
   throwIfCancelled(options.signal, 'The evaluation');
   const ended = [...tallies.values()];
-  const stopped = ended.flatMap(({ stop }) => stop ?? []);
+  const stopped = [...ended.flatMap(({ stop }) => stop ?? []), ...scored.stops];
   return {
     type: 'evaluate',
     protocolHash: protocolHash(protocol),
