@@ -186,7 +186,7 @@ function planProblems(benchmarks: readonly AskedBenchmark[], seeds: readonly num
       const expected = isKnown ? known?.get(problemId) : undefined;
       // Without earlier completions: long questions tend to be hard ones.
       const expectedLength = expected ?? asked[0]!.prompt.ids.length;
-      return { benchmark: name, kind, problemId, asked, position, of: own.length, expectedLength, unit: expected ?? 1 };
+      return { benchmark: name, kind, problemId, asked, position, of: own.length, expectedLength, unit: Math.max(1, expected ?? 1) };
     });
   });
 }
