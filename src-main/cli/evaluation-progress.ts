@@ -1,12 +1,13 @@
 /** A running evaluation in one line of the terminal. */
 import type { BenchmarkProgress } from '#contract/worker.ts';
+import { marginOf } from '../engine/statistics/index.ts';
+import { percent } from '../reports/format.ts';
 
 /** `sums 81.3 ±4.1 (60 of 300), chains …`: accuracy in percent with its 95 % interval, over problems whose completions have all ended. */
 export function accuracySoFar(benchmarks: readonly BenchmarkProgress[]): string {
   const known = benchmarks.flatMap(({ benchmark, accuracy, problems, of }) => {
     if (!accuracy) return [];
-    const half = (accuracy.high - accuracy.low) / 2;
-    return [`${benchmark} ${(100 * accuracy.value).toFixed(1)} ±${(100 * half).toFixed(1)} (${problems} of ${of})`];
+    return [`${benchmark} ${percent(accuracy.value)} ±${percent(marginOf(accuracy))} (${problems} of ${of})`];
   });
   return known.join(', ');
 }

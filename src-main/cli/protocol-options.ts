@@ -1,7 +1,7 @@
 /** How the command line says what a protocol is: prompts, thinking, solved examples, windows of texts. */
 import { type Command, InvalidArgumentError } from 'commander';
 import { RoundoffError } from '#contract/errors.ts';
-import { neededPlaceholders, promptTemplates, standardWindows, type TemplateSlot } from '#contract/prompt-templates.ts';
+import { neededPlaceholders, promptTemplates, standardVerifiers, standardWindows, type TemplateSlot } from '#contract/prompt-templates.ts';
 import { type EvaluationProtocol, type Precision, precisionSchema } from '#contract/protocol.ts';
 import { type CompletionOptions, collect, decimal, positiveWholeNumber, wholeNumber } from './options.ts';
 
@@ -11,6 +11,7 @@ export interface ProtocolOptions extends CompletionOptions {
   problems?: number;
   precision?: number;
   template: string;
+  verifier: string;
   kindTemplate?: string[];
   thinking?: boolean;
   fewShot?: number;
@@ -30,6 +31,7 @@ export function addProtocolOptions(command: Command): Command {
     .option('--precision <points>', 'end a benchmark once its accuracy is known to ± this many points', decimal)
     .option('--template <text>', `prompt with {question} in it, or one of ${idsOf(['maths']).join(', ')}`, '{question}')
     .option('--kind-template <slot=text>', `of ${kindSlots.join(', ')}: text, or one of ${idsOf(kindSlots).join(', ')}`, collect)
+    .option('--verifier <name>', 'judges written answers: maths-2, or maths-1 as in earlier studies', standardVerifiers.maths)
     .option('--thinking <on|off>', 'for chat templates that know both; otherwise left to the template', onOrOff)
     .option('--few-shot <n>', 'solved examples before each question, from the --examples of its benchmark', positiveWholeNumber)
     .option('--few-shot-seed <n>', 'which examples are drawn', wholeNumber, 42)
@@ -58,7 +60,7 @@ export function protocolFrom(
     seeds: Array.from({ length: options.seeds }, (_, index) => options.firstSeed + index),
     systemPrompt: options.system ?? null,
     promptTemplate: templateOf('maths', options.template),
-    verifier: 'maths-1',
+    verifier: options.verifier,
     problemsPerBenchmark: options.problems ?? null,
     ...(options.precision === undefined ? {} : { precision: parsePrecision(options.precision) }),
     ...(templates.length === 0 ? {} : { templates: Object.fromEntries(templates) }),

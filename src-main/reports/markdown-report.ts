@@ -21,6 +21,7 @@ import {
   schemeLabel,
 } from './format.ts';
 import { methodNotes } from './methods-text.ts';
+import { perplexityHeader, perplexityLines, perplexityNote } from './perplexity-table.ts';
 import { protocolEntries } from './protocol-entries.ts';
 import { studyResolution } from './resolution.ts';
 import { resolutionTable } from './resolution-table.ts';
@@ -36,6 +37,7 @@ export function markdownReport(comparison: StudyComparison): string {
     ...matrixSections(comparison),
     '## Benchmarks',
     benchmarkTable(comparison),
+    ...perplexitySections(comparison),
     ...failureSections(comparison),
     ...resolutionSections(comparison),
     '## Protocol',
@@ -127,6 +129,13 @@ function benchmarkTable({ rows, benchmarks }: StudyComparison): string {
   );
 }
 
+function perplexitySections(comparison: StudyComparison): string[] {
+  const lines = perplexityLines(comparison);
+  if (lines.length === 0) return [];
+  const rows = lines.map(({ run, cells }) => [run.name, ...cells]);
+  return ['## Perplexity', escapeMarkdown(perplexityNote), table(['run', ...perplexityHeader(comparison)], rows)];
+}
+
 function failureSections({ rows }: StudyComparison): string[] {
   const lines = failureLines(rows);
   if (lines.length === 0) return [];
@@ -154,7 +163,7 @@ function provenance(comparison: StudyComparison): string {
   const environment = [['study created', date(comparison.createdAt)], ...Object.entries(comparison.environment)];
   return [
     table(['model', 'parameters', 'size', 'hash'], models),
-    table(['benchmark', 'problems', 'sha256'], benchmarks),
+    table(['benchmark', 'problems', 'sha256'], [...benchmarks, ...comparison.texts.map(({ name, sha256 }) => [name, 'text', sha256])]),
     table(['environment', ''], environment),
   ].join('\n\n');
 }

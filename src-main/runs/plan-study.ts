@@ -3,7 +3,7 @@ import { answersPerProblem, benchmarkKey, type ProblemKind } from '#contract/ben
 import { completeProtocol } from '#contract/prompt-templates.ts';
 import { canonicalJson, type EvaluationProtocol } from '#contract/protocol.ts';
 import { calibrationOf, type StudySpec, stageTitle } from '#contract/recipe.ts';
-import type { ModelInspection, StudyPlan } from '#contract/records.ts';
+import type { InspectionProblem, ModelInspection, StudyPlan } from '#contract/records.ts';
 import { formatScheme } from '#contract/scheme.ts';
 import type { TrainStage } from '#contract/training.ts';
 import { estimateQuantizationMemory } from '../engine/quantizers/memory-estimate.ts';
@@ -14,6 +14,7 @@ import { expandStudy, type PlannedRun } from './expand-study.ts';
 import { backendProblems, type ProbeOptions } from './probe-backends.ts';
 import { diskProblems, inspectStudyInputs, type StudyInputs } from './study-inputs.ts';
 import { lengthKey, trainStagesOf } from './train-inputs.ts';
+import { usableMemoryBytes } from './usable-memory.ts';
 
 export interface PreparedStudy {
   plan: StudyPlan;
@@ -39,6 +40,7 @@ export async function prepareStudy(project: Project, spec: StudySpec, options: P
   const perRun = completionsPerRun(spec, inputs);
   const time = estimateStudyTime(project, spec, runs, inputs, perRun);
   const diskBytes = runs.length * perRun * sampleBytes + checkpointBytes(runs, inputs);
+  const neededMemory = memoryBytes(spec, inputs);
   const plan: StudyPlan = {
     runs: runs.map(({ name, isBaseline, model, seed, recipe }) => ({
       name,
@@ -48,12 +50,13 @@ export async function prepareStudy(project: Project, spec: StudySpec, options: P
       stages: recipe.stages.map(stageTitle),
     })),
     completions: runs.length * perRun,
-    estimate: { elapsedMs: time.elapsedMs, memoryBytes: memoryBytes(spec, inputs), diskBytes },
-    basis: time.basis,
+    estimate: { elapsedMs: time.elapsedMs, memoryBytes: neededMemory, diskBytes },
+    basis: spec.protocol.precision ? `${time.basis}; less where benchmarks end early` : time.basis,
     problems: [
       ...inputs.problems,
       ...(await backendProblems(spec.backend, options)),
       ...(await diskProblems(project.info.artifactsDir, diskBytes)),
+      ...memoryProblems(spec.name, neededMemory),
     ],
   };
   return { plan, runs, inputs, protocol };
@@ -133,4 +136,17 @@ export function memoryBytes(spec: StudySpec, inputs: StudyInputs): number {
  */
 export function trainingDiskBytes(parameters: number, { evaluation }: TrainStage): number {
   return 4 * parameters * (1 + 2 * 3 + (evaluation ? 1 + 3 : 0));
+}
+
+/** Refuses what this machine could not hold. */
+function memoryProblems(where: string, neededBytes: number): InspectionProblem[] {
+  const usable = usableMemoryBytes();
+  if (neededBytes <= usable) return [];
+  const message = `The study takes about ${gigabytes(neededBytes)} of memory, and a process here may use ${gigabytes(usable)}.`;
+  const hint = 'Choose a smaller model, shorter sequences or smaller batches, quantize with spilled activations, or train an adapter.';
+  return [{ severity: 'error', where, message, hint }];
+}
+
+function gigabytes(bytes: number): string {
+  return `${(bytes / 1e9).toFixed(1)} GB`;
 }

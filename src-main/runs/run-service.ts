@@ -8,6 +8,7 @@ import os from 'node:os';
 import path from 'node:path';
 import type { StudyComparison } from '#contract/comparison.ts';
 import { RoundoffError } from '#contract/errors.ts';
+import type { StudyTrial, TrialProgress } from '#contract/preflight.ts';
 import { canonicalJson } from '#contract/protocol.ts';
 import { parseStudySpec, type StudySpec } from '#contract/recipe.ts';
 import type { HostEvent, RunRecord, RunSnapshot, StudyPlan, StudyRecord } from '#contract/records.ts';
@@ -25,6 +26,7 @@ import { insertStudyWithRuns } from './insert-study.ts';
 import { prepareStudy } from './plan-study.ts';
 import type { ExecutionOptions } from './run-execution.ts';
 import { RunQueue } from './run-queue.ts';
+import { tryStudy } from './try-study.ts';
 
 export interface RunServiceOptions extends ExecutionOptions {
   version: string;
@@ -37,6 +39,8 @@ export class RunService {
   readonly project: Project;
   private readonly options: RunServiceOptions;
   private readonly queue: RunQueue;
+  /** Of the trial that is going on. */
+  private trial: AbortController | null = null;
 
   /** Runs that an earlier process left unfinished become `interrupted` here. */
   constructor(project: Project, options: RunServiceOptions) {
@@ -55,9 +59,40 @@ export class RunService {
     return prepared.plan;
   }
 
+  /**
+   * Executes a while of each kind of run, to tell what the study takes. Refused while runs are queued or running: beside them nothing would be
+   * measured rightly.
+   */
+  async tryStudy(input: StudySpec): Promise<StudyTrial> {
+    this.requireWritable();
+    if (this.trial || this.queue.active > 0)
+      throw new RoundoffError(
+        'bad-input',
+        this.trial ? 'A study is being tried already.' : 'Runs are queued or running; a trial beside them would measure too little.',
+        'Wait until that has ended, or cancel it.',
+      );
+    const controller = new AbortController();
+    this.trial = controller;
+    const onProgress = (progress: TrialProgress) => this.emit({ type: 'trial-progress', progress });
+    try {
+      return await tryStudy(this.project, parseStudySpec(input, `"${input.name}"`), {
+        ...this.options,
+        signal: controller.signal,
+        onProgress,
+      });
+    } finally {
+      this.trial = null;
+    }
+  }
+
+  cancelTrial(): void {
+    this.trial?.abort();
+  }
+
   /** Records the study with all its runs and queues them. Throws `recipe-invalid` with every problem, before anything is recorded. */
   async createStudy(input: StudySpec): Promise<StudyRecord> {
     this.requireWritable();
+    if (this.trial) throw new RoundoffError('bad-input', 'A study is being tried.', 'Wait until the trial has ended, or cancel it.');
     const spec = parseStudySpec(input, `"${input.name}"`);
     const prepared = await prepareStudy(this.project, spec, this.options);
     const errors = prepared.plan.problems.filter((problem) => problem.severity === 'error');
@@ -146,6 +181,7 @@ export class RunService {
 
   /** Stops the running run at a checkpoint; then the project may be closed. */
   close(): Promise<void> {
+    this.cancelTrial();
     return this.queue.close();
   }
 

@@ -4,12 +4,23 @@ import { stopText } from '#contract/early-stop.ts';
 import type { EvaluateStage } from '#contract/recipe.ts';
 import type { EvaluateSummary } from '#contract/worker.ts';
 import { type EvaluationProgress, evaluateModel } from '../engine/benchmarks/evaluate.ts';
+import { MemoryMeter } from '../engine/quantizers/memory-meter.ts';
 import type { RunContext } from './run-context.ts';
 
 /** Between two points of the curves. */
 const metricMs = 1000;
 
 export async function runEvaluateStage(context: RunContext, index: number, stage: EvaluateStage): Promise<EvaluateSummary> {
+  const memory = new MemoryMeter();
+  try {
+    const summary = await evaluate(context, index, stage);
+    return { ...summary, peakMemoryBytes: memory.peak() };
+  } finally {
+    memory.stop();
+  }
+}
+
+async function evaluate(context: RunContext, index: number, stage: EvaluateStage): Promise<EvaluateSummary> {
   const { events, request, signal } = context;
   const { recordedSamples, recordedWindows } = request.resume;
   if (recordedSamples.length > 0) events.log('info', `${recordedSamples.length} completions are already recorded and are kept.`);

@@ -1,12 +1,17 @@
 /**
- * Entry of a run's process: connects the run to the process's message channel, or with `--backends` prints which backends work here. The
- * process ends with its run, and at once when main is gone.
+ * Entry of a run's process: connects the run to the process's message channel; with `--backends` prints which backends work here, with
+ * `--trial` tries a run's stages and prints what they took. The process ends with its work, and at once when main is gone.
  */
 import { listBackends } from '../engine/backends/select.ts';
 import { serveRun, type WorkerPort } from './run-recipe.ts';
+import { serveTrial } from './serve-trial.ts';
 
 if (process.argv.includes('--backends')) {
   process.stdout.write(`${JSON.stringify(await listBackends())}\n`);
+  process.exit(0);
+}
+if (process.argv.includes('--trial')) {
+  await serveTrial();
   process.exit(0);
 }
 if (!process.send) {

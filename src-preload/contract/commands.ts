@@ -3,7 +3,9 @@
  * interface, the preload script and the browser client derive their methods from `commandInputs`.
  */
 import { z } from 'zod';
+import { benchmarkReferenceSchema, problemKinds } from './benchmarks.ts';
 import type { StudyComparison } from './comparison.ts';
+import type { StudyTrial } from './preflight.ts';
 import { studySpecSchema } from './recipe.ts';
 import type {
   AppInfo,
@@ -45,10 +47,18 @@ export const commandInputs = {
   'project.forget': z.strictObject({ path }),
   'models.inspect': z.strictObject({ path }),
   'models.list': none,
-  'datasets.inspect': z.strictObject({ path, kind: z.enum(['benchmark', 'calibration', 'training']) }),
+  /** The optional fields say how a benchmark is read; `as` is the kind of its problems. */
+  'datasets.inspect': z.strictObject({
+    path,
+    kind: z.enum(['benchmark', 'calibration', 'training']),
+    ...benchmarkReferenceSchema.pick({ split: true, columns: true, where: true }).shape,
+    as: z.enum(problemKinds).optional(),
+  }),
   'sample.catalog': none,
   'presets.list': none,
   'studies.plan': z.strictObject({ spec: studySpecSchema }),
+  'studies.try': z.strictObject({ spec: studySpecSchema }),
+  'studies.cancelTrial': z.strictObject({}),
   'studies.create': z.strictObject({ spec: studySpecSchema }),
   'studies.list': none,
   'studies.show': z.strictObject({ studyId: z.int() }),
@@ -84,6 +94,9 @@ export interface CommandOutputs {
   'sample.catalog': SampleCatalog;
   'presets.list': Preset[];
   'studies.plan': StudyPlan;
+  /** Takes from seconds to minutes; says how far it is as `trial-progress` events. */
+  'studies.try': StudyTrial;
+  'studies.cancelTrial': null;
   'studies.create': StudyRecord;
   'studies.list': StudyRecord[];
   'studies.show': StudyComparison;

@@ -74,7 +74,14 @@ export const kindTemplatesSchema = z.strictObject({
 export type KindTemplates = z.infer<typeof kindTemplatesSchema>;
 
 const standard = (slot: TemplateSlot) => promptTemplates.find((template) => template.slot === slot)!.text;
-const verifiers = { choice: 'choice-1', code: 'code-1' } as const;
+/** The verifiers that new protocols name: of written answers, multiple choice and code. */
+export const standardVerifiers = { maths: 'maths-2', choice: 'choice-1', code: 'code-1' } as const;
+
+/** The verifiers of written answers to choose from, with what tells them apart. */
+export const mathsVerifiers = [
+  { name: 'maths-2', title: 'maths-2: exact numbers, symbolic equality, sets, intervals, matrices' },
+  { name: 'maths-1', title: 'maths-1: exact numbers, everything else as text; for comparison with earlier studies' },
+] as const;
 
 /** Text for the perplexity of a text: read in windows of this many tokens, each beginning this many after the one before. */
 export const standardWindows = { window: 2048, stride: 2048 };
@@ -90,7 +97,7 @@ export function completeProtocol(protocol: EvaluationProtocol, kinds: Iterable<P
   if (present.has('code'))
     complete.templates = { codeStdin: standard('codeStdin'), codeStarter: standard('codeStarter'), ...complete.templates };
   for (const kind of ['choice', 'code'] as const)
-    if (present.has(kind)) complete.verifiers = { [kind]: verifiers[kind], ...complete.verifiers };
+    if (present.has(kind)) complete.verifiers = { [kind]: standardVerifiers[kind], ...complete.verifiers };
   if (present.has('text')) complete.perplexity = { ...standardWindows, ...complete.perplexity };
   return complete;
 }

@@ -9,7 +9,7 @@ export { type BenchmarkReference, benchmarkReferenceSchema } from './benchmarks.
 
 /** When a benchmark may stop before its last problem. Looks at fixed numbers of problems make the outcome depend on the answers alone. */
 export const precisionSchema = z.strictObject({
-  /** Half the width of the 95 % interval, in points of accuracy. */
+  /** Both limits of the 95 % interval lie this close to the accuracy or closer, in points. */
   points: z.number().gt(0).max(50),
   /** Problems between two looks, and before the first: an interval over few problems may be narrow by chance. */
   lookEvery: z.int().positive().default(50),

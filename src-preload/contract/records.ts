@@ -3,6 +3,7 @@
  */
 import type { ProblemKind } from './benchmarks.ts';
 import type { ErrorInfo } from './errors.ts';
+import type { TrialProgress } from './preflight.ts';
 import type { EvaluationProtocol } from './protocol.ts';
 import type { Recipe, StudySpec } from './recipe.ts';
 import type { ArtifactKind, BackendName, BenchmarkProgress, RunEvent, SampleResult, StageSummary, Verdict } from './worker.ts';
@@ -282,4 +283,5 @@ export type HostEvent =
   | { type: 'run-events'; runId: string; events: RunEvent[] }
   | { type: 'run-changed'; run: RunRecord }
   | { type: 'study-changed'; study: StudyRecord }
+  | { type: 'trial-progress'; progress: TrialProgress }
   | { type: 'project-changed'; project: ProjectInfo | null };

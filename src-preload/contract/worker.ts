@@ -111,8 +111,8 @@ export interface BenchmarkStop {
   /** The first so many of the seeded order count. */
   problems: number;
   of: number;
-  /** Of the 95 % interval, as a share. */
-  halfWidth: number;
+  /** From the accuracy to the farther limit of its 95 % interval, as a share. */
+  margin: number;
 }
 
 export interface LayerError {
@@ -187,6 +187,8 @@ export interface EvaluateSummary {
   protocolHash: string;
   samples: number;
   tokensPerSecond: number;
+  /** Largest resident memory of the process during the stage; absent in files of earlier versions. */
+  peakMemoryBytes?: number;
   /** Benchmarks that ended early; absent where none did. */
   stopped?: BenchmarkStop[];
 }

@@ -29,6 +29,8 @@ export const useDraftStore = defineStore('draft', () => {
   const started = ref(false);
   /** True when the plan found an error, which starting would only repeat. */
   const planBlocks = ref(false);
+  /** A trial goes on, or found that the study does not fit. */
+  const trialBlocks = ref(false);
   const problems = computed(() => draftProblems(draft.value));
   const spec = computed(() => specFromDraft(draft.value));
   const selected = computed(() => new Set(draft.value.cells.map(cellKey)));
@@ -113,5 +115,21 @@ export const useDraftStore = defineStore('draft', () => {
   }
 
   const chains = { addChain, changeChain, removeChain, copyChain, openNames, choose };
-  return { draft, presetId, started, planBlocks, problems, spec, selected, usePreset, reset, toggle, remove, mix, setExports, ...chains };
+  return {
+    draft,
+    presetId,
+    started,
+    planBlocks,
+    trialBlocks,
+    problems,
+    spec,
+    selected,
+    usePreset,
+    reset,
+    toggle,
+    remove,
+    mix,
+    setExports,
+    ...chains,
+  };
 });

@@ -6,10 +6,19 @@ import { useProjectStore } from './project.ts';
 import { useRunDetailStore } from './run-detail.ts';
 import { useRunsStore } from './runs.ts';
 import { useStudiesStore } from './studies.ts';
+import { useTrialStore } from './trial.ts';
 
 /** Call once, after Pinia is installed. */
 export function startEvents(): void {
-  const stores = [useProjectStore(), useStudiesStore(), useRunsStore(), useRunDetailStore(), useComparisonStore(), useModelsStore()];
+  const stores = [
+    useProjectStore(),
+    useStudiesStore(),
+    useRunsStore(),
+    useRunDetailStore(),
+    useComparisonStore(),
+    useModelsStore(),
+    useTrialStore(),
+  ];
   onHostEvent((event) => {
     for (const store of stores) store.apply(event);
   });

@@ -12,11 +12,11 @@ const folder = temporaryFolder('early-stop');
 const modelDir = path.join(folder, 'tiny');
 const problems = 80;
 const plain = tinyStudy(modelDir, problems);
-/** A model that is hardly ever right: ±5 points are reached after 40 problems, the third look. */
+/** A model that is hardly ever right: ±10 points are reached after 40 problems, the third look. */
 const spec: StudySpec = {
   ...plain,
   variants: plain.variants.slice(0, 1),
-  protocol: { ...plain.protocol, precision: { points: 5, lookEvery: 10, leastProblems: 20 } },
+  protocol: { ...plain.protocol, precision: { points: 10, lookEvery: 10, leastProblems: 20 } },
 };
 const countedPerRun = 2 * 40 * 3;
 const open: Workbench[] = [];
@@ -68,7 +68,9 @@ describe('a study with a wanted precision', () => {
     for (const row of rows) {
       expect(row).toMatchObject({ status: 'finished', benchmarks: [{ problems: 40 }, { problems: 40 }] });
       expect(row.notes).toEqual(
-        ['sums', 'chains'].map((name) => expect.stringMatching(`^${name}: stopped after 40 of 80 problems, .* being ±4\\.\\d points\\.$`)),
+        ['sums', 'chains'].map((name) =>
+          expect.stringMatching(`^${name}: stopped after 40 of 80 problems, known to ±\\d\\.\\d points\\.$`),
+        ),
       );
     }
     expect(rows[1]!.drop).not.toBeNull();
@@ -90,7 +92,7 @@ describe('a study with a wanted precision', () => {
     await bench.settled();
     const all = eventsOf(bench, run!.id).flatMap((event) => (event.type === 'progress' ? [event.benchmarks!] : []));
     const widths = all.flatMap(([sums]) => (sums!.accuracy ? [sums!.accuracy.high - sums!.accuracy.low] : []));
-    expect(widths.length).toBeGreaterThan(2);
+    expect(widths.length).toBeGreaterThan(1);
     expect(widths).toEqual([...widths].sort((a, b) => b - a));
     expect(all.at(-1)).toMatchObject([
       { problems: 40, done: 120, total: 120, stopped: true },

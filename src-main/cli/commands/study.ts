@@ -10,11 +10,13 @@ import { chosenSpec, findSpec, runStudy } from '../run-study.ts';
 import { failuresResult, failuresText, studyResult, studyText } from '../study-result.ts';
 import { addStudyResolution } from './study-resolution.ts';
 import { addStudySamples } from './study-samples.ts';
+import { addStudyTry } from './study-try.ts';
 
 interface RunOptions {
   project: string;
   model?: string[];
   choose?: string[];
+  leaveOut?: string[];
   json?: boolean;
 }
 
@@ -30,15 +32,17 @@ export function addStudy(program: Command, context: CliContext): void {
     .description('run a study file or preset; on an existing project, continue the same study where it stopped')
     .requiredOption('--project <file>', 'project file, created when it does not exist')
     .option('--model <folder>', 'instead of the study’s models; may be given several times', collect)
-    .option('--choose <name=path>', 'what the study leaves to you, as its error lists it; may be given several times', collect)
+    .option('--choose <name=path>', 'what the study leaves to you, as its error lists it (a folder’s split: FOLDER#SPLIT)', collect)
+    .option('--leave-out <benchmark>', 'without this benchmark; may be given several times', collect)
     .addOption(jsonOption());
   examples(run, [
     'study run first-study --project first.roundoff',
     'study run my-study.json --project first.roundoff --json',
     'study run paper-b --model ~/models/Qwen3-1.7B --choose OpenR1-Math=openr1.jsonl --project b.roundoff',
-  ]).action(async (name: string, { project, json = false, model = [], choose = [] }: RunOptions) => {
+  ]).action(async (name: string, { project, json = false, model = [], choose = [], leaveOut = [] }: RunOptions) => {
     const spec = chosenSpec(await findSpec(name, context.resourcesDir), {
       models: model,
+      leaveOut,
       choices: choose,
       resourcesDir: context.resourcesDir,
     });
@@ -46,6 +50,7 @@ export function addStudy(program: Command, context: CliContext): void {
     print(context, json, comparison);
     if (!comparison.complete) context.exitCode = 1;
   });
+  addStudyTry(study, context);
   const show = study
     .command('show')
     .description('show the rows of a study; works while the project is open elsewhere')

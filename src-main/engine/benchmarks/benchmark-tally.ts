@@ -4,13 +4,13 @@
  * among everything that has ended is not. Which k is shown at a moment still depends on time: the next problem is often a long one.
  *
  * With a wanted precision, the interval is looked at after fixed numbers of problems, and the first that is narrow enough ends the benchmark
- * there. Stopping on a narrow interval favours accuracies near 0 or 1 by a few tenths of a point, but the interval keeps its coverage
+ * there. Stopping on a narrow interval favours accuracies near 0 or 1 by tenths of a point, but the interval keeps its coverage
  * (tests/unit/engine/benchmarks/precision-coverage.test.ts), as theory says of fixed-width intervals (Chow & Robbins 1965).
  */
 import type { Interval } from '#contract/comparison.ts';
 import type { Precision } from '#contract/protocol.ts';
 import type { BenchmarkProgress, BenchmarkStop } from '#contract/worker.ts';
-import { accuracyInterval } from '../statistics/index.ts';
+import { accuracyInterval, marginOf } from '../statistics/index.ts';
 
 export interface TallySettings {
   name: string;
@@ -103,9 +103,8 @@ export class BenchmarkTally {
     const of = this.problems.length;
     if (!precision || problems === of || problems < precision.leastProblems) return;
     if ((problems - precision.leastProblems) % precision.lookEvery !== 0) return;
-    const { low, high } = this.accuracy()!;
-    const halfWidth = (high - low) / 2;
-    if (halfWidth <= precision.points / 100) this.stop = { benchmark, problems, of, halfWidth };
+    const margin = marginOf(this.accuracy()!);
+    if (margin <= precision.points / 100) this.stop = { benchmark, problems, of, margin };
   }
 
   private accuracy(): Interval | null {

@@ -52,6 +52,25 @@ export interface EvaluationOptions {
   onProgress?(progress: EvaluationProgress): void;
   /** What the reader of a log should know. */
   onLog?(message: string): void;
+  /** One part of it alone, for a trial. */
+  only?: 'generated' | 'scored';
+  /** Called once everything is planned, before anything is generated. */
+  onPlanned?(size: EvaluationSize): void;
+}
+
+/** What an evaluation generates, and how. */
+export interface EvaluationSize {
+  /** Completions to make. */
+  completions: number;
+  /** Sequences generated side by side. */
+  slots: number;
+  /** Most tokens of a sequence, prompt included. */
+  capacity: number;
+  /** The longest prompt. */
+  longestPrompt: readonly number[];
+  meanPromptTokens: number;
+  /** Problems and windows of texts that are scored by likelihood. */
+  scored: number;
 }
 
 interface PlannedProblem extends PlacedProblem {
@@ -92,17 +111,18 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
   };
   for (const tally of tallies.values()) end(tally);
   for (const [key, { benchmark, problemId }] of pending) if (!tallies.get(benchmark)!.counts(problemId)) pending.delete(key);
-  const { recordedWindows = [], signal, onSample, onWindow, onProgress } = options;
+  const { recordedWindows = [], signal, onSample, onStop, onWindow, onProgress } = options;
   const report = () => meter.report();
-  const scored = new ScoredBenchmarks(prepared, { recordedSamples, recordedWindows, signal, onSample, onWindow, report });
+  const scored = new ScoredBenchmarks(prepared, { recordedSamples, recordedWindows, signal, onSample, onStop, onWindow, report });
   const meter = new EvaluationMeter({
     tallies: [...tallies.values()],
     ...{ pending, recorded, slots, maxNewTokens: protocol.maxNewTokens },
     report: onProgress && ((progress) => onProgress(scored.beside(progress))),
   });
   meter.report();
-  if (pending.size > 0) {
-    const generator = createGenerator(model, { slots: Math.min(slots, pending.size), capacity });
+  options.onPlanned?.(sizeOf([...pending.values()], { slots, capacity, scored: scored.total - scored.done }));
+  if (pending.size > 0 && options.only !== 'scored') {
+    const generator = createGenerator(model, { slots: Math.min(slots, pending.size), capacity, reserve: true });
     if (generator.reason) options.onLog?.(generator.reason);
     const verdicts = new PendingVerdicts(options.signal);
     const dropList = new DropList(pending.size);
@@ -142,10 +162,10 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
     }
     verdicts.throwIfFailed();
   }
-  await scored.run();
+  if (options.only !== 'generated') await scored.run();
   throwIfCancelled(options.signal, 'The evaluation');
   const ended = [...tallies.values()];
-  const stopped = ended.flatMap(({ stop }) => stop ?? []);
+  const stopped = [...ended.flatMap(({ stop }) => stop ?? []), ...scored.stops];
   return {
     type: 'evaluate',
     protocolHash: protocolHash(protocol),
@@ -166,7 +186,7 @@ function planProblems(benchmarks: readonly AskedBenchmark[], seeds: readonly num
       const expected = isKnown ? known?.get(problemId) : undefined;
       // Without earlier completions: long questions tend to be hard ones.
       const expectedLength = expected ?? asked[0]!.prompt.ids.length;
-      return { benchmark: name, kind, problemId, asked, position, of: own.length, expectedLength, unit: expected ?? 1 };
+      return { benchmark: name, kind, problemId, asked, position, of: own.length, expectedLength, unit: Math.max(1, expected ?? 1) };
     });
   });
 }
@@ -182,6 +202,13 @@ function planTasks(problems: readonly PlannedProblem[], { seeds, precision }: Ev
       ]),
     ),
   );
+}
+
+function sizeOf(tasks: readonly Task[], { slots, ...size }: Pick<EvaluationSize, 'slots' | 'capacity' | 'scored'>): EvaluationSize {
+  const prompts = tasks.map(({ prompt }) => prompt.ids);
+  const longestPrompt = prompts.reduce((longest, ids) => (ids.length > longest.length ? ids : longest), [] as readonly number[]);
+  const meanPromptTokens = prompts.reduce((sum, ids) => sum + ids.length, 0) / Math.max(1, prompts.length);
+  return { ...size, completions: tasks.length, slots: Math.min(slots, tasks.length), longestPrompt, meanPromptTokens };
 }
 
 function tallyOf(name: string, problems: readonly PlannedProblem[], { seeds, precision }: EvaluationProtocol): BenchmarkTally {

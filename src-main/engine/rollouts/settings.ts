@@ -65,6 +65,8 @@ export interface GeneratorOptions {
   threads?: number;
   /** Most bytes of float32 weights the CPU decode engine may hold; a quarter of the memory this process may use when left out. */
   weightBudgetBytes?: number;
+  /** Take all memory that the slots may ever need at once, so that a run that does not fit fails at its start. */
+  reserve?: boolean;
 }
 
 export interface Generator {

@@ -33,6 +33,11 @@ export function wilsonInterval(value: number, effective: number, degrees: number
   return { value, low: Math.max(0, Math.min(value, centre - half)), high: Math.min(1, Math.max(value, centre + half)) };
 }
 
+/** The distance to the farther limit: the value is known to ± this much. */
+export function marginOf({ value, low, high }: Interval): number {
+  return Math.max(value - low, high - value);
+}
+
 /** Cluster-robust variance of the mean (ratio estimator, so that problems may have different numbers of samples). */
 export function clusteredVariance(problems: readonly ProblemScore[]): number {
   const { samples, correct } = totals(problems);

@@ -2,7 +2,7 @@
  * Statistics of evaluations: accuracies with intervals, paired differences against the baseline with their tests, averages over
  * benchmarks, and what a number of problems can show.
  */
-export { accuracyInterval, averageIntervals, clusteredVariance, type ProblemScore, wilsonInterval } from './accuracy.ts';
+export { accuracyInterval, averageIntervals, clusteredVariance, marginOf, type ProblemScore, wilsonInterval } from './accuracy.ts';
 export { type BootstrapSettings, pairedBootstrap } from './bootstrap.ts';
 export { holm } from './holm.ts';
 export { mcNemarTest, meanDifferenceTest } from './mcnemar.ts';

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { quantizationMethods } from '#contract/recipe.ts';
+import { runCli } from '../../../src-main/cli/program.ts';
 import { ProgressLine, textTable } from '../../../src-main/cli/terminal.ts';
 import { roundoff } from '../../support/captured-terminal.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
@@ -72,13 +73,79 @@ describe('verify', () => {
     expect(verdicts).toEqual(['correct', 'incorrect', 'unparsed', 'truncated']);
   });
 
-  it('refuses bad lines and unknown verifiers', async () => {
+  it('judges every row it can, and names every other one with its line, in the order of the file', async () => {
     const file = path.join(folder, 'bad.jsonl');
-    writeFileSync(file, '{"gold":"1","completion":"\\\\boxed{1}"}\n{"gold":1,"completion":"x"}\n');
-    const outcome = await roundoff('verify', file);
-    expect(outcome.code).toBe(2);
-    expect(outcome.stderr).toContain('line 2');
+    const row = (gold: unknown, more = {}) => JSON.stringify({ gold, completion: 'so \\boxed{4.25}', ...more });
+    const rows = [
+      row('4.2', { tolerance: 0.1 }),
+      row(1),
+      '{"gold": ',
+      '',
+      row('4.25'),
+      row('4', { finishReason: 'late' }),
+      row('4', { tolerance: '1' }),
+      '[]',
+    ];
+    writeFileSync(file, rows.join('\n'));
+    const { code, stdout, stderr } = await roundoff('verify', file, '--json');
+    expect(code).toBe(2);
+    const out = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(out.map(({ verdict, line }) => verdict ?? line)).toEqual(['correct', 2, 3, 'correct', 6, 7, 8]);
+    for (const line of [2, 3, 6, 7, 8]) expect(stderr).toContain(`bad.jsonl, line ${line}: `);
+    expect(stderr).toContain('5 rows were not judged.');
+  });
+
+  it('judges choices, and refuses golds that are none', async () => {
+    const file = path.join(folder, 'choices.jsonl');
+    writeFileSync(file, '{"gold":"B","completion":"Answer: B"}\n{"gold":"12","completion":"Answer: B"}\n');
+    const { code, stdout } = await roundoff('verify', file, '--verifier', 'choice');
+    expect(code).toBe(2);
+    expect(stdout.trim().split('\n')[0]).toBe('{"verdict":"correct","extracted":"B"}');
+    expect(stdout).toContain('"line":2');
+  });
+
+  it('keeps the order of many rows, and waits for a slow reader', async () => {
+    const file = path.join(folder, 'many.jsonl');
+    const gold = (index: number) => (index % 50 === 0 ? '\\sqrt{8}' : String(index));
+    const completion = (index: number) => (index % 50 === 0 ? '\\boxed{2\\sqrt{2}}' : `\\boxed{${index}}`);
+    writeFileSync(
+      file,
+      Array.from({ length: 2000 }, (_, index) => `${JSON.stringify({ gold: gold(index), completion: completion(index) })}\n`).join(''),
+    );
+    let text = '';
+    let waiting = 0;
+    let most = 0;
+    const slow = new Writable({
+      highWaterMark: 256,
+      write(chunk, _encoding, done) {
+        text += String(chunk);
+        most = Math.max(most, slow.writableLength);
+        waiting += 1;
+        setImmediate(done);
+      },
+    });
+    const code = await runCli(['verify', file], { stdout: slow, stderr: new Writable({ write: (_chunk, _encoding, done) => done() }) });
+    const answers = text
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { verdict: string; extracted: string });
+    expect(code).toBe(0);
+    expect(waiting).toBeGreaterThan(100);
+    expect(most).toBeLessThan(1024);
+    expect(answers.map(({ extracted }) => extracted)).toEqual(
+      Array.from({ length: 2000 }, (_, index) => (index % 50 === 0 ? '2\\sqrt{2}' : String(index))),
+    );
+    expect(new Set(answers.map(({ verdict }) => verdict))).toEqual(new Set(['correct']));
+  });
+
+  it('refuses unknown verifiers and missing files', async () => {
+    const file = path.join(folder, 'bad.jsonl');
     expect((await roundoff('verify', file, '--verifier', 'chemistry')).code).toBe(2);
+    expect((await roundoff('verify', file, '--verifier', 'constructor')).code).toBe(2);
+    expect((await roundoff('verify', path.join(folder, 'none.jsonl'))).code).toBe(2);
   });
 });
 

@@ -18,7 +18,7 @@ function stopped(stops: Record<string, number>, isFinished = true): ComparisonIn
   const runs = full.runs.map((run) => {
     const problems = stops[run.name];
     if (problems === undefined || !isFinished) return run;
-    const stop: BenchmarkStop = { benchmark: sums, problems, of: 100, halfWidth: 0.0432 };
+    const stop: BenchmarkStop = { benchmark: sums, problems, of: 100, margin: 0.0432 };
     const summary = {
       type: 'evaluate' as const,
       protocolHash: full.study.protocolHash,
@@ -48,7 +48,7 @@ describe('benchmarks that stopped early', () => {
     expect(row.benchmarks[0]!.problems).toBe(40);
     expect(row.average).not.toBeNull();
     expect(row.drop).not.toBeNull();
-    expect(row.notes).toContain(`${sums}: stopped after 40 of 100 problems, the 95 % interval being ±4.3 points.`);
+    expect(row.notes).toContain(`${sums}: stopped after 40 of 100 problems, known to ±4.3 points.`);
     expect(row.notes).toContain(`${sums}: compared with the baseline on the 40 problems that both have (40 here, 100 there).`);
   });
 
@@ -59,18 +59,18 @@ describe('benchmarks that stopped early', () => {
     const same = rowOf(stopped({ baseline: 30, 'GPTQ W3G128': 30 }), 'GPTQ W3G128');
     expect(row.benchmarks[0]!.versusBaseline).toEqual(same.benchmarks[0]!.versusBaseline);
     expect(same.notes.filter((note) => note.includes('compared'))).toEqual([]);
-    expect(rowOf(input, 'baseline').notes).toEqual([`${sums}: stopped after 30 of 100 problems, the 95 % interval being ±4.3 points.`]);
+    expect(rowOf(input, 'baseline').notes).toEqual([`${sums}: stopped after 30 of 100 problems, known to ±4.3 points.`]);
   });
 
   it('are not complete while the run has not said that it stopped', () => {
     const row = rowOf(stopped({ 'GPTQ W3G128': 40 }, false), 'GPTQ W3G128');
     expect(row.average).toBeNull();
-    expect(row.notes).toEqual(['1320 of 1500 samples recorded.']);
+    expect(row.notes).toEqual(['1320 of 1500 samples recorded; until all are, short completions weigh more.']);
   });
 
   it('stand in the protocol of every report', () => {
     const entry = (input: ComparisonInput) => protocolEntries(input.study.protocol, 'h').find(([label]) => label === 'early stop')?.[1];
-    expect(entry(stopped({}))).toMatch(/±5 points or narrower, looked at after 20 problems of a seeded order and every 10 more/);
+    expect(entry(stopped({}))).toMatch(/at most 5 points to either side, looked at after 20 problems of a seeded order and every 10 more/);
     expect(entry(full)).toBeUndefined();
   });
 });

@@ -63,7 +63,9 @@ function answerColumn(row: Row, place: string): string | null {
 function finalAnswerColumn(row: Row, place: string): string | null {
   const { final_answer: answers } = row;
   if (!Array.isArray(answers) || answers.length === 0) return typeof answers === 'string' ? answers : null;
-  return answers.map((item) => (typeof item === 'number' ? exactNumber(item, place) : String(item))).join(', ');
+  // Other units are dropped from answers anyway, but a percentage is another number.
+  const unit = textOf(row, ['unit']) === '%' && !String(answers.at(-1)).includes('%') ? '\\%' : '';
+  return answers.map((item) => `${typeof item === 'number' ? exactNumber(item, place) : String(item)}${unit}`).join(', ');
 }
 
 function boxedSolution(row: Row): string | null {

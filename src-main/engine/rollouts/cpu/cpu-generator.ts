@@ -17,7 +17,7 @@ import {
 import { preferHugePages } from './huge-pages.ts';
 import { LanePool } from './lane-pool.ts';
 import { controlWords, type DecodePlan, planDecoding, unsupportedReason } from './plan.ts';
-import { createSharedMemory, type SharedMemory } from './shared-memory.ts';
+import { createSharedMemory, type SharedMemory, touchPages } from './shared-memory.ts';
 import { copyConstants, createSessions, type DecodeSessions, releaseSessions } from './weights.ts';
 
 const progressIntervalMs = 100;
@@ -52,6 +52,7 @@ export class CpuGenerator implements Generator {
     const plan = planFor(model, options);
     const memory = createSharedMemory(plan.sizeBytes);
     preferHugePages(memory);
+    if (options.reserve) touchPages(memory);
     copyConstants(model, plan, memory);
     this.plan = plan;
     this.memory = memory;

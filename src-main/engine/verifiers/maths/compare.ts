@@ -6,6 +6,7 @@ import { equalLeaves, type LeafRules } from './leaf.ts';
 import { normaliseAnswer } from './normalise.ts';
 import { equalRelations, inequalityAsInterval, isNamed, lastSide, rightSide } from './relations.ts';
 import { type Answer, readAnswer } from './structure.ts';
+import { withoutThousands } from './units.ts';
 
 export interface CompareRules extends LeafRules {
   /** Throws when the comparison has taken too long. */
@@ -15,7 +16,15 @@ export interface CompareRules extends LeafRules {
 type Kind<K extends Answer['kind']> = Extract<Answer, { kind: K }>;
 
 export async function equalAnswers(gold: string, answer: string, rules: CompareRules): Promise<boolean> {
-  return compare(readAnswer(normaliseAnswer(gold)), readAnswer(normaliseAnswer(answer)), rules);
+  for (const asked of readings(gold)) for (const given of readings(answer)) if (await compare(asked, given, rules)) return true;
+  return false;
+}
+
+/** A comma may separate thousands or items of a list; where both can be meant, both are tried. */
+function readings(text: string): Answer[] {
+  const plain = normaliseAnswer(text);
+  const joined = withoutThousands(plain);
+  return joined === null ? [readAnswer(plain)] : [readAnswer(joined), readAnswer(plain)];
 }
 
 async function compare(gold: Answer, answer: Answer, rules: CompareRules): Promise<boolean> {

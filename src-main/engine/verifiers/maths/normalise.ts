@@ -54,6 +54,7 @@ export function normaliseAnswer(raw: string): string {
   text = text.replace(/\{,\}|,\s?\\!\s?(?=\d{3})|(?<=\d)\\,(?=\d{3}(?!\d))/g, (found) =>
     found.includes(',') && !found.startsWith('\\,') ? ',' : '',
   );
+  text = text.replace(/(?<!\\)\{(\d{1,3}(?:,\d{3})+)\}/g, (found) => found.replaceAll(',', ''));
   text = text.replace(dropped, '').replace(/\\[,;:! ]|\\q?quad(?![a-zA-Z])|\\(?:hspace|vspace|phantom)\*?\{[^{}]*\}|~/g, ' ');
   text = text.replace(/\\([a-zA-Z]+)/g, (found, name: string) => {
     const kept = Object.hasOwn(synonyms, name) ? synonyms[name]! : null;

@@ -5,7 +5,7 @@ const closers = /^(?:[)\]}]|\\\}|\\rangle(?![a-zA-Z])|\\rfloor(?![a-zA-Z])|\\rce
 const conjunction = /^(?:\\text\{\s?,?\s?(?:and|or)\s?,?\s?\}|(?<![A-Za-z])(?:and|or)(?=[\s\\$(]))/;
 
 /** Parts between matches of `separator` outside brackets, trimmed; a function returns the length of the match or 0. */
-export function splitTopLevel(text: string, separator: RegExp | ((rest: string) => number)): string[] {
+export function splitTopLevel(text: string, separator: RegExp | ((rest: string, at: number) => number)): string[] {
   const lengthOf = typeof separator === 'function' ? separator : (rest: string) => separator.exec(rest)?.[0].length ?? 0;
   const parts: string[] = [];
   let depth = 0;
@@ -13,7 +13,7 @@ export function splitTopLevel(text: string, separator: RegExp | ((rest: string) 
   let at = 0;
   while (at < text.length) {
     const rest = text.slice(at, at + 40);
-    const length = depth === 0 ? lengthOf(rest) : 0;
+    const length = depth === 0 ? lengthOf(rest, at) : 0;
     if (length > 0) {
       parts.push(text.slice(start, at).trim());
       at += length;

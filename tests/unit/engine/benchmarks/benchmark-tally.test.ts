@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { BenchmarkTally } from '../../../../src-main/engine/benchmarks/benchmark-tally.ts';
 import { RandomStream } from '../../../../src-main/engine/data/random-stream.ts';
-import { accuracyInterval } from '../../../../src-main/engine/statistics/index.ts';
+import { accuracyInterval, marginOf } from '../../../../src-main/engine/statistics/index.ts';
 
 describe('BenchmarkTally', () => {
   it('counts a problem when all its completions and all problems before it have ended', () => {
@@ -91,10 +91,7 @@ describe('BenchmarkTally with a wanted precision', () => {
       const own = outcomes.filter((outcome) => outcome.id === id);
       return { correct: own.filter(({ correct }) => correct).length, samples: own.length };
     });
-  const halfWidth = (count: number) => {
-    const { low, high } = accuracyInterval(scores(count));
-    return (high - low) / 2;
-  };
+  const margin = (count: number) => marginOf(accuracyInterval(scores(count)));
   const run = (order: typeof outcomes, change: Partial<typeof precision> = {}) => {
     const tally = new BenchmarkTally({ name: 'sums', problemIds: ids, seeds: 2, precision: { ...precision, ...change } });
     const made: string[] = [];
@@ -108,11 +105,11 @@ describe('BenchmarkTally with a wanted precision', () => {
 
   it('stops at the first look whose interval is narrow enough, whatever ended first', () => {
     const looks = [20, 30, 40, 50];
-    const at = looks.find((count) => halfWidth(count) <= 0.12)!;
+    const at = looks.find((count) => margin(count) <= 0.12)!;
     expect(at).toBeGreaterThan(20);
     for (let attempt = 0; attempt < 20; attempt++) {
       const { tally, made } = run(attempt === 0 ? outcomes : random.shuffle(outcomes));
-      expect(tally.stop).toEqual({ benchmark: 'sums', problems: at, of: 60, halfWidth: halfWidth(at) });
+      expect(tally.stop).toEqual({ benchmark: 'sums', problems: at, of: 60, margin: margin(at) });
       expect(tally.progress()).toMatchObject({ done: 2 * at, total: 2 * at, problems: at, of: 60, stopped: true, meanTokens: 5 });
       expect(tally.progress().accuracy).toEqual(accuracyInterval(scores(at)));
       const beyond = new Set(made.filter((id) => ids.indexOf(id) >= at));

@@ -171,7 +171,7 @@ describe('evaluateModel', () => {
     expect(stop).toMatchObject({ benchmark: 'many', of: 40 });
     expect(stop.problems % 5).toBe(0);
     expect(stop.problems).toBeLessThan(35);
-    expect(stop.halfWidth).toBeLessThanOrEqual(0.14);
+    expect(stop.margin).toBeLessThanOrEqual(0.14);
     expect(whole.kept.size).toBe(2 * stop.problems);
     expect(whole.summary.samples).toBe(2 * stop.problems);
     const byName = (samples: Map<string, SampleResult>) => [...samples].sort(([a], [b]) => (a < b ? -1 : 1));

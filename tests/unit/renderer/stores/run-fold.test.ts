@@ -52,7 +52,7 @@ describe('folding run events into a snapshot', () => {
     const sofar = foldRunEvents(snapshot(), [at(1, 4), at(2, 8)]);
     expect(sofar.run.progress?.benchmarks).toEqual([benchmark(8)]);
     expect(foldRunEvents(sofar, [at(2, 4)])).toBe(sofar);
-    const early = { benchmark: 'sums', problems: 8, of: 20, halfWidth: 0.02 };
+    const early = { benchmark: 'sums', problems: 8, of: 20, margin: 0.02 };
     const next = foldRunEvents(sofar, [
       event(3, { type: 'benchmark-stopped', stage: 1, stop: early, surplus: ['p9'] }),
       event(4, { type: 'finished' }),

@@ -1,0 +1,6 @@
+/** How much memory a run's process may use on this machine: what its control group allows, or all there is. */
+import { totalmem } from 'node:os';
+
+export function usableMemoryBytes(): number {
+  return Math.min(totalmem(), process.constrainedMemory() || Infinity);
+}
