@@ -40,13 +40,14 @@ function resultRow(row: ComparisonRow): object {
     bytes: row.sizeBytes,
     bitsPerWeight: row.bitsPerWeight,
     ...(row.training.length > 0 ? { training: row.training } : {}),
-    benchmarks: row.benchmarks.map(({ benchmark, accuracy, problems, seeds, verdicts, meanTokens, versusBaseline, failures }) => ({
+    benchmarks: row.benchmarks.map(({ benchmark, accuracy, problems, seeds, verdicts, meanTokens, versusBaseline, failures, passAtK }) => ({
       benchmark,
       accuracy: accuracy.value,
       low: accuracy.low,
       high: accuracy.high,
       problems,
       seeds,
+      passAtK,
       verdicts,
       meanTokens,
       versusBaseline,

@@ -264,7 +264,7 @@ function notesOf(run: ComparisonRun, recorded: Map<string, BenchmarkSamples> | u
   const notes = run.stages.flatMap(({ summary }) => (summary?.type === 'quantize' || summary?.type === 'train' ? summary.notes : []));
   if (run.error) notes.push(`${run.error.message} ${run.error.hint}`);
   const count = [...(recorded?.values() ?? [])].reduce((sum, benchmark) => sum + benchmark.count, 0);
-  if (count < expected) notes.push(`${count} of ${expected} samples recorded.`);
+  if (count < expected) notes.push(`${count} of ${expected} samples recorded; until all are, short completions weigh more.`);
   return notes;
 }
 

@@ -63,6 +63,10 @@ const columns = [
   'accuracy',
   'accuracy_low',
   'accuracy_high',
+  'pass_k',
+  'pass_at_k',
+  'pass_at_k_low',
+  'pass_at_k_high',
   'correct',
   'incorrect',
   'unparsed',
@@ -162,7 +166,7 @@ function rowCells(row: ComparisonRow): Cell[] {
 }
 
 function benchmarkCells(result: BenchmarkResult, seen: Detectable): Cell[] {
-  const { accuracy, verdicts } = result;
+  const { accuracy, passAtK, verdicts } = result;
   return [
     result.benchmark,
     result.problems,
@@ -170,6 +174,10 @@ function benchmarkCells(result: BenchmarkResult, seen: Detectable): Cell[] {
     accuracy.value,
     accuracy.low,
     accuracy.high,
+    passAtK?.k ?? null,
+    passAtK?.value ?? null,
+    passAtK?.low ?? null,
+    passAtK?.high ?? null,
     verdicts.correct,
     verdicts.incorrect,
     verdicts.unparsed,
@@ -194,6 +202,10 @@ function averageCells(row: ComparisonRow, seen: Detectable): Cell[] {
     row.average?.value ?? null,
     row.average?.low ?? null,
     row.average?.high ?? null,
+    null,
+    null,
+    null,
+    null,
     total((result) => result.verdicts.correct),
     total((result) => result.verdicts.incorrect),
     total((result) => result.verdicts.unparsed),

@@ -54,12 +54,19 @@ export interface AdjustedTest extends SignificanceTest {
   comparisons: number;
 }
 
+/** The chance that at least one of `k` completions of a problem is right. */
+export interface PassAtK extends Interval {
+  k: number;
+}
+
 export interface BenchmarkResult {
   benchmark: string;
   accuracy: Interval;
   /** Problems, and seeds per problem. */
   problems: number;
   seeds: number[];
+  /** With as many completions as every problem has; null with one, where it is the accuracy. */
+  passAtK: PassAtK | null;
   verdicts: Record<Verdict, number>;
   meanTokens: number;
   versusBaseline: BenchmarkDifference | null;

@@ -186,7 +186,7 @@ function planProblems(benchmarks: readonly AskedBenchmark[], seeds: readonly num
       const expected = isKnown ? known?.get(problemId) : undefined;
       // Without earlier completions: long questions tend to be hard ones.
       const expectedLength = expected ?? asked[0]!.prompt.ids.length;
-      return { benchmark: name, kind, problemId, asked, position, of: own.length, expectedLength, unit: expected ?? 1 };
+      return { benchmark: name, kind, problemId, asked, position, of: own.length, expectedLength, unit: Math.max(1, expected ?? 1) };
     });
   });
 }
@@ -250,8 +250,8 @@ async function toSample(
 ): Promise<SampleResult> {
   const { tokenIds, finishReason } = result;
   const completion = tokenizer.decode(finishReason === 'stop' ? tokenIds.slice(0, -1) : tokenIds);
-  const { gold, id, tolerance } = task.problem;
-  const answer = { gold, completion, finishReason, ...(tolerance === undefined ? {} : { tolerance }) };
+  const { gold, id, tolerance, readTests } = task.problem;
+  const answer = { gold, completion, finishReason, ...(tolerance === undefined ? {} : { tolerance }), ...(readTests ? { readTests } : {}) };
   const { verdict, extracted } = await verifiers.get(task.kind)!.verify(answer, signal ? { signal } : {});
   return {
     benchmark: task.benchmark,
