@@ -1,4 +1,5 @@
 /** A study's comparison as the command line prints it: rows that are equal for equal seeds, and timings kept apart from them. */
+import { measureText } from '#contract/benchmarks.ts';
 import type { ComparisonRow, StudyComparison } from '#contract/comparison.ts';
 import { benchmarkFailureLines, failureHeader, failureLines, failureNote } from '../reports/failure-table.ts';
 import { bytes, duration, percentInterval, points } from '../reports/format.ts';
@@ -13,7 +14,13 @@ export function studyResult(comparison: StudyComparison): object {
       protocolHash: comparison.protocolHash,
       protocol: comparison.protocol,
       models: comparison.models.map(({ name, hash, parameters, sizeBytes }) => ({ name, hash, parameters, bytes: sizeBytes })),
-      benchmarks: comparison.benchmarks.map(({ name, sha256, problems, kind = 'maths' }) => ({ name, kind, sha256, problems })),
+      benchmarks: comparison.benchmarks.map(({ name, sha256, problems, kind = 'maths', floor }) => ({
+        name,
+        kind,
+        sha256,
+        problems,
+        floor,
+      })),
       texts: comparison.texts.map(({ name, sha256 }) => ({ name, sha256 })),
     },
     rows: comparison.rows.map(resultRow),
@@ -98,6 +105,7 @@ export function studyText(comparison: StudyComparison): string {
     '',
     table,
     '',
+    ...comparison.benchmarks.filter(({ floor }) => floor !== undefined).map((each) => `${each.name}: ${measureText(each)}.`),
     ...perplexityText(comparison),
     ...notes,
     `Measured in ${duration(comparison.elapsedMs)}.`,

@@ -2,6 +2,7 @@
  * The HTML report: one self-contained file without scripts or requests (its own Content-Security-Policy forbids both), readable on
  * screen in light and dark and printable.
  */
+import { measureText } from '#contract/benchmarks.ts';
 import type { ComparisonRow, LineageNode, StudyComparison } from '#contract/comparison.ts';
 import type { SampleRow } from '#contract/records.ts';
 import { benchmarkChart } from './charts/benchmark-chart.ts';
@@ -143,11 +144,11 @@ function resolutionSection(comparison: StudyComparison): Markup | null {
 function provenance(comparison: StudyComparison): Markup {
   const models = comparison.models.map((model) => [model.name, count(model.parameters), bytes(model.sizeBytes), model.path, model.hash]);
   const benchmarks = [
-    ...comparison.benchmarks.map(({ name, problems, path, sha256 }) => [name, count(problems), path, sha256]),
-    ...comparison.texts.map(({ name, path, sha256 }) => [name, 'text', path, sha256]),
+    ...comparison.benchmarks.map((each) => [each.name, count(each.problems), measureText(each), each.path, each.sha256]),
+    ...comparison.texts.map(({ name, path, sha256 }) => [name, '–', measureText({ kind: 'text' }), path, sha256]),
   ];
   return markup`${plainTable(['Model', 'Parameters', 'Size', 'Path', 'Hash'], models, { numbers: [1, 2], hashes: [3, 4] })}
-<h3>Benchmarks</h3>${plainTable(['Benchmark', 'Problems', 'Path', 'sha256'], benchmarks, { numbers: [1], hashes: [2, 3] })}`;
+<h3>Benchmarks</h3>${plainTable(['Benchmark', 'Problems', 'Measured', 'Path', 'sha256'], benchmarks, { numbers: [1], hashes: [3, 4] })}`;
 }
 
 function environmentEntries(comparison: StudyComparison): [string, string][] {

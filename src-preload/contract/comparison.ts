@@ -161,8 +161,8 @@ export interface StudyComparison {
   description: string;
   protocol: EvaluationProtocol;
   protocolHash: string;
-  /** `kind` is absent for written answers. */
-  benchmarks: { name: string; path: string; sha256: string; problems: number; kind?: ProblemKind }[];
+  /** `kind` is absent for written answers; `floor` is what always giving the same letter scores, where answers are letters. */
+  benchmarks: { name: string; path: string; sha256: string; problems: number; kind?: ProblemKind; floor?: number }[];
   /** Texts whose perplexity is measured. */
   texts: { name: string; path: string; sha256: string }[];
   models: { name: string; path: string; hash: string; parameters: number; sizeBytes: number }[];
