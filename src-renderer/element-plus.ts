@@ -1,5 +1,6 @@
 /** The Element Plus components in use (parts such as options and form items come with their parent), and their style sheet. */
 import {
+  ElAlert,
   ElButton,
   ElCheckbox,
   ElCollapse,
@@ -23,6 +24,7 @@ import 'element-plus/dist/index.css';
 import 'element-plus/theme-chalk/dark/css-vars.css';
 
 const components = [
+  ElAlert,
   ElButton,
   ElCheckbox,
   ElCollapse,

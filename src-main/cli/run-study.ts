@@ -27,13 +27,16 @@ export async function findSpec(name: string, resourcesDir: string): Promise<Stud
 
 interface Chosen {
   models: readonly string[];
-  /** As `NAME=PATH`. */
+  /** Names of benchmarks that are left out. */
+  leaveOut: readonly string[];
+  /** As `NAME=PATH`, of benchmarks also `NAME=FOLDER#SPLIT`. */
   choices: readonly string[];
   resourcesDir: string;
 }
 
 /** The study with the user's models and with what it leaves to choose. Throws `bad-input` for a name it does not ask for, and for those left open. */
-export function chosenSpec(spec: StudySpec, { models, choices, resourcesDir }: Chosen): StudySpec {
+export function chosenSpec(whole: StudySpec, { models, leaveOut, choices, resourcesDir }: Chosen): StudySpec {
+  const spec = withoutBenchmarks(whole, leaveOut);
   const withModels = models.length > 0 ? { ...spec, models: models.map((model) => userPath(model, resourcesDir)) } : spec;
   const asked = openChoices(withModels);
   const chosen = new Map(choices.map((text) => parseChoice(text, resourcesDir)));
@@ -44,7 +47,7 @@ export function chosenSpec(spec: StudySpec, { models, choices, resourcesDir }: C
       `The study leaves no "${unknown}" to choose.`,
       asked.length > 0 ? `It asks for: ${asked.join(', ')}.` : 'Leave --choose out.',
     );
-  const made = makeChoices(withModels, chosen);
+  const made = withSplits(makeChoices(withModels, chosen), withModels);
   const open = openChoices(made);
   if (open.length === 0) return made;
   const problems = open.map((name) => `"${name}" is still to be chosen.`);
@@ -54,6 +57,25 @@ export function chosenSpec(spec: StudySpec, { models, choices, resourcesDir }: C
     'Give a model with --model FOLDER, and every other with --choose "NAME=PATH"; or open the preset in the workbench.',
     { problems },
   );
+}
+
+function withoutBenchmarks(spec: StudySpec, names: readonly string[]): StudySpec {
+  const unknown = names.find((name) => !spec.benchmarks.some((benchmark) => benchmark.name === name));
+  const known = spec.benchmarks.map(({ name }) => name).join(', ');
+  if (unknown !== undefined) throw new RoundoffError('bad-input', `The study has no benchmark "${unknown}".`, `It has: ${known}.`);
+  const benchmarks = spec.benchmarks.filter(({ name }) => !names.includes(name));
+  if (benchmarks.length > 0) return { ...spec, benchmarks };
+  throw new RoundoffError('bad-input', 'Every benchmark of the study is left out.', `Keep one of: ${known}.`);
+}
+
+/** `FOLDER#SPLIT` of benchmarks that were chosen. */
+function withSplits(made: StudySpec, before: StudySpec): StudySpec {
+  const benchmarks = made.benchmarks.map((benchmark, index) => {
+    const at = benchmark.path.lastIndexOf('#');
+    if (at < 0 || benchmark.path === before.benchmarks[index]!.path) return benchmark;
+    return { ...benchmark, path: benchmark.path.slice(0, at), split: benchmark.path.slice(at + 1) };
+  });
+  return { ...made, benchmarks };
 }
 
 function parseChoice(text: string, resourcesDir: string): [name: string, path: string] {

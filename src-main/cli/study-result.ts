@@ -1,7 +1,9 @@
 /** A study's comparison as the command line prints it: rows that are equal for equal seeds, and timings kept apart from them. */
+import { measureText } from '#contract/benchmarks.ts';
 import type { ComparisonRow, StudyComparison } from '#contract/comparison.ts';
 import { benchmarkFailureLines, failureHeader, failureLines, failureNote } from '../reports/failure-table.ts';
 import { bytes, duration, percentInterval, points } from '../reports/format.ts';
+import { perplexityHeader, perplexityLines, perplexityNote } from '../reports/perplexity-table.ts';
 import { textTable } from './terminal.ts';
 
 export function studyResult(comparison: StudyComparison): object {
@@ -12,7 +14,14 @@ export function studyResult(comparison: StudyComparison): object {
       protocolHash: comparison.protocolHash,
       protocol: comparison.protocol,
       models: comparison.models.map(({ name, hash, parameters, sizeBytes }) => ({ name, hash, parameters, bytes: sizeBytes })),
-      benchmarks: comparison.benchmarks.map(({ name, sha256, problems }) => ({ name, sha256, problems })),
+      benchmarks: comparison.benchmarks.map(({ name, sha256, problems, kind = 'maths', floor }) => ({
+        name,
+        kind,
+        sha256,
+        problems,
+        floor,
+      })),
+      texts: comparison.texts.map(({ name, sha256 }) => ({ name, sha256 })),
     },
     rows: comparison.rows.map(resultRow),
     timing: comparison.rows.map(({ name, elapsedMs, backend, device }) => ({ recipe: name, elapsedMs, backend, device })),
@@ -31,13 +40,14 @@ function resultRow(row: ComparisonRow): object {
     bytes: row.sizeBytes,
     bitsPerWeight: row.bitsPerWeight,
     ...(row.training.length > 0 ? { training: row.training } : {}),
-    benchmarks: row.benchmarks.map(({ benchmark, accuracy, problems, seeds, verdicts, meanTokens, versusBaseline, failures }) => ({
+    benchmarks: row.benchmarks.map(({ benchmark, accuracy, problems, seeds, verdicts, meanTokens, versusBaseline, failures, passAtK }) => ({
       benchmark,
       accuracy: accuracy.value,
       low: accuracy.low,
       high: accuracy.high,
       problems,
       seeds,
+      passAtK,
       verdicts,
       meanTokens,
       versusBaseline,
@@ -47,6 +57,8 @@ function resultRow(row: ComparisonRow): object {
     drop: row.drop,
     dropTest: row.dropTest,
     recovery: row.recovery,
+    perplexities: row.perplexities,
+    otherProtocol: row.otherProtocol,
     notes: row.notes,
   };
 }
@@ -86,14 +98,24 @@ export function studyText(comparison: StudyComparison): string {
   const table = textTable(header, rows, new Set(header.map((_, column) => column).slice(2)));
   const { seeds, temperature, topP } = comparison.protocol;
   const notes = comparison.rows
-    .filter((row) => row.status !== 'finished')
+    .filter((row) => row.status !== 'finished' || row.otherProtocol !== null)
     .flatMap((row) => row.notes.map((note) => `${row.name}: ${note}`));
   return [
     `${comparison.name}: accuracy in percent, ${seeds.length} seeds, temperature ${temperature}, top-p ${topP}`,
     '',
     table,
     '',
+    ...comparison.benchmarks.filter(({ floor }) => floor !== undefined).map((each) => `${each.name}: ${measureText(each)}.`),
+    ...perplexityText(comparison),
     ...notes,
     `Measured in ${duration(comparison.elapsedMs)}.`,
   ].join('\n');
+}
+
+function perplexityText(comparison: StudyComparison): string[] {
+  const lines = perplexityLines(comparison);
+  if (lines.length === 0) return [];
+  const header = ['recipe', ...perplexityHeader(comparison)];
+  const cells = lines.map(({ run, cells: own }) => [run.name, ...own]);
+  return [textTable(header, cells, new Set(header.map((_, column) => column).slice(1))), '', perplexityNote, ''];
 }

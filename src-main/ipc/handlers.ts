@@ -3,6 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import type { CommandName, CommandOutput, ParsedInput, ReportFormat } from '#contract/commands.ts';
 import { RoundoffError } from '#contract/errors.ts';
+import { inspectBenchmark } from '../engine/benchmarks/inspect.ts';
 import { writeWholeFile } from '../engine/formats/atomic-file.ts';
 import { inspectModel } from '../engine/model/inspect.ts';
 import { listModels } from '../project/repositories/models.ts';
@@ -19,6 +20,9 @@ import { listPresets } from './presets.ts';
 import type { ProjectSession } from './project-session.ts';
 import { sampleCatalog } from './sample-catalog.ts';
 import { renderStudyReport } from './study-report.ts';
+
+/** Bad rows of a benchmark that the workbench lists. */
+const listedFindings = 1000;
 
 export type Handlers = {
   [K in CommandName]: (input: ParsedInput<K>) => CommandOutput<K> | Promise<CommandOutput<K>>;
@@ -45,7 +49,11 @@ function appHandlers(session: ProjectSession): Section<'app' | 'files' | 'models
     'files.list': ({ path: dir }) => listFiles(dir ?? os.homedir()),
     'models.inspect': ({ path: dir }) => inspectModel(resolvePath(dir, resourcesDir)),
     'models.list': () => listModels(session.runs.project.db),
-    'datasets.inspect': ({ path: file, kind }) => inspectDataset(resolvePath(file, resourcesDir), kind),
+    'datasets.inspect': ({ path: file, kind, as, ...details }) => {
+      const resolved = resolvePath(file, resourcesDir);
+      if (kind !== 'benchmark') return inspectDataset(resolved, kind);
+      return inspectBenchmark({ path: resolved, ...details, ...(as ? { kind: as } : {}) }, { maxFindings: listedFindings });
+    },
     'sample.catalog': () => sampleCatalog(resourcesDir),
     'presets.list': () => listPresets(resourcesDir),
   };

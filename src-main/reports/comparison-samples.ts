@@ -10,6 +10,7 @@ import {
   type ProblemPair,
   pairedBootstrap,
   pairedDifference,
+  passAtK,
 } from '../engine/statistics/index.ts';
 import { type Answer, failureBreakdown } from './failures.ts';
 
@@ -68,11 +69,13 @@ export function benchmarkResult(benchmark: string, own: BenchmarkSamples, baseli
     correct: [...answers.values()].filter(({ verdict }) => verdict === 'correct').length,
     samples: answers.size,
   }));
+  const k = Math.min(...scores.map((score) => score.samples));
   return {
     benchmark,
     accuracy: accuracyInterval(scores),
     problems: own.problems.size,
     seeds: [...own.seeds].sort((a, b) => a - b),
+    passAtK: k > 1 ? { k, ...passAtK(scores, k) } : null,
     verdicts: { ...own.verdicts },
     meanTokens: own.tokens / own.count,
     versusBaseline: baseline ? differenceFrom(pairProblems(own, baseline)) : null,

@@ -39,7 +39,7 @@ export interface ComparisonRun
 export interface ComparisonInput {
   study: { id: number; name: string; description: string; protocol: EvaluationProtocol; protocolHash: string; createdAt: number };
   /** In table order. `problems` counts what the protocol evaluates, after its limit. */
-  benchmarks: readonly { name: string; path: string; sha256: string; problems: number; kind?: ProblemKind }[];
+  benchmarks: readonly { name: string; path: string; sha256: string; problems: number; kind?: ProblemKind; floor?: number }[];
   models: readonly Pick<ModelRecord, 'id' | 'name' | 'path' | 'hash' | 'parameters' | 'sizeBytes'>[];
   /** In table order. */
   runs: readonly ComparisonRun[];
@@ -62,9 +62,10 @@ export function buildComparison(input: ComparisonInput): StudyComparison {
     description: input.study.description,
     protocol: input.study.protocol,
     protocolHash: input.study.protocolHash,
-    benchmarks: asked.benchmarks.map(({ name, path, sha256, problems, kind = 'maths' }) => ({
+    benchmarks: asked.benchmarks.map(({ name, path, sha256, problems, kind = 'maths', floor }) => ({
       ...{ name, path, sha256, problems },
       ...(kind === 'maths' ? {} : { kind }),
+      ...(floor === undefined ? {} : { floor }),
     })),
     texts: texts.map(({ name, path, sha256 }) => ({ name, path, sha256 })),
     models: input.models.map(({ name, path, hash, parameters, sizeBytes }) => ({ name, path, hash, parameters, sizeBytes })),
@@ -263,7 +264,7 @@ function notesOf(run: ComparisonRun, recorded: Map<string, BenchmarkSamples> | u
   const notes = run.stages.flatMap(({ summary }) => (summary?.type === 'quantize' || summary?.type === 'train' ? summary.notes : []));
   if (run.error) notes.push(`${run.error.message} ${run.error.hint}`);
   const count = [...(recorded?.values() ?? [])].reduce((sum, benchmark) => sum + benchmark.count, 0);
-  if (count < expected) notes.push(`${count} of ${expected} samples recorded.`);
+  if (count < expected) notes.push(`${count} of ${expected} samples recorded; until all are, short completions weigh more.`);
   return notes;
 }
 

@@ -2,7 +2,14 @@
  * CSV (RFC 4180): one line per run and benchmark and one per average. Text that a spreadsheet would run as a formula is
  * prefixed with an apostrophe; numbers are written plainly.
  */
-import type { BenchmarkResult, ComparisonRow, PairedDifference, SignificanceTest, StudyComparison } from '#contract/comparison.ts';
+import type {
+  BenchmarkResult,
+  ComparisonRow,
+  PairedDifference,
+  PerplexityResult,
+  SignificanceTest,
+  StudyComparison,
+} from '#contract/comparison.ts';
 import { overridesTitle } from '#contract/overrides.ts';
 import type { RunResolution } from '#contract/resolution.ts';
 import { negated } from './format.ts';
@@ -56,6 +63,10 @@ const columns = [
   'accuracy',
   'accuracy_low',
   'accuracy_high',
+  'pass_k',
+  'pass_at_k',
+  'pass_at_k_low',
+  'pass_at_k_high',
   'correct',
   'incorrect',
   'unparsed',
@@ -80,6 +91,10 @@ const columns = [
   'backend',
   'device',
   'notes',
+  'perplexity',
+  'perplexity_ratio',
+  'ratio_low',
+  'ratio_high',
 ] as const;
 
 /**
@@ -95,9 +110,25 @@ export function csvReport(comparison: StudyComparison): string {
     const head = [comparison.name, comparison.protocolHash, ...rowCells(row)];
     for (const result of row.benchmarks)
       lines.push([...head, ...benchmarkCells(result, seen), ...failureCells(result), null, ...tailCells(row)]);
+    for (const result of row.perplexities) lines.push(textCells(head, result));
     lines.push([...head, ...averageCells(row, seen), ...failureColumns.map(() => null), row.recovery, ...tailCells(row)]);
   }
-  return lines.map((line) => `${line.map(csvCell).join(',')}\r\n`).join('');
+  return lines.map((line) => `${columns.map((_, index) => csvCell(line[index] ?? null)).join(',')}\r\n`).join('');
+}
+
+/** A text's line: what is said of accuracies stays empty. */
+function textCells(head: readonly Cell[], { text, perplexity, change, complete }: PerplexityResult): Cell[] {
+  const cells: Cell[] = columns.map((_, index) => head[index] ?? null);
+  const set = (name: (typeof columns)[number], value: Cell) => {
+    cells[columns.indexOf(name)] = value;
+  };
+  set('benchmark', text);
+  set('verdict', change?.verdict ?? null);
+  set('perplexity', complete ? perplexity : null);
+  set('perplexity_ratio', change?.ratio ?? null);
+  set('ratio_low', change?.low ?? null);
+  set('ratio_high', change?.high ?? null);
+  return cells;
 }
 
 /** Smallest differences that would have been found. */
@@ -135,7 +166,7 @@ function rowCells(row: ComparisonRow): Cell[] {
 }
 
 function benchmarkCells(result: BenchmarkResult, seen: Detectable): Cell[] {
-  const { accuracy, verdicts } = result;
+  const { accuracy, passAtK, verdicts } = result;
   return [
     result.benchmark,
     result.problems,
@@ -143,6 +174,10 @@ function benchmarkCells(result: BenchmarkResult, seen: Detectable): Cell[] {
     accuracy.value,
     accuracy.low,
     accuracy.high,
+    passAtK?.k ?? null,
+    passAtK?.value ?? null,
+    passAtK?.low ?? null,
+    passAtK?.high ?? null,
     verdicts.correct,
     verdicts.incorrect,
     verdicts.unparsed,
@@ -167,6 +202,10 @@ function averageCells(row: ComparisonRow, seen: Detectable): Cell[] {
     row.average?.value ?? null,
     row.average?.low ?? null,
     row.average?.high ?? null,
+    null,
+    null,
+    null,
+    null,
     total((result) => result.verdicts.correct),
     total((result) => result.verdicts.incorrect),
     total((result) => result.verdicts.unparsed),

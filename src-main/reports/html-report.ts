@@ -2,6 +2,7 @@
  * The HTML report: one self-contained file without scripts or requests (its own Content-Security-Policy forbids both), readable on
  * screen in light and dark and printable.
  */
+import { measureText } from '#contract/benchmarks.ts';
 import type { ComparisonRow, LineageNode, StudyComparison } from '#contract/comparison.ts';
 import type { SampleRow } from '#contract/records.ts';
 import { benchmarkChart } from './charts/benchmark-chart.ts';
@@ -16,6 +17,7 @@ import { reportStyle } from './html-style.ts';
 import { benchmarkTable, definitions, plainTable, resultsTable } from './html-tables.ts';
 import { Markup, type MarkupValue, markup } from './markup.ts';
 import { methodNotes } from './methods-text.ts';
+import { perplexityHeader, perplexityLines, perplexityNote } from './perplexity-table.ts';
 import { protocolEntries } from './protocol-entries.ts';
 import { studyResolution } from './resolution.ts';
 import { resolutionTable } from './resolution-table.ts';
@@ -34,6 +36,7 @@ ${section('Results', resultsTable(comparison))}
 ${byScheme(comparison)}
 ${accuracyBySize(comparison)}
 ${byBenchmark(comparison)}
+${perplexities(comparison)}
 ${section('How completions ended', figure(verdictChart(comparison.rows), 'Over all benchmarks and seeds. Truncated completions reached the token limit without a boxed answer; unparsed ones ended without any answer.'))}
 ${failuresSection(comparison.rows)}
 ${resolutionSection(comparison)}
@@ -99,6 +102,15 @@ function byModel(comparison: StudyComparison, draw: (rows: ComparisonRow[], mode
   return parts.length > 0 ? markup`${parts}` : null;
 }
 
+function perplexities(comparison: StudyComparison): Markup | null {
+  const lines = perplexityLines(comparison);
+  if (lines.length === 0) return null;
+  const header = perplexityHeader(comparison);
+  const rows = lines.map(({ run, cells }) => [run.name, ...cells]);
+  const table = plainTable(['Run', ...header], rows, { numbers: header.map((_, index) => index + 1) });
+  return section('Perplexity', markup`<p>${perplexityNote}</p>${table}`);
+}
+
 function failuresSection(rows: readonly ComparisonRow[]): Markup | null {
   const lines = failureLines(rows);
   if (lines.length === 0) return null;
@@ -131,9 +143,12 @@ function resolutionSection(comparison: StudyComparison): Markup | null {
 
 function provenance(comparison: StudyComparison): Markup {
   const models = comparison.models.map((model) => [model.name, count(model.parameters), bytes(model.sizeBytes), model.path, model.hash]);
-  const benchmarks = comparison.benchmarks.map(({ name, problems, path, sha256 }) => [name, count(problems), path, sha256]);
+  const benchmarks = [
+    ...comparison.benchmarks.map((each) => [each.name, count(each.problems), measureText(each), each.path, each.sha256]),
+    ...comparison.texts.map(({ name, path, sha256 }) => [name, '–', measureText({ kind: 'text' }), path, sha256]),
+  ];
   return markup`${plainTable(['Model', 'Parameters', 'Size', 'Path', 'Hash'], models, { numbers: [1, 2], hashes: [3, 4] })}
-<h3>Benchmarks</h3>${plainTable(['Benchmark', 'Problems', 'Path', 'sha256'], benchmarks, { numbers: [1], hashes: [2, 3] })}`;
+<h3>Benchmarks</h3>${plainTable(['Benchmark', 'Problems', 'Measured', 'Path', 'sha256'], benchmarks, { numbers: [1], hashes: [3, 4] })}`;
 }
 
 function environmentEntries(comparison: StudyComparison): [string, string][] {

@@ -2,6 +2,7 @@
  * Markdown with GitHub tables: findings, results, benchmarks, protocol, provenance. Cell text is escaped, so that a name cannot
  * break a table or smuggle in markup.
  */
+import { measureText } from '#contract/benchmarks.ts';
 import type { ComparisonRow, StudyComparison } from '#contract/comparison.ts';
 import { isWorthAMatrix, schemeMatrix } from '#contract/sweep.ts';
 import { failureHeader, failureLines, failureNote } from './failure-table.ts';
@@ -21,6 +22,7 @@ import {
   schemeLabel,
 } from './format.ts';
 import { methodNotes } from './methods-text.ts';
+import { perplexityHeader, perplexityLines, perplexityNote } from './perplexity-table.ts';
 import { protocolEntries } from './protocol-entries.ts';
 import { studyResolution } from './resolution.ts';
 import { resolutionTable } from './resolution-table.ts';
@@ -36,6 +38,7 @@ export function markdownReport(comparison: StudyComparison): string {
     ...matrixSections(comparison),
     '## Benchmarks',
     benchmarkTable(comparison),
+    ...perplexitySections(comparison),
     ...failureSections(comparison),
     ...resolutionSections(comparison),
     '## Protocol',
@@ -127,6 +130,13 @@ function benchmarkTable({ rows, benchmarks }: StudyComparison): string {
   );
 }
 
+function perplexitySections(comparison: StudyComparison): string[] {
+  const lines = perplexityLines(comparison);
+  if (lines.length === 0) return [];
+  const rows = lines.map(({ run, cells }) => [run.name, ...cells]);
+  return ['## Perplexity', escapeMarkdown(perplexityNote), table(['run', ...perplexityHeader(comparison)], rows)];
+}
+
 function failureSections({ rows }: StudyComparison): string[] {
   const lines = failureLines(rows);
   if (lines.length === 0) return [];
@@ -150,11 +160,14 @@ function resolutionSections(comparison: StudyComparison): string[] {
 
 function provenance(comparison: StudyComparison): string {
   const models = comparison.models.map((model) => [model.name, count(model.parameters), bytes(model.sizeBytes), model.hash]);
-  const benchmarks = comparison.benchmarks.map((benchmark) => [benchmark.name, count(benchmark.problems), benchmark.sha256]);
+  const benchmarks = [
+    ...comparison.benchmarks.map((benchmark) => [benchmark.name, count(benchmark.problems), measureText(benchmark), benchmark.sha256]),
+    ...comparison.texts.map(({ name, sha256 }) => [name, '–', measureText({ kind: 'text' }), sha256]),
+  ];
   const environment = [['study created', date(comparison.createdAt)], ...Object.entries(comparison.environment)];
   return [
     table(['model', 'parameters', 'size', 'hash'], models),
-    table(['benchmark', 'problems', 'sha256'], benchmarks),
+    table(['benchmark', 'problems', 'measured', 'sha256'], benchmarks),
     table(['environment', ''], environment),
   ].join('\n\n');
 }

@@ -37,6 +37,7 @@ export function calibrationNotes(rows: readonly ComparisonRow[]): string[] {
 
 const generalNotes: readonly string[] = [
   'Accuracy is the share of completions judged correct, one completion per problem and evaluation seed.',
+  'pass@k is the chance that at least one of k completions of a problem is right, estimated without bias from its completions; its interval is a Wilson score interval over problems.',
   'Intervals are 95 % intervals. Completions of one problem under several seeds are alike, so problems are the independent units: the cluster-robust variance over problems gives an effective number of samples (at least the number of problems, at most the number of completions; nearer to the former while few problems show the rarer outcome), and a Wilson score interval with Student’s t is computed from it. It stays within 0 and 100 % and keeps a width when every answer is right or wrong.',
   'The average is the plain mean over benchmarks; its interval combines the benchmarks’ intervals as independent errors (square and add).',
   'Change and drop are paired: the same problems and the same seeds as the baseline. Their interval is Student’s t on the per-problem differences, with two pseudo-problems added so that runs that never disagree do not appear certain.',

@@ -3,6 +3,7 @@
  */
 import { precisionText } from '#contract/early-stop.ts';
 import type { EvaluationProtocol } from '#contract/protocol.ts';
+import { protocolExtras } from '#contract/protocol-text.ts';
 
 export function protocolEntries(protocol: EvaluationProtocol, hash: string): [label: string, value: string][] {
   return [
@@ -16,6 +17,7 @@ export function protocolEntries(protocol: EvaluationProtocol, hash: string): [la
     ['system prompt', protocol.systemPrompt ?? 'none'],
     ['prompt template', protocol.promptTemplate],
     ['verifier', protocol.verifier],
+    ...protocolExtras(protocol),
     ['protocol hash', hash],
   ];
 }

@@ -24,29 +24,39 @@ function runResolution(row: ComparisonRow, wanted: WantedResolution): RunResolut
   if (compared.length === 0) return null;
   const seeds = Math.max(...compared.map((part) => part.seeds));
   const change = row.drop && negated(row.drop);
+  const benchmarks = compared.map((part) => ({
+    part,
+    detectable: detectableDifference([part], { ...settingsOf(wanted), seeds: part.seeds }),
+  }));
+  // All curves of a run are drawn together, as far as the coarsest benchmark needs.
+  const end = Math.min(1, Math.max(2 * wanted.difference, ...benchmarks.map(({ detectable }) => 1.05 * (detectable ?? 1))));
   return {
     runId: row.runId,
     run: row.name,
     seeds,
     change: change && { value: change.value, low: change.low, high: change.high, verdict: change.verdict },
-    benchmarks: compared.map((part) => ({
+    benchmarks: benchmarks.map(({ part }) => ({
       benchmark: part.benchmark,
       disagreement: part.spread,
-      ...resolutionOf([part], { ...wanted, seeds: part.seeds }),
+      ...resolutionOf([part], wanted, { seeds: part.seeds, end }),
     })),
-    average: row.drop ? resolutionOf(compared, { ...wanted, seeds }) : null,
+    average: row.drop ? resolutionOf(compared, wanted, { seeds, end }) : null,
   };
 }
 
-function resolutionOf(parts: readonly ResolutionPart[], { difference, power, seeds }: WantedResolution & { seeds: number }): Resolution {
-  const settings = { level: resolutionLevel, power, seeds };
+const settingsOf = ({ power }: WantedResolution) => ({ level: resolutionLevel, power });
+
+function resolutionOf(
+  parts: readonly ResolutionPart[],
+  wanted: WantedResolution,
+  { seeds, end }: { seeds: number; end: number },
+): Resolution {
+  const settings = { ...settingsOf(wanted), seeds };
   const problems = parts.reduce((sum, part) => sum + part.problems, 0);
-  const detectable = detectableDifference(parts, settings);
-  const end = Math.min(1, 2 * Math.max(difference, detectable ?? 1));
   return {
     problems,
-    detectable,
-    requiredProblems: Math.ceil(problems * requiredGrowth(parts, difference, settings) - 1e-9),
+    detectable: detectableDifference(parts, settings),
+    requiredProblems: Math.ceil(problems * requiredGrowth(parts, wanted.difference, settings) - 1e-9),
     curve: Array.from({ length: curvePoints + 1 }, (_, index) => {
       const size = (end * index) / curvePoints;
       return { difference: size, power: powerOf(parts, size, settings) };

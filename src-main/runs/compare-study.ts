@@ -8,11 +8,11 @@ import { listStudyBenchmarks } from '../project/repositories/evaluations.ts';
 import { lastEvent } from '../project/repositories/events.ts';
 import { listModels } from '../project/repositories/models.ts';
 import { listRuns } from '../project/repositories/runs.ts';
-import { studyOutcomes } from '../project/repositories/samples.ts';
+import { goldCounts, studyOutcomes } from '../project/repositories/samples.ts';
 import { listStages } from '../project/repositories/stages.ts';
 import { readStudyEnvironment } from '../project/repositories/studies.ts';
 import { listWindows } from '../project/repositories/windows.ts';
-import { buildComparison } from '../reports/comparison.ts';
+import { buildComparison, type ComparisonInput } from '../reports/comparison.ts';
 
 export function compareStudy(db: Connection, study: StudyRecord): StudyComparison {
   const runs = listRuns(db, study.id);
@@ -26,7 +26,7 @@ export function compareStudy(db: Connection, study: StudyRecord): StudyCompariso
       protocolHash: study.protocolHash,
       createdAt: study.createdAt,
     },
-    benchmarks: listStudyBenchmarks(db, study.id),
+    benchmarks: benchmarksOf(db, study.id, runs),
     models: listModels(db).filter((model) => modelIds.has(model.id)),
     runs: runs.map((run) => ({ ...run, stages: listStages(db, run.id), artifacts: listArtifacts(db, run.id) })),
     samples: studyOutcomes(db, study.id),
@@ -38,6 +38,16 @@ export function compareStudy(db: Connection, study: StudyRecord): StudyCompariso
         runs.map((run) => run.id),
       ),
     },
+  });
+}
+
+/** Where answers are letters, with what giving the same one throughout would score on the problems and seeds of the first run. */
+function benchmarksOf(db: Connection, studyId: number, runs: readonly RunRecord[]): ComparisonInput['benchmarks'] {
+  return listStudyBenchmarks(db, studyId).map((benchmark) => {
+    const hasLetters = benchmark.kind === 'choice' || benchmark.kind === 'likelihood';
+    const counts = hasLetters && runs[0] ? goldCounts(db, runs[0].id, benchmark.name) : [];
+    const total = counts.reduce((sum, count) => sum + count, 0);
+    return total === 0 ? benchmark : { ...benchmark, floor: Math.max(...counts) / total };
   });
 }
 

@@ -51,7 +51,7 @@ export async function prepareStudy(project: Project, spec: StudySpec, options: P
     })),
     completions: runs.length * perRun,
     estimate: { elapsedMs: time.elapsedMs, memoryBytes: neededMemory, diskBytes },
-    basis: time.basis,
+    basis: spec.protocol.precision ? `${time.basis}; less where benchmarks end early` : time.basis,
     problems: [
       ...inputs.problems,
       ...(await backendProblems(spec.backend, options)),

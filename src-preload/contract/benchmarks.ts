@@ -62,6 +62,19 @@ export function answersPerProblem(kind: ProblemKind, seeds: number): number {
   return kind === 'likelihood' ? 1 : kind === 'text' ? 0 : seeds;
 }
 
+const scores: Record<ProblemKind, string> = {
+  maths: 'accuracy of written answers',
+  choice: 'accuracy of letters',
+  code: 'programs that pass every test',
+  likelihood: 'accuracy of the likeliest ending',
+  text: 'perplexity, lower is better',
+};
+
+/** What is measured of a benchmark; with the share that always giving the same letter reaches, which is no skill. */
+export function measureText({ kind = 'maths', floor = null }: { kind?: ProblemKind; floor?: number | null }): string {
+  return floor === null ? scores[kind] : `${scores[kind]}; one letter throughout scores ${(100 * floor).toFixed(1)} %`;
+}
+
 /** Reads `question=prompt,answer=target`. Throws `bad-input` for unknown fields and for text that maps nothing. */
 export function parseColumnMapping(text: string): ColumnMapping {
   const mapping: ColumnMapping = {};

@@ -3,6 +3,7 @@
  * interface, the preload script and the browser client derive their methods from `commandInputs`.
  */
 import { z } from 'zod';
+import { benchmarkReferenceSchema, problemKinds } from './benchmarks.ts';
 import type { StudyComparison } from './comparison.ts';
 import type { StudyTrial } from './preflight.ts';
 import { studySpecSchema } from './recipe.ts';
@@ -46,7 +47,13 @@ export const commandInputs = {
   'project.forget': z.strictObject({ path }),
   'models.inspect': z.strictObject({ path }),
   'models.list': none,
-  'datasets.inspect': z.strictObject({ path, kind: z.enum(['benchmark', 'calibration', 'training']) }),
+  /** The optional fields say how a benchmark is read; `as` is the kind of its problems. */
+  'datasets.inspect': z.strictObject({
+    path,
+    kind: z.enum(['benchmark', 'calibration', 'training']),
+    ...benchmarkReferenceSchema.pick({ split: true, columns: true, where: true }).shape,
+    as: z.enum(problemKinds).optional(),
+  }),
   'sample.catalog': none,
   'presets.list': none,
   'studies.plan': z.strictObject({ spec: studySpecSchema }),

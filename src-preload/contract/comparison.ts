@@ -54,12 +54,19 @@ export interface AdjustedTest extends SignificanceTest {
   comparisons: number;
 }
 
+/** The chance that at least one of `k` completions of a problem is right. */
+export interface PassAtK extends Interval {
+  k: number;
+}
+
 export interface BenchmarkResult {
   benchmark: string;
   accuracy: Interval;
   /** Problems, and seeds per problem. */
   problems: number;
   seeds: number[];
+  /** With as many completions as every problem has; null with one, where it is the accuracy. */
+  passAtK: PassAtK | null;
   verdicts: Record<Verdict, number>;
   meanTokens: number;
   versusBaseline: BenchmarkDifference | null;
@@ -154,8 +161,8 @@ export interface StudyComparison {
   description: string;
   protocol: EvaluationProtocol;
   protocolHash: string;
-  /** `kind` is absent for written answers. */
-  benchmarks: { name: string; path: string; sha256: string; problems: number; kind?: ProblemKind }[];
+  /** `kind` is absent for written answers; `floor` is what always giving the same letter scores, where answers are letters. */
+  benchmarks: { name: string; path: string; sha256: string; problems: number; kind?: ProblemKind; floor?: number }[];
   /** Texts whose perplexity is measured. */
   texts: { name: string; path: string; sha256: string }[];
   models: { name: string; path: string; hash: string; parameters: number; sizeBytes: number }[];

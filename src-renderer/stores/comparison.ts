@@ -42,6 +42,11 @@ export const useComparisonStore = defineStore('comparison', () => {
     return call('reports.export', { studyId: studyId.value, format, path });
   };
 
+  const resolution = (wanted: { difference: number; power: number }): Promise<CommandOutput<'studies.resolution'>> => {
+    if (studyId.value === null) throw new Error('no study is open');
+    return call('studies.resolution', { studyId: studyId.value, ...wanted });
+  };
+
   function apply(event: HostEvent): void {
     if (event.type === 'project-changed') close();
     if (studyId.value === null || viewers === 0) return;
@@ -64,5 +69,5 @@ export const useComparisonStore = defineStore('comparison', () => {
     viewers -= 1;
   }
 
-  return { studyId, comparison, error, open, reload, close, enter, leave, exportReport, apply };
+  return { studyId, comparison, error, open, reload, close, enter, leave, exportReport, resolution, apply };
 });

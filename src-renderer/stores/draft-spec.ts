@@ -3,8 +3,9 @@
  * that train as well are chains; anything else in a preset (other settings, another order) is kept as it is, beside them. What a preset leaves
  * to choose (`choose:` paths) is missing in its draft until it is chosen. Pure.
  */
+import { isText } from '#contract/benchmarks.ts';
 import { choiceName, isChoice, mapStagePaths, openChoices } from '#contract/choices.ts';
-import { standardVerifiers } from '#contract/prompt-templates.ts';
+import { neededPlaceholders, standardVerifiers, type TemplateSlot } from '#contract/prompt-templates.ts';
 import { type BenchmarkReference, canonicalJson, type EvaluationProtocol } from '#contract/protocol.ts';
 import {
   type CalibrationSettings,
@@ -120,7 +121,7 @@ export function specFromDraft(draft: StudyDraft): StudySpec {
       ...draft.custom,
     ],
     seeds: [...draft.seeds],
-    benchmarks: draft.benchmarks.map(({ name, path }) => ({ name, path })),
+    benchmarks: draft.benchmarks.map((benchmark) => JSON.parse(JSON.stringify(benchmark)) as BenchmarkReference),
     protocol: copyProtocol(draft.protocol),
     backend: draft.backend,
   };
@@ -157,6 +158,14 @@ export function draftProblems(draft: StudyDraft): DraftProblems {
   if (new Set(draft.benchmarks.map(({ name }) => name)).size < draft.benchmarks.length) data.push('Two benchmarks have the same name.');
   if (draft.protocol.seeds.length === 0) data.push('Enter at least one evaluation seed.');
   if (!draft.protocol.promptTemplate.includes('{question}')) data.push('The prompt template must contain {question}.');
+  for (const [slot, text] of Object.entries(draft.protocol.templates ?? {})) {
+    const missing = neededPlaceholders[slot as TemplateSlot].filter((placeholder) => !text.includes(placeholder));
+    if (missing.length > 0)
+      data.push(`The template for ${slot === 'choice' ? 'multiple choice' : 'code'} must contain ${missing.join(' and ')}.`);
+  }
+  if (draft.protocol.fewShot)
+    for (const { name } of draft.benchmarks.filter((benchmark) => benchmark.examples === undefined && !isText(benchmark)))
+      data.push(`Name the file that solved examples for ${name} are drawn from, under its columns, or ask without examples.`);
   return {
     model: draft.models.length === 0 ? ['Choose at least one model.'] : [],
     methods: [],

@@ -135,6 +135,19 @@ describe.skipIf(missingChromium !== null)('the workbench in Chromium', () => {
     await at('scheme-matrix').waitFor();
   });
 
+  it('leads from what was lost to the completions beside the baseline’s, and says what the study could have seen', async () => {
+    await page.getByRole('tab', { name: 'Resolution' }).click();
+    await expect.poll(() => at('resolution-table').textContent()).toMatch(/GPTQ W2G32[\s\S]*±\d/);
+    await page.getByRole('tab', { name: 'Failures' }).click();
+    const lost = at('failures-table').locator('tbody tr').filter({ hasText: 'RTN W2G128' }).getByTestId('failures-lost');
+    const count = await lost.textContent();
+    await lost.click();
+    await expect.poll(() => page.getByText(`${count} samples`).count()).toBe(1);
+    await page.keyboard.press('b');
+    await at('sample-beside').waitFor();
+    expect(await at('beside-summary').textContent()).toMatch(/the same/);
+  });
+
   it('browses samples with their completions, answers and verdicts', async () => {
     await at('nav-samples').click();
     await at('sample-row').first().click();

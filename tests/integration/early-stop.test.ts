@@ -92,7 +92,7 @@ describe('a study with a wanted precision', () => {
     await bench.settled();
     const all = eventsOf(bench, run!.id).flatMap((event) => (event.type === 'progress' ? [event.benchmarks!] : []));
     const widths = all.flatMap(([sums]) => (sums!.accuracy ? [sums!.accuracy.high - sums!.accuracy.low] : []));
-    expect(widths.length).toBeGreaterThan(2);
+    expect(widths.length).toBeGreaterThan(1);
     expect(widths).toEqual([...widths].sort((a, b) => b - a));
     expect(all.at(-1)).toMatchObject([
       { problems: 40, done: 120, total: 120, stopped: true },

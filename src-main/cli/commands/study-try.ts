@@ -16,6 +16,7 @@ import { textTable } from '../terminal.ts';
 interface TryOptions {
   model?: string[];
   choose?: string[];
+  leaveOut?: string[];
   json?: boolean;
 }
 
@@ -27,11 +28,12 @@ export function addStudyTry(study: Command, context: CliContext): void {
     )
     .option('--model <folder>', 'instead of the study’s models; may be given several times', collect)
     .option('--choose <name=path>', 'what the study leaves to you; may be given several times', collect)
+    .option('--leave-out <benchmark>', 'without this benchmark; may be given several times', collect)
     .addOption(jsonOption());
   examples(command, ['study try first-study', 'study try my-study.json --json']).action(
-    async (name: string, { model = [], choose = [], json = false }: TryOptions) => {
+    async (name: string, { model = [], choose = [], leaveOut = [], json = false }: TryOptions) => {
       const { resourcesDir } = context;
-      const spec = chosenSpec(await findSpec(name, resourcesDir), { models: model, choices: choose, resourcesDir });
+      const spec = chosenSpec(await findSpec(name, resourcesDir), { models: model, leaveOut, choices: choose, resourcesDir });
       const trial = await tryInFreshProject(context, spec);
       context.print(json, trial, () => trialText(trial));
       if (trial.problems.length > 0) context.exitCode = 1;

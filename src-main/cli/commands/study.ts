@@ -16,6 +16,7 @@ interface RunOptions {
   project: string;
   model?: string[];
   choose?: string[];
+  leaveOut?: string[];
   json?: boolean;
 }
 
@@ -31,15 +32,17 @@ export function addStudy(program: Command, context: CliContext): void {
     .description('run a study file or preset; on an existing project, continue the same study where it stopped')
     .requiredOption('--project <file>', 'project file, created when it does not exist')
     .option('--model <folder>', 'instead of the study’s models; may be given several times', collect)
-    .option('--choose <name=path>', 'what the study leaves to you, as its error lists it; may be given several times', collect)
+    .option('--choose <name=path>', 'what the study leaves to you, as its error lists it (a folder’s split: FOLDER#SPLIT)', collect)
+    .option('--leave-out <benchmark>', 'without this benchmark; may be given several times', collect)
     .addOption(jsonOption());
   examples(run, [
     'study run first-study --project first.roundoff',
     'study run my-study.json --project first.roundoff --json',
     'study run paper-b --model ~/models/Qwen3-1.7B --choose OpenR1-Math=openr1.jsonl --project b.roundoff',
-  ]).action(async (name: string, { project, json = false, model = [], choose = [] }: RunOptions) => {
+  ]).action(async (name: string, { project, json = false, model = [], choose = [], leaveOut = [] }: RunOptions) => {
     const spec = chosenSpec(await findSpec(name, context.resourcesDir), {
       models: model,
+      leaveOut,
       choices: choose,
       resourcesDir: context.resourcesDir,
     });

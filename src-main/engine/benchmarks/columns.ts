@@ -5,7 +5,10 @@
 import type { BenchmarkReference, ColumnMapping } from '#contract/benchmarks.ts';
 import { columnsOf, invalid, type Row } from './problem.ts';
 
-/** The row with mapped columns under the fields' names, and nothing else. Throws `dataset-invalid` for a column that is not there. */
+/** Fields that every row has to fill, when they are mapped. */
+const needed = new Set<string>(['question', 'answer', 'choices', 'tests']);
+
+/** The row with mapped columns under the fields' names, and nothing else. Throws `dataset-invalid` for a column that is not there or empty. */
 export function mapColumns(row: Row, columns: ColumnMapping, place: string): Row {
   const mapped: Row = {};
   for (const [field, column] of Object.entries(columns)) {
@@ -13,6 +16,13 @@ export function mapColumns(row: Row, columns: ColumnMapping, place: string): Row
     const missing = names.find((name) => !Object.hasOwn(row, name));
     if (missing !== undefined)
       throw invalid(place, `no column "${missing}" for "${field}" (${columnsOf(row)})`, `Map "${field}" to a column that every row has.`);
+    const empty = needed.has(field) ? names.find((name) => row[name] === null || row[name] === undefined || row[name] === '') : undefined;
+    if (empty !== undefined)
+      throw invalid(
+        place,
+        `column "${empty}", which is mapped to "${field}", is empty`,
+        'Fill it in, or leave such rows out by a condition.',
+      );
     mapped[field] = names.length === 1 ? row[names[0]!] : names.map((name) => row[name]);
   }
   return mapped;

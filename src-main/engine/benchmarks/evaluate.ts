@@ -111,9 +111,9 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
   };
   for (const tally of tallies.values()) end(tally);
   for (const [key, { benchmark, problemId }] of pending) if (!tallies.get(benchmark)!.counts(problemId)) pending.delete(key);
-  const { recordedWindows = [], signal, onSample, onWindow, onProgress } = options;
+  const { recordedWindows = [], signal, onSample, onStop, onWindow, onProgress } = options;
   const report = () => meter.report();
-  const scored = new ScoredBenchmarks(prepared, { recordedSamples, recordedWindows, signal, onSample, onWindow, report });
+  const scored = new ScoredBenchmarks(prepared, { recordedSamples, recordedWindows, signal, onSample, onStop, onWindow, report });
   const meter = new EvaluationMeter({
     tallies: [...tallies.values()],
     ...{ pending, recorded, slots, maxNewTokens: protocol.maxNewTokens },
@@ -165,7 +165,7 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
   if (options.only !== 'generated') await scored.run();
   throwIfCancelled(options.signal, 'The evaluation');
   const ended = [...tallies.values()];
-  const stopped = ended.flatMap(({ stop }) => stop ?? []);
+  const stopped = [...ended.flatMap(({ stop }) => stop ?? []), ...scored.stops];
   return {
     type: 'evaluate',
     protocolHash: protocolHash(protocol),
@@ -186,7 +186,7 @@ function planProblems(benchmarks: readonly AskedBenchmark[], seeds: readonly num
       const expected = isKnown ? known?.get(problemId) : undefined;
       // Without earlier completions: long questions tend to be hard ones.
       const expectedLength = expected ?? asked[0]!.prompt.ids.length;
-      return { benchmark: name, kind, problemId, asked, position, of: own.length, expectedLength, unit: expected ?? 1 };
+      return { benchmark: name, kind, problemId, asked, position, of: own.length, expectedLength, unit: Math.max(1, expected ?? 1) };
     });
   });
 }
@@ -250,8 +250,8 @@ async function toSample(
 ): Promise<SampleResult> {
   const { tokenIds, finishReason } = result;
   const completion = tokenizer.decode(finishReason === 'stop' ? tokenIds.slice(0, -1) : tokenIds);
-  const { gold, id, tolerance } = task.problem;
-  const answer = { gold, completion, finishReason, ...(tolerance === undefined ? {} : { tolerance }) };
+  const { gold, id, tolerance, readTests } = task.problem;
+  const answer = { gold, completion, finishReason, ...(tolerance === undefined ? {} : { tolerance }), ...(readTests ? { readTests } : {}) };
   const { verdict, extracted } = await verifiers.get(task.kind)!.verify(answer, signal ? { signal } : {});
   return {
     benchmark: task.benchmark,

@@ -58,7 +58,9 @@ export class EvaluationMeter {
   private readonly lengths = new Map<string, LengthObservation[]>();
   /** Tokens that a sequence running all along would have. */
   private clock = 0;
-  private marks: { at: number; tokens: number; clock: number }[];
+  /** Empty until the first tokens come: preparing the generator is no part of the rate. */
+  private marks: { at: number; tokens: number; clock: number }[] = [];
+  private begunAt: number | null = null;
   private left: { at: number; clock: number; steps: number | null } | null = null;
   private made = 0;
   private tokens = 0;
@@ -67,7 +69,6 @@ export class EvaluationMeter {
     this.settings = settings;
     this.now = settings.now ?? (() => performance.now());
     this.startedAt = this.now();
-    this.marks = [{ at: this.startedAt, tokens: 0, clock: 0 }];
     this.waiting = new Map(settings.pending);
     for (const completion of settings.recorded) this.observe(completion, completion.tokens);
     this.fillSlots();
@@ -76,6 +77,10 @@ export class EvaluationMeter {
   generated(tokens: number): void {
     if (this.running.size > 0) this.clock += (tokens - this.tokens) / this.running.size;
     this.tokens = tokens;
+    if (tokens > 0 && this.begunAt === null) {
+      this.begunAt = this.now();
+      this.marks.push({ at: this.begunAt, tokens, clock: this.clock });
+    }
     this.report();
   }
 
@@ -84,16 +89,12 @@ export class EvaluationMeter {
     const completion = this.running.get(key)?.completion ?? this.waiting.get(key);
     if (completion) this.observe(completion, tokens);
     this.made++;
-    this.dropped([key]);
+    this.remove([key]);
   }
 
   /** These are not generated any more. */
   dropped(keys: Iterable<string>): void {
-    for (const key of keys) {
-      this.running.delete(key);
-      this.waiting.delete(key);
-    }
-    this.fillSlots();
+    this.remove(keys);
     this.left = null;
   }
 
@@ -101,6 +102,14 @@ export class EvaluationMeter {
   tokensPerSecond(): number | null {
     const elapsedMs = this.now() - this.startedAt;
     return this.tokens > 0 && elapsedMs > 0 ? (this.tokens / elapsedMs) * 1000 : null;
+  }
+
+  private remove(keys: Iterable<string>): void {
+    for (const key of keys) {
+      this.running.delete(key);
+      this.waiting.delete(key);
+    }
+    this.fillSlots();
   }
 
   private observe({ benchmark, unit }: MeteredCompletion, tokens: number): void {
@@ -121,10 +130,10 @@ export class EvaluationMeter {
   report(): void {
     const { report, tallies } = this.settings;
     if (!report) return;
-    const elapsedMs = this.now() - this.startedAt;
+    const elapsedMs = this.begunAt === null ? 0 : this.now() - this.begunAt;
     const settled = elapsedMs >= settleMs;
-    const recent = this.markedRate();
-    const isMoving = settled && recent.tokens > 0 && recent.clock > 0;
+    const recent = settled ? this.markedRate() : null;
+    const isMoving = recent !== null && recent.tokens > 0 && recent.clock > 0;
     report({
       done: tallies.reduce((sum, { done }) => sum + done, 0),
       total: tallies.reduce((sum, { total }) => sum + total, 0),
@@ -149,6 +158,7 @@ export class EvaluationMeter {
 
   /** At the present speed of a sequence, however many run beside it: where fewer are left, it is rather less. */
   private remainingMs(msPerToken: number): number | null {
+    if (this.running.size === 0) return 0;
     const at = this.now();
     if (!this.left || at - this.left.at >= markMs) this.left = { at, clock: this.clock, steps: this.remainingSteps() };
     const { clock, steps } = this.left;

@@ -2,7 +2,7 @@
 import { type BenchmarkReference, isText } from '#contract/benchmarks.ts';
 import { RoundoffError } from '#contract/errors.ts';
 import type { BenchmarkFacts, DatasetInspection, InspectionProblem } from '#contract/records.ts';
-import { fingerprintSource } from '../data/data-source.ts';
+import { fingerprintSource, listSplits } from '../data/data-source.ts';
 import { fingerprint } from '../data/fingerprint.ts';
 import { readText } from '../data/whole-text.ts';
 import { type BenchmarkReading, benchmarkName, readBenchmark } from './load.ts';
@@ -13,6 +13,11 @@ const previewCharacters = 160;
 const textPreview = 600;
 /** The floor of seeded orders is told for these; a protocol may name others. */
 const usualSeeds = [42, 43, 44];
+
+const noFacts: BenchmarkFacts = {
+  ...{ layout: 'none', problemKind: 'maths', repository: null, split: null, splits: [], columns: [], levels: [], subjects: [] },
+  ...{ withTolerance: 0, floor: null },
+};
 
 type InspectedReference = Omit<BenchmarkReference, 'name'>;
 
@@ -35,7 +40,9 @@ export async function inspectBenchmark(reference: string | InspectedReference, o
     return { ...empty, ...(await fingerprintSource(reading.source)), rows, preview, problems: findings, benchmark: factsOf(reading) };
   } catch (error) {
     if (!(error instanceof RoundoffError)) throw error;
-    return { ...empty, problems: [{ severity: 'error', where: path, message: error.message, hint: error.hint }] };
+    const problems: InspectionProblem[] = [{ severity: 'error', where: path, message: error.message, hint: error.hint }];
+    const splits = await listSplits(path);
+    return { ...empty, problems, ...(splits.length > 0 ? { benchmark: { ...noFacts, splits } } : {}) };
   }
 }
 
@@ -47,10 +54,7 @@ async function inspectText(path: string): Promise<Omit<DatasetInspection, 'path'
   const problems: InspectionProblem[] = isEmpty
     ? [{ severity: 'error', where: path, message: 'The file holds no text.', hint: 'Choose a text file, or rows with "text".' }]
     : [];
-  const facts: BenchmarkFacts = {
-    ...{ layout: 'text', problemKind: 'text', repository: null, split: null, splits: [], columns: [], levels: [], subjects: [] },
-    ...{ withTolerance: 0, floor: null },
-  };
+  const facts: BenchmarkFacts = { ...noFacts, layout: 'text', problemKind: 'text' };
   const preview = isEmpty ? [] : [{ prompt: text.trim().slice(0, textPreview), answer: '' }];
   return { rows: 1, sha256, sizeBytes, preview, problems, benchmark: facts };
 }

@@ -14,6 +14,7 @@ import type { LanguageModel } from '../model/language-model.ts';
 import type { ModelTokenizer } from '../model/tokenizer.ts';
 import { type AskedBenchmark, askBenchmark } from './asked-problems.ts';
 import { type Benchmark, loadBenchmark } from './load.ts';
+import { seededOrder } from './problem-order.ts';
 
 export interface EvaluationInput {
   model: LanguageModel;
@@ -47,7 +48,8 @@ export async function prepareEvaluation(input: EvaluationInput, signal?: AbortSi
   for (const { reference, benchmark } of loaded) {
     const { name, kind, problems } = benchmark;
     if (kind === 'likelihood') {
-      const endings = { model, tokenizer, benchmark: name, problems, seed: protocol.seeds[0]! };
+      const seed = protocol.seeds[0]!;
+      const endings = { model, tokenizer, benchmark: name, problems: seededOrder(problems, seed, name), seed };
       prepared.compared.push({ input: endings, problems: prepareEndings(endings) });
     } else {
       prepared.kinds.add(kind);

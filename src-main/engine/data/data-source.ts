@@ -51,6 +51,17 @@ export async function resolveDataSource(path: string, split?: string): Promise<D
   return { files: chosen.flatMap((name) => files.filter((file) => file.split === name)), split: chosen.join('+'), splits, repository };
 }
 
+/** The splits of a folder, none for a file and for what cannot be read. */
+export async function listSplits(path: string): Promise<string[]> {
+  const kind = await stat(path).catch(() => null);
+  if (!kind?.isDirectory()) return [];
+  const files = await cachedSnapshot(path).then(
+    ({ dir }) => listData(dir),
+    () => [],
+  );
+  return [...new Set(files.map(({ split }) => split))];
+}
+
 /** What identifies the contents: the file's hash; of several, a hash over their names and hashes. */
 export async function fingerprintSource({ files }: DataSource): Promise<{ sha256: string; sizeBytes: number }> {
   if (files.length === 1) return fingerprint(files[0]!.path);

@@ -63,14 +63,14 @@ export class Sandbox {
   }
 
   /**
-   * Runs the tests in order until `onTest` says false. Resolves with why the program cannot be run at all, or null. Throws `cancelled`, and
+   * Reads a program when it is its turn, and runs the tests in order until `onTest` says false. Resolves with why the program cannot be run at all, or null. Throws `cancelled`, and
    * `sandbox-unavailable` when the interpreter does not start.
    */
-  async run(program: Program, options: RunOptions): Promise<string | null> {
+  async run(read: () => Program, options: RunOptions): Promise<string | null> {
     const release = await this.places.take();
     try {
       throwIfCancelled(options.signal, 'Running the code');
-      return await this.runAlone(program, options);
+      return await this.runAlone(read(), options);
     } finally {
       release();
     }

@@ -1,11 +1,12 @@
 /** The verifiers there are, by the name a protocol records. */
 import { RoundoffError } from '#contract/errors.ts';
 import { choice1 } from './choice/choice-1.ts';
+import { code1 } from './code/code-1.ts';
 import { maths2 } from './maths/maths-2.ts';
 import type { Verifier } from './verifier.ts';
 import { maths1 } from './verify.ts';
 
-const verifiers: ReadonlyMap<string, Verifier> = new Map([maths1, maths2, choice1].map((verifier) => [verifier.name, verifier]));
+const verifiers: ReadonlyMap<string, Verifier> = new Map([maths1, maths2, choice1, code1].map((verifier) => [verifier.name, verifier]));
 export const verifierNames = [...verifiers.keys()];
 
 /** The verifier a protocol names. Throws `bad-input` for an unknown one. */

@@ -3,6 +3,7 @@
  * sandbox), so their verdicts are awaited.
  */
 import type { FinishReason, Verdict } from '#contract/worker.ts';
+import type { CodeTests } from './code/code-tests.ts';
 
 export interface VerifyInput {
   gold: string;
@@ -10,6 +11,8 @@ export interface VerifyInput {
   finishReason: FinishReason;
   /** Largest distance from the gold number that still counts as right, as some benchmarks give it. */
   tolerance?: number;
+  /** What a program has to pass. Called when it is judged, as tests can be large. */
+  readTests?(): CodeTests;
 }
 
 export interface VerifyResult {

@@ -146,3 +146,13 @@ export function meanCompletionTokens(db: Connection, modelHash: string): number 
     )?.mean ?? null
   );
 }
+
+/** How often each right answer occurs among a run's samples of a benchmark. */
+export function goldCounts(db: Connection, runId: string, benchmark: string): number[] {
+  return allRows<{ samples: number }>(
+    db,
+    'SELECT count(*) AS samples FROM samples WHERE run_id = ? AND benchmark = ? GROUP BY gold ORDER BY gold',
+    runId,
+    benchmark,
+  ).map(({ samples }) => samples);
+}

@@ -1,7 +1,7 @@
 /** Columns of the comparison table: what they show, by what they sort, and how rows sort. Pure. */
 import type { BenchmarkResult, ComparisonRow, Interval } from '#contract/comparison.ts';
 import { shortBenchmarkNames } from '../../format/benchmarks.ts';
-import { formatCount, formatPoints, formatRange } from '../../format/numbers.ts';
+import { formatCount, formatPercent, formatPoints, formatRange } from '../../format/numbers.ts';
 
 export interface ComparisonColumn {
   key: string;
@@ -103,8 +103,14 @@ export function pValueText(value: number): string {
   return value < 0.001 ? '< 0.001' : value.toFixed(3);
 }
 
-/** What the hint of an accuracy adds: flips, McNemar's test and the bootstrap; '' for the baseline. */
-export function testText(result: BenchmarkResult | null): string {
+/** What the hint of an accuracy adds: pass@k, and against the baseline flips, McNemar's test and the bootstrap. */
+export function detailsOf(result: BenchmarkResult | null): string {
+  const pass = result?.passAtK;
+  const lines = [pass ? `pass@${pass.k} ${formatPercent(pass.value)} ${formatRange(pass)}` : '', testText(result)];
+  return lines.filter((line) => line !== '').join('\n');
+}
+
+function testText(result: BenchmarkResult | null): string {
   const difference = result?.versusBaseline;
   if (!difference) return '';
   const { gained, lost, test, bootstrap } = difference;

@@ -174,5 +174,15 @@ describe('what is bundled', () => {
     expect(bad.problems[0]!.message).toContain('line 2');
     const missing = unwrap(await created.dispatch('datasets.inspect', { path: path.join(folder, 'none.txt'), kind: 'calibration' }));
     expect(missing.problems).toHaveLength(1);
+    const csv = path.join(folder, 'mine.csv');
+    writeFileSync(csv, 'prompt,target\n1+1?,2\n2+2?,\n');
+    const mapping = { path: csv, kind: 'benchmark', columns: { question: 'prompt', answer: 'target' } };
+    const mapped = unwrap(await created.dispatch('datasets.inspect', mapping));
+    expect(mapped.preview).toEqual([{ prompt: '1+1?', answer: '2' }]);
+    expect(mapped.problems).toMatchObject([{ where: 'mine.csv, line 3', message: expect.stringContaining('column "target"') as string }]);
+    const kept = unwrap(await created.dispatch('datasets.inspect', { ...mapping, where: { target: '2' } }));
+    expect(kept).toMatchObject({ rows: 1, problems: [] });
+    const folderOf = unwrap(await created.dispatch('datasets.inspect', { path: folder, kind: 'benchmark' }));
+    expect(folderOf.benchmark?.splits).toEqual(expect.arrayContaining(['mine', 'wrong']));
   });
 });

@@ -105,6 +105,7 @@ export function row(
       accuracy: interval(value),
       problems: 60,
       seeds: [42, 43, 44],
+      passAtK: null,
       verdicts: { correct: 1, incorrect: 0, unparsed: 0, truncated: 0 },
       meanTokens: 80,
       versusBaseline: null,

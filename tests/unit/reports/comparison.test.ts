@@ -82,7 +82,7 @@ describe('buildComparison', () => {
     const partial = row('RTN W3G128', buildComparison({ ...full, samples }));
     expect(partial).toMatchObject({ average: null, drop: null, recovery: null });
     expect(partial.benchmarks[0]?.versusBaseline).not.toBeNull();
-    expect(partial.notes).toEqual(['750 of 1500 samples recorded.']);
+    expect(partial.notes).toEqual(['750 of 1500 samples recorded; until all are, short completions weigh more.']);
     const queued = buildComparison(fakeStudy({ pending: ['baseline', 'GPTQ W2G32'] }));
     expect(queued.complete).toBe(false);
     expect(row('GPTQ W2G32', queued)).toMatchObject({ status: 'queued', benchmarks: [], average: null, elapsedMs: null });

@@ -86,6 +86,20 @@ describe('failureBreakdown', () => {
   });
 });
 
+describe('pass@k', () => {
+  it('counts problems that any seed solves, and is left out with a single seed', () => {
+    const study = fakeStudy({ problems: 30 });
+    const samples = [...study.samples];
+    const result = buildComparison(study).rows[6]!.benchmarks[4]!;
+    const own = samples.filter(([runId, benchmark]) => runId === 'run-6' && benchmark === 'abacus-chains');
+    const solved = new Set(own.filter((sample) => sample[4] === 'correct').map((sample) => sample[3]));
+    expect(result.passAtK).toMatchObject({ k: 3, value: solved.size / 30 });
+    expect(result.passAtK!.value).toBeGreaterThan(result.accuracy.value);
+    const single = buildComparison({ ...study, samples: samples.filter((sample) => sample[2] === 42) });
+    expect(single.rows[6]!.benchmarks[4]!.passAtK).toBeNull();
+  });
+});
+
 describe('tests of average drops', () => {
   const comparison = buildComparison(fakeStudy());
   it('are corrected for the number of runs compared', () => {

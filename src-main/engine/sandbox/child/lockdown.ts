@@ -50,7 +50,7 @@ export function closeRealm(): void {
   }
   for (const holder of [Object, Function, Array, String, Number, RegExp, Error, Promise, Map, Set, Uint8Array, ArrayBuffer]) {
     Object.preventExtensions(holder.prototype);
-    Object.freeze(holder);
+    Object.preventExtensions(holder);
   }
   for (const name of Object.getOwnPropertyNames(globalThis)) {
     if (!needed.has(name)) Reflect.deleteProperty(globalThis, name);

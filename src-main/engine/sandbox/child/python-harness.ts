@@ -78,7 +78,22 @@ def _module():
     sys.modules['__main__'] = module
     return module.__dict__
 
+# Programs close them (open(0) does when it is collected) or put others in their places.
+def _open_streams():
+    for descriptor, path, mode in ((0, '/dev/stdin', os.O_RDONLY), (1, '/dev/stdout', os.O_WRONLY), (2, '/dev/stderr', os.O_WRONLY)):
+        try:
+            _close(descriptor)
+        except OSError:
+            pass
+        opened = _open(path, mode)
+        if opened != descriptor:
+            os.dup2(opened, descriptor)
+            _close(opened)
+
+_open, _close = os.open, os.close
+
 def _streams():
+    _open_streams()
     sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), encoding='utf-8', errors='surrogateescape')
     output = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, 'w', closefd=False)), encoding='utf-8', errors='backslashreplace')
     sys.stdout = output

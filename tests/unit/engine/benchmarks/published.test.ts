@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { inspectBenchmark } from '../../../../src-main/engine/benchmarks/inspect.ts';
 import { loadBenchmark } from '../../../../src-main/engine/benchmarks/load.ts';
 import { getVerifier, verify } from '../../../../src-main/engine/verifiers/index.ts';
 
@@ -24,6 +25,7 @@ describe.skipIf(!present)('published benchmarks', () => {
   const expected: [string, number, string][] = [
     ['math500', 500, '\\left( 3, \\frac{\\pi}{2} \\right)'],
     ['gsm8k_test', 1319, '18'],
+    ['gsm8k_train', 7473, '72'],
     ['aime24', 30, '204'],
     ['amc23', 40, '27'],
     ['minerva_math', 272, '1.6'],
@@ -34,6 +36,30 @@ describe.skipIf(!present)('published benchmarks', () => {
     expect(problems).toHaveLength(rows);
     expect(new Set(problems.map((problem) => problem.id)).size).toBe(rows);
     expect(problems[0]?.gold).toBe(firstGold);
+  });
+
+  it('knows the layouts, levels and tolerances', async () => {
+    const facts = async (name: string) => (await inspectBenchmark(join(folder, `${name}.jsonl`))).benchmark!;
+    const layouts = await Promise.all(expected.map(async ([name]) => [name, (await facts(name)).layout]));
+    expect(Object.fromEntries(layouts)).toEqual({
+      math500: 'MATH',
+      gsm8k_test: 'GSM8K',
+      gsm8k_train: 'GSM8K',
+      aime24: 'written answers',
+      amc23: 'written answers',
+      minerva_math: 'Minerva',
+      olympiadbench: 'OlympiadBench',
+    });
+    const levels = (await facts('math500')).levels;
+    expect(levels.map(({ name }) => name)).toEqual(['1', '2', '3', '4', '5']);
+    expect(levels.reduce((sum, { problems }) => sum + problems, 0)).toBe(500);
+    const { problems } = await load('olympiadbench');
+    expect(problems.filter(({ tolerance }) => tolerance !== undefined).map(({ gold, tolerance }) => [gold, tolerance])).toEqual([
+      ['4.2\\%', 0.1],
+    ]);
+    expect(problems.filter(({ gold }) => gold.includes(',')).length).toBeGreaterThan(90);
+    const hard = await loadBenchmark({ name: 'math500', path: join(folder, 'math500.jsonl'), limit: null, where: { level: '3..5' } });
+    expect(hard.problems).toHaveLength(367);
   });
 
   it.each(['math500', 'gsm8k_test', 'minerva_math'])('the published solutions of %s are all judged correct', async (name) => {

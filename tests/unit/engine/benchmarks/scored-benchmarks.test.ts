@@ -46,11 +46,15 @@ const references = {
   story: { name: 'story', path: join(folder, 'story.txt') },
 };
 
-async function evaluate(names: (keyof typeof references)[], options: Partial<EvaluationOptions> = {}) {
+async function evaluate(
+  names: (keyof typeof references)[],
+  options: Partial<EvaluationOptions> = {},
+  changed: Partial<EvaluationProtocol> = {},
+) {
   const samples = new Map<string, SampleResult>();
   const windows = new Map<string, TextWindow>();
   const summary = await evaluateModel(
-    { model, tokenizer, protocol, benchmarks: names.map((name) => references[name]) },
+    { model, tokenizer, protocol: { ...protocol, ...changed }, benchmarks: names.map((name) => references[name]) },
     {
       onSample: (sample) => samples.set(sampleKey(sample.benchmark, sample.seed, sample.problemId), sample),
       onWindow: (window) => windows.set(windowKey(window.benchmark, window.window), window),
@@ -125,12 +129,41 @@ describe('likelihood within an evaluation', () => {
     expect([nothing.samples.size, nothing.windows.size, nothing.summary.samples]).toEqual([0, 0, 50]);
   });
 
+  it('stops at a wanted precision, wherever it was resumed', async () => {
+    const changed = { precision: { points: 25, lookEvery: 2, leastProblems: 10 } };
+    const whole = await evaluate(['hella'], {}, changed);
+    const [stop] = whole.summary.stopped!;
+    expect(stop).toMatchObject({ benchmark: 'hella', of: 50 });
+    expect(stop!.problems).toBeLessThan(50);
+    expect([whole.samples.size, whole.summary.samples]).toEqual([stop!.problems, stop!.problems]);
+    const all = await evaluate(['hella']);
+    const recordedSamples = [...all.samples].map(([key, { verdict, completionTokens }]) => [key, verdict, completionTokens] as const);
+    let surplus: string[] = [];
+    const onStop = (_stop: object, ids: string[]) => {
+      surplus = ids;
+    };
+    const again = await evaluate(['hella'], { recordedSamples, onStop }, changed);
+    expect(again.samples.size).toBe(0);
+    expect(again.summary.stopped).toEqual(whole.summary.stopped);
+    const counted = [...all.samples.values()].filter(({ problemId }) => !surplus.includes(problemId));
+    expect(counted.map(({ problemId }) => problemId).sort()).toEqual([...whole.samples.values()].map(({ problemId }) => problemId).sort());
+  });
+
   it('counts recorded problems and windows as done', async () => {
     const progress: number[][] = [];
-    await evaluate(['hella', 'story'], { onProgress: ({ done, total }) => progress.push([done, total]) });
+    const left: (number | null)[] = [];
+    await evaluate(['hella', 'story'], {
+      onProgress: ({ done, total, remainingMs }) => {
+        progress.push([done, total]);
+        left.push(remainingMs);
+      },
+    });
     const total = progress[0]![1]!;
     expect(progress[0]).toEqual([0, total]);
     expect(progress.at(-1)).toEqual([total, total]);
+    // Unknown before anything is scored, and never nothing while something is left.
+    expect(left[0]).toBeNull();
+    for (const ms of left.slice(1, -1)) expect(ms).toBeGreaterThan(0);
   });
 
   it('refuses windows longer than the context before anything is computed', async () => {

@@ -39,7 +39,7 @@ afterAll(() => {
 
 async function run(code: string, inputs = ['']): Promise<TestRun[]> {
   const runs: TestRun[] = [];
-  const error = await sandbox.run({ code, functionName: null, inputs }, { onTest: (result) => runs.push(result) > 0 });
+  const error = await sandbox.run(() => ({ code, functionName: null, inputs }), { onTest: (result) => runs.push(result) > 0 });
   expect(error).toBeNull();
   return runs;
 }
@@ -79,9 +79,9 @@ describe('a program that', () => {
 it('leaves no process behind when it is cancelled', async () => {
   const controller = new AbortController();
   setTimeout(() => controller.abort(), 1000);
-  const running = sandbox.run(
-    { code: 'while True: pass', functionName: null, inputs: [''] },
-    { signal: controller.signal, onTest: () => true },
-  );
+  const running = sandbox.run(() => ({ code: 'while True: pass', functionName: null, inputs: [''] }), {
+    signal: controller.signal,
+    onTest: () => true,
+  });
   await expect(running).rejects.toMatchObject({ code: 'cancelled' });
 });

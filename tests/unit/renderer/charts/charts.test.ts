@@ -11,6 +11,7 @@ import { seriesStyles } from '../../../../src-renderer/charts/chart-theme.ts';
 import { layerErrorsOption, splitLayerName } from '../../../../src-renderer/charts/layer-errors.ts';
 import { lengthBoxesOption } from '../../../../src-renderer/charts/length-boxes.ts';
 import { groupMetrics, isShare, metricCurveOption, metricTitle, trainingRank } from '../../../../src-renderer/charts/metric-curve.ts';
+import { powerCurveOption } from '../../../../src-renderer/charts/power-curve.ts';
 import { verdictBarsOption } from '../../../../src-renderer/charts/verdict-bars.ts';
 import { drop, row, theme } from '../fixtures.ts';
 
@@ -275,5 +276,31 @@ describe('how completions failed', () => {
     expect(boxes.type).toBe('boxplot');
     expect((boxes.data[1] as { value: number[] }).value).toEqual([10, 20, 30, 40, 90]);
     expect(lengthBoxesOption([failing], 'unknown', theme)).toBeNull();
+  });
+});
+
+describe('the chance of seeing a difference', () => {
+  const resolution = {
+    problems: 100,
+    detectable: 0.04,
+    requiredProblems: 400,
+    curve: [0, 0.02, 0.04].map((difference) => ({ difference, power: 20 * difference })),
+  };
+  const run = {
+    ...{ runId: 'r', run: 'GPTQ W2G32', seeds: 3, change: null, average: resolution },
+    benchmarks: [{ ...resolution, benchmark: 'sums', disagreement: 0.2, detectable: 0.08 }],
+  };
+
+  it('is a line per benchmark and one for the average, in points, as far as they are known', () => {
+    const option = powerCurveOption(run, { difference: 0.02, power: 0.8 }, theme);
+    const series = seriesOf(option);
+    expect(series.map(({ name }) => name)).toEqual(['sums', 'Average', 'Wanted']);
+    expect(series[1]!.data).toEqual([
+      [0, 0],
+      [2, 0.4],
+      [4, 0.8],
+    ]);
+    expect((option.xAxis as { max: number }).max).toBe(4);
+    expect(seriesOf(powerCurveOption({ ...run, average: null }, { difference: 0.1, power: 0.8 }, theme))).toHaveLength(2);
   });
 });

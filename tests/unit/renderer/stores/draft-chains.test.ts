@@ -76,10 +76,20 @@ describe('trained variants of a draft', () => {
     expect(problems.training.some((text) => text.endsWith('choose the data (OpenR1-Math).'))).toBe(true);
     expect(problems.data).toEqual([
       'Choose the calibration set: NuminaMath.',
-      ...['aime-120', 'math-500', 'gsm8k'].map((name) => `Choose the file of ${name}, or untick it.`),
+      ...['aime-120', 'math-500', 'gsm8k', 'gpqa-diamond', 'livecodebench'].map((name) => `Choose the file of ${name}, or untick it.`),
     ]);
     const names = openInDraft(draft);
-    expect(names.toSorted()).toEqual(['NuminaMath', 'OpenR1-Math', 'RL-problems', 'WikiText-2', 'aime-120', 'gsm8k', 'math-500']);
+    expect(names.toSorted()).toEqual([
+      'NuminaMath',
+      'OpenR1-Math',
+      'RL-problems',
+      'WikiText-2',
+      'aime-120',
+      'gpqa-diamond',
+      'gsm8k',
+      'livecodebench',
+      'math-500',
+    ]);
     const chosen = { ...names.reduce((made, name) => withChoice(made, name, `/${name}.jsonl`), draft), models: ['/models/qwen3'] };
     expect(openInDraft(chosen)).toEqual([]);
     expect(draftProblems(chosen)).toEqual({ model: [], methods: [], training: [], data: [], review: [] });
