@@ -5,8 +5,10 @@
 import { deflateSync } from 'node:zlib';
 import { RandomStream } from '../../src-main/engine/data/random-stream.ts';
 import type { FinishReason, Verdict } from '../../src-preload/contract/worker.ts';
+import { gridFamilies } from './code-families-grids.ts';
+import { listFamilies } from './code-families-lists.ts';
 import { numberFamilies } from './code-families-numbers.ts';
-import { structureFamilies } from './code-families-structures.ts';
+import { textFamilies } from './code-families-texts.ts';
 import { type Mistake, writeProgram } from './code-programs.ts';
 
 export type Kind = 'stdin' | 'functional';
@@ -53,7 +55,7 @@ export class Draws extends RandomStream {
   }
 }
 
-export const families: readonly Family[] = [...numberFamilies, ...structureFamilies];
+export const families: readonly Family[] = [...numberFamilies, ...listFamilies, ...textFamilies, ...gridFamilies];
 
 /** More `wrong` than others, as these are what tests are for; a prime number of them, so that every family meets most. */
 const mistakes: readonly Mistake[] = [

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -8,6 +9,7 @@ const root = path.resolve(import.meta.dirname, '../../..');
 // electron-builder's own loader and schema check, which it also runs before building an installer.
 const { getConfig, validateConfiguration } = require('app-builder-lib/out/util/config/config');
 const { DebugLogger } = require('builder-util');
+const { FileMatcher, getNodeModuleFileMatcher } = require('app-builder-lib/out/fileMatcher');
 
 const configuration = await getConfig(root, 'electron-builder.yml', null);
 
@@ -38,5 +40,20 @@ describe('installers', () => {
     expect(configuration.files[0].filter).toContain('!out/runtime{,/**}');
     const targets = configuration.extraResources.map((entry: { to: string }) => entry.to);
     expect(targets).toEqual(['resources', 'runtime']);
+  });
+
+  it('bring the files that the sandbox reads, outside the archive', () => {
+    const expand = (pattern: string) => pattern.replaceAll('${platform}', process.platform);
+    const packed = getNodeModuleFileMatcher(root, root, expand, {}, { config: configuration, debugLogger: new DebugLogger(false) });
+    const unpacked = new FileMatcher(root, root, expand, configuration.asarUnpack);
+    const [isPacked, isUnpacked] = [packed.createFilter(), unpacked.createFilter()];
+    for (const name of ['package.json', 'pyodide.mjs', 'pyodide.asm.mjs', 'pyodide.asm.wasm', 'python_stdlib.zip', 'pyodide-lock.json']) {
+      const file = path.join(root, 'node_modules/pyodide', name);
+      expect([name, isPacked(file, statSync(file)), isUnpacked(file, statSync(file))]).toEqual([name, true, true]);
+    }
+    const child = path.join(root, 'out/main/sandbox-child.js');
+    expect(isUnpacked(child, statSync(import.meta.filename))).toBe(true);
+    const source = path.join(root, 'node_modules/better-sqlite3/deps/common.gypi');
+    expect(isPacked(source, statSync(source))).toBe(false);
   });
 });
