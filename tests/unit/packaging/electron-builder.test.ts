@@ -43,7 +43,7 @@ describe('installers', () => {
   });
 
   it('bring the files that the sandbox reads, outside the archive', () => {
-    const expand = (pattern: string) => pattern.replaceAll('${platform}', process.platform);
+    const expand = (pattern: string) => pattern.replace(/\$\{platform\}/g, process.platform);
     const packed = getNodeModuleFileMatcher(root, root, expand, {}, { config: configuration, debugLogger: new DebugLogger(false) });
     const unpacked = new FileMatcher(root, root, expand, configuration.asarUnpack);
     const [isPacked, isUnpacked] = [packed.createFilter(), unpacked.createFilter()];
