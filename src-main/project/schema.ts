@@ -196,7 +196,12 @@ CREATE TABLE windows (
 ) STRICT, WITHOUT ROWID;
 `;
 
-export const migrations: readonly string[] = [version1, version2, version3, version4, version5];
+/** Why a verdict is what it is: which test a program failed, that a comparison ran out of time. Earlier versions did not keep it. */
+const version6 = `
+ALTER TABLE samples ADD COLUMN detail TEXT;
+`;
+
+export const migrations: readonly string[] = [version1, version2, version3, version4, version5, version6];
 export const schemaVersion = migrations.length;
 
 /** The tables that a project file of any version has. */

@@ -69,6 +69,8 @@ export interface SampleResult {
   gold: string;
   extracted: string | null;
   verdict: Verdict;
+  /** Why the verdict is what it is, in short, where the verifier says more than the answer shows. */
+  detail: string | null;
   completionTokens: number;
   finishReason: FinishReason;
 }

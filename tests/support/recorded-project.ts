@@ -67,6 +67,7 @@ export function exampleSample(problemId: string, change: Partial<SampleResult> =
     gold: '4',
     extracted: '4',
     verdict: 'correct',
+    detail: null,
     completionTokens: 5,
     finishReason: 'stop',
     ...change,

@@ -73,6 +73,9 @@ export interface EvaluationSize {
   scored: number;
 }
 
+/** Characters kept of what a verifier says of a verdict. */
+const maxDetail = 500;
+
 interface PlannedProblem extends PlacedProblem {
   benchmark: string;
   kind: ProblemKind;
@@ -252,7 +255,7 @@ async function toSample(
   const completion = tokenizer.decode(finishReason === 'stop' ? tokenIds.slice(0, -1) : tokenIds);
   const { gold, id, tolerance, readTests } = task.problem;
   const answer = { gold, completion, finishReason, ...(tolerance === undefined ? {} : { tolerance }), ...(readTests ? { readTests } : {}) };
-  const { verdict, extracted } = await verifiers.get(task.kind)!.verify(answer, signal ? { signal } : {});
+  const { verdict, extracted, detail } = await verifiers.get(task.kind)!.verify(answer, signal ? { signal } : {});
   return {
     benchmark: task.benchmark,
     seed: task.seed,
@@ -262,7 +265,13 @@ async function toSample(
     gold,
     verdict,
     extracted,
+    detail: detail === undefined ? null : shortened(detail),
     completionTokens: tokenIds.length,
     finishReason,
   };
+}
+
+/** A program chooses what its exceptions say, and how much. */
+function shortened(detail: string): string {
+  return detail.length > maxDetail ? `${detail.slice(0, maxDetail - 1).toWellFormed()}…` : detail;
 }

@@ -108,6 +108,7 @@ function toSample(input: EndingsInput, problem: Problem, sequences: readonly Sco
     gold: problem.gold,
     extracted,
     verdict: extracted === problem.gold ? 'correct' : 'incorrect',
+    detail: null,
     completionTokens: sequences.reduce((sum, { ids, from }) => sum + ids.length - from, 0),
     finishReason: 'stop',
   };

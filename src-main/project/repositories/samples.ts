@@ -26,16 +26,16 @@ export type SampleOutcome = [
 
 export const sampleSelection = `
   SELECT samples.id, samples.run_id AS runId, runs.name AS runName, benchmark, samples.seed, problem_id AS problemId, prompt, completion, gold,
-    extracted, verdict, completion_tokens AS completionTokens, finish_reason AS finishReason
+    extracted, verdict, detail, completion_tokens AS completionTokens, finish_reason AS finishReason
   FROM samples JOIN runs ON runs.id = samples.run_id`;
 
 /** Records a sample; one that is already there stands. */
 export function insertSample(db: Connection, runId: string, stage: number, sample: SampleResult): void {
   statement(
     db,
-    `INSERT INTO samples (run_id, stage, benchmark, seed, problem_id, prompt, completion, gold, extracted, verdict, completion_tokens, finish_reason,
-       thinking_ended)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+    `INSERT INTO samples (run_id, stage, benchmark, seed, problem_id, prompt, completion, gold, extracted, verdict, detail, completion_tokens,
+       finish_reason, thinking_ended)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
   ).run(
     runId,
     stage,
@@ -47,6 +47,7 @@ export function insertSample(db: Connection, runId: string, stage: number, sampl
     sample.gold,
     sample.extracted,
     sample.verdict,
+    sample.detail,
     sample.completionTokens,
     sample.finishReason,
     sample.completion.includes(thinkingEnd) ? 1 : 0,
@@ -71,9 +72,10 @@ export function copySamples(
 ): number {
   return statement(
     db,
-    `INSERT INTO samples (run_id, stage, benchmark, seed, problem_id, prompt, completion, gold, extracted, verdict, completion_tokens, finish_reason,
-       thinking_ended)
-     SELECT ?, ?, benchmark, seed, problem_id, prompt, completion, gold, extracted, verdict, completion_tokens, finish_reason, thinking_ended FROM samples
+    `INSERT INTO samples (run_id, stage, benchmark, seed, problem_id, prompt, completion, gold, extracted, verdict, detail, completion_tokens,
+       finish_reason, thinking_ended)
+     SELECT ?, ?, benchmark, seed, problem_id, prompt, completion, gold, extracted, verdict, detail, completion_tokens, finish_reason, thinking_ended
+     FROM samples
      WHERE run_id = ? AND benchmark = ? AND seed IN (SELECT value FROM json_each(?))
        AND (? OR problem_id IN (SELECT value FROM json_each(?)))
      ORDER BY id ON CONFLICT DO NOTHING`,

@@ -107,6 +107,42 @@ describe('verify', () => {
     expect(stdout).toContain('"line":2');
   });
 
+  it('runs programs against the tests of their rows, and names rows whose tests are none', async () => {
+    const file = path.join(folder, 'programs.jsonl');
+    const doubled = { kind: 'stdin', cases: ['2', '3'].map((input) => ({ input, expected: String(2 * Number(input)) })) };
+    const program = (code: string) => `So:\n\`\`\`python\n${code}\n\`\`\``;
+    const square = program('n = int(input())\nprint(n * n)');
+    const rows = [
+      { completion: program('print(2 * int(input()))'), tests: doubled },
+      { completion: square, tests: doubled },
+      { completion: square },
+      { completion: square, tests: [] },
+      { completion: square, tests: { ...doubled, cases: [{ input: '2', expected: 4 }] } },
+      { completion: 'I cannot.', tests: { ...doubled, cases: [] } },
+      { tests: doubled },
+      {
+        gold: 'not looked at',
+        completion: program('def twice(n):\n    return 2 * n'),
+        tests: { kind: 'functional', functionName: 'twice', cases: [{ input: '[1]', expected: '[1, 1]' }] },
+      },
+    ];
+    writeFileSync(file, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+    const { code, stdout, stderr } = await roundoff('verify', file, '--verifier', 'code');
+    expect(code).toBe(2);
+    const out = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(out.map(({ verdict, line }) => verdict ?? line)).toEqual(['correct', 'incorrect', 3, 4, 5, 6, 7, 'correct']);
+    expect(out[1]).toMatchObject({ extracted: 'n = int(input())\nprint(n * n)', detail: 'test 2 of 2: "9" instead of "6"' });
+    expect(stderr).toContain('programs.jsonl, line 3: "tests" are missing.');
+    expect(stderr).toContain('programs.jsonl, line 4: "tests": the tests are of no known kind.');
+    expect(stderr).toContain('programs.jsonl, line 5: "tests", test 1: the input or the expected output is no text.');
+    expect(stderr).toContain('programs.jsonl, line 6: "tests": there are no tests.');
+    expect(stderr).toContain('programs.jsonl, line 7: "completion" must be a text.');
+    expect(stderr).toContain('5 rows were not judged. Write one object like {"tests": ');
+  }, 60_000);
+
   it('keeps the order of many rows, and waits for a slow reader', async () => {
     const file = path.join(folder, 'many.jsonl');
     const gold = (index: number) => (index % 50 === 0 ? '\\sqrt{8}' : String(index));

@@ -4,7 +4,7 @@ import Database from 'better-sqlite3';
 import { describe, expect, it } from 'vitest';
 import { migrate } from '../../../src-main/project/migrate.ts';
 import { openProject } from '../../../src-main/project/project.ts';
-import { studyOutcomes } from '../../../src-main/project/repositories/samples.ts';
+import { compareSamples, studyOutcomes } from '../../../src-main/project/repositories/samples.ts';
 import { applicationId, migrations, schemaVersion } from '../../../src-main/project/schema.ts';
 import { exampleSample, recordedProject } from '../../support/recorded-project.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
@@ -90,6 +90,7 @@ describe('a file of an older version', () => {
     const project = openProject(file, { readOnly: true });
     expect(project.db.pragma('user_version', { simple: true })).toBe(schemaVersion);
     expect(studyOutcomes(project.db, 1)).toHaveLength(1);
+    expect(compareSamples(project.db, { studyId: 1, benchmark: 'sums', problemId: 'p1', seed: 42 })).toMatchObject([{ detail: null }]);
     project.close();
   });
 });

@@ -75,6 +75,17 @@ describe('study samples', () => {
     expect(page.rows).toEqual(expected.slice(0, 3));
   });
 
+  it('says why a completion is judged as it is, where that is known', async () => {
+    const { project: judged, runIds } = recordedProject(path.join(folder, 'judged.roundoff'));
+    insertSample(judged.db, runIds[0]!, 1, exampleSample('p1', { verdict: 'incorrect', detail: 'the comparison ran out of time' }));
+    insertSample(judged.db, runIds[0]!, 1, exampleSample('p2'));
+    judged.close();
+    const { stdout } = await roundoff('study', 'samples', '--project', path.join(folder, 'judged.roundoff'), '--json');
+    const { rows } = JSON.parse(stdout) as { rows: { problemId: string; detail: string | null }[] };
+    const details = new Map(rows.map(({ problemId, detail }) => [problemId, detail]));
+    expect([details.get('p1'), details.get('p2')]).toEqual(['the comparison ran out of time', null]);
+  });
+
   it('refuses unknown runs and verdicts', async () => {
     const unknown = await roundoff('study', 'samples', '--project', file, '--run', 'W9');
     expect(unknown.code).toBe(2);

@@ -233,6 +233,7 @@ export function fakeSamples(prefix = ''): SampleRow[] {
       gold,
       extracted: verdict === 'truncated' ? null : (/\\boxed\{(.*)\}/.exec(completion)?.[1] ?? null),
       verdict,
+      detail: null,
       completionTokens: completion.length,
       finishReason: verdict === 'truncated' ? 'length' : 'stop',
     })),

@@ -9,7 +9,7 @@ import { linkDataset, saveDataset } from '../../../src-main/project/repositories
 import { saveModel } from '../../../src-main/project/repositories/models.ts';
 import { saveRecipe } from '../../../src-main/project/repositories/recipes.ts';
 import { findRun, insertRun, updateRun } from '../../../src-main/project/repositories/runs.ts';
-import { insertSample, recordedSamples } from '../../../src-main/project/repositories/samples.ts';
+import { compareSamples, insertSample, recordedSamples } from '../../../src-main/project/repositories/samples.ts';
 import { insertStudy } from '../../../src-main/project/repositories/studies.ts';
 import { expandStudy } from '../../../src-main/runs/expand-study.ts';
 import { reuseSamples } from '../../../src-main/runs/reuse-samples.ts';
@@ -94,6 +94,21 @@ describe('completions of earlier runs', () => {
     expect(await reuse(quantized!)).toEqual([4]);
     expect(recordedSamples(project.db, again!).map(([key]) => key)).toEqual(ids.map((id) => `sums\u00002\u0000${id}`));
     expect(await reuse(again!)).toEqual([]);
+  });
+
+  it('keep why they were judged so', async () => {
+    const [baseline] = addStudy({}, { backend: 'wasm' });
+    const detail = 'test 2 of 9: "3" instead of "6"';
+    insertSample(project.db, baseline!, 0, exampleSample('a', { seed: 1, verdict: 'incorrect', detail }));
+    insertSample(project.db, baseline!, 0, exampleSample('b', { seed: 1 }));
+    const [again] = addStudy();
+    expect(await reuse(again!)).toEqual([2]);
+    const { studyId } = findRun(project.db, again!)!;
+    const copied = ['a', 'b'].flatMap((problemId) => compareSamples(project.db, { studyId, benchmark: 'sums', problemId, seed: 1 }));
+    expect(copied.map((sample) => [sample.verdict, sample.detail])).toEqual([
+      ['incorrect', detail],
+      ['correct', null],
+    ]);
   });
 
   it('are those of the first problems where a run asks for fewer', async () => {

@@ -23,11 +23,12 @@ export function codeVerifier(open: () => Promise<Sandbox>): Verifier {
   return {
     name: 'code-1',
     verify: async (input, { signal } = {}) => {
+      const readTests = testsOf(input);
       const code = extractCode(input.completion);
       const isCut = input.finishReason === 'length' && (code === null || endsThinking(input.completion));
       if (isCut) return { verdict: 'truncated', extracted: null };
       if (code === null) return { verdict: 'unparsed', extracted: null };
-      return runTests(await sandbox(), code, testsOf(input), signal);
+      return runTests(await sandbox(), code, readTests, signal);
     },
   };
 }

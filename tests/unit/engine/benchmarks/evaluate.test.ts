@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
 import {
   type EvaluationOptions,
@@ -15,7 +15,7 @@ import { createRandomModel } from '../../../../src-main/engine/model/init.ts';
 import type { LanguageModel } from '../../../../src-main/engine/model/language-model.ts';
 import { plainActivations } from '../../../../src-main/engine/model/layer-activations.ts';
 import { loadTokenizer, type ModelTokenizer } from '../../../../src-main/engine/model/tokenizer.ts';
-import { verify } from '../../../../src-main/engine/verifiers/index.ts';
+import { getVerifier, verify } from '../../../../src-main/engine/verifiers/index.ts';
 import type { EvaluationProtocol } from '../../../../src-preload/contract/protocol.ts';
 import { type RecordedSample, type SampleResult, sampleKey } from '../../../../src-preload/contract/worker.ts';
 
@@ -88,6 +88,17 @@ describe('evaluateModel', () => {
     expect([...other.samples.keys()].sort()).toEqual([...usual.samples.keys()].sort());
   });
 
+  it.each([
+    ['whole', 'test 2 of 9: "3" instead of "6"', 'test 2 of 9: "3" instead of "6"'],
+    ['shortened to well-formed text', `${'x'.repeat(498)}😀${'x'.repeat(9000)}`, `${'x'.repeat(498)}\uFFFD…`],
+  ])('keeps what the verifier says of a verdict, %s', async (_, said, kept) => {
+    const judged = vi.spyOn(getVerifier('maths-1'), 'verify').mockResolvedValue({ verdict: 'incorrect', extracted: '3', detail: said });
+    const { samples } = await evaluate(['easy']);
+    judged.mockRestore();
+    expect(samples.size).toBe(6);
+    for (const sample of samples.values()) expect(sample).toMatchObject({ verdict: 'incorrect', detail: kept });
+  });
+
   it('makes one completion per problem and seed, judged by the verifier', async () => {
     const tensors = tf.memory().numTensors;
     const { samples, progress, summary } = await evaluate();
@@ -98,7 +109,7 @@ describe('evaluateModel', () => {
     expect(new Set([...samples.values()].map((sample) => sample.finishReason))).toEqual(new Set(['stop', 'length']));
     for (const sample of samples.values()) {
       const { gold, completion, finishReason } = sample;
-      expect(sample).toMatchObject(verify({ gold, completion, finishReason }));
+      expect(sample).toMatchObject({ ...verify({ gold, completion, finishReason }), detail: null });
       expect(sample.completionTokens).toBeLessThanOrEqual(24);
       expect(completion).not.toContain('<|end|>');
     }

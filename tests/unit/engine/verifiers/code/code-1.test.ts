@@ -111,5 +111,6 @@ describe('code-1', () => {
     expect(getVerifier('code-1').name).toBe('code-1');
     const input = { gold: '', completion: fenced('print(1)'), finishReason: 'stop' as const };
     await expect(verifier.verify(input)).rejects.toMatchObject({ code: 'bad-input' });
+    await expect(verifier.verify({ ...input, completion: 'none' })).rejects.toMatchObject({ code: 'bad-input' });
   });
 });
