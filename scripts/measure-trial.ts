@@ -1,5 +1,5 @@
 // Tries a study, runs it, and prints what the trial predicted beside what then happened: of Abacus, and of a random model of Qwen3-0.6B's shape.
-// Takes about ten minutes on two cores; `abacus` or `large` as an argument measures one of them.
+// Takes about fifteen minutes on two cores; `abacus` or `large` as an argument measures one of them, `baseline` after it its baseline alone.
 import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -13,6 +13,8 @@ import { largeCheckpoint } from '../src-main/engine/bench/large.ts';
 import { createServices, type Services } from '../src-main/ipc/services.ts';
 
 const root = path.resolve(import.meta.dirname, '..');
+const [which = 'both', part] = process.argv.slice(2);
+const onlyBaseline = part === 'baseline';
 const resourcesDir = path.join(root, 'resources');
 const benchmarks = ['sums', 'binary', 'products', 'divisors', 'chains'].map((name) => ({
   name,
@@ -27,10 +29,12 @@ function study(
   return studySpecSchema.parse({
     name: 'Measured',
     models: [model],
-    variants: [
-      { name: 'RTN W4G128', stages: [{ type: 'quantize', method: 'rtn', scheme: parseScheme('W4G128') }] },
-      { name: 'GPTQ W3G128', stages: [{ type: 'quantize', method: 'gptq', scheme: parseScheme('W3G128'), calibration }] },
-    ],
+    variants: onlyBaseline
+      ? []
+      : [
+          { name: 'RTN W4G128', stages: [{ type: 'quantize', method: 'rtn', scheme: parseScheme('W4G128') }] },
+          { name: 'GPTQ W3G128', stages: [{ type: 'quantize', method: 'gptq', scheme: parseScheme('W3G128'), calibration }] },
+        ],
     benchmarks,
     protocol: {
       ...{ temperature: 0.6, topP: 0.95, topK: 0, maxNewTokens, seeds, systemPrompt: null },
@@ -108,7 +112,6 @@ async function measure(title: string, spec: StudySpec): Promise<void> {
   }
 }
 
-const [which = 'both'] = process.argv.slice(2);
 if (which !== 'large') await measure('Abacus', study('sample:abacus', { problems: null, maxNewTokens: 256, seeds: [42, 43, 44] }));
 if (which !== 'abacus')
   await measure('Random Qwen3-0.6B shape', study(await largeModel(), { problems: 26, maxNewTokens: 48, seeds: [42] }));

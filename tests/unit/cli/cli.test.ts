@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Writable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import { describe, expect, it } from 'vitest';
 import { quantizationMethods } from '#contract/recipe.ts';
 import { runCli } from '../../../src-main/cli/program.ts';
@@ -164,6 +165,9 @@ describe('verify', () => {
       },
     });
     const code = await runCli(['verify', file], { stdout: slow, stderr: new Writable({ write: (_chunk, _encoding, done) => done() }) });
+    // What it has not read yet waits in the stream, as it would in a pipe.
+    slow.end();
+    await finished(slow);
     const answers = text
       .trim()
       .split('\n')

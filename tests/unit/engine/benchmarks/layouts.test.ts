@@ -157,7 +157,7 @@ describe('MATH, AIME and OlympiadBench', () => {
     const math = file('math.jsonl', lines({ problem: 'P', level: 'Level 4', type: 'Algebra', solution: 'so $\\boxed{7}$' }));
     expect((await load(math)).problems[0]).toEqual({ id: '1', question: 'P', gold: '7', level: 4, subject: 'Algebra' });
     const olympiad = { id: 3, question: 'Q', final_answer: ['4.2'], unit: '%', error: '1e-1', subfield: 'Geometry' };
-    expect((await load(file('olympiad.jsonl', lines(olympiad)))).problems[0]).toMatchObject({ gold: '4.2', tolerance: 0.1 });
+    expect((await load(file('olympiad.jsonl', lines(olympiad)))).problems[0]).toMatchObject({ gold: '4.2\\%', tolerance: 0.1 });
     const odd = await failureOf(file('olympiad-odd.jsonl', lines({ ...olympiad, error: 'little' })));
     expect(odd.message).toMatch(/the allowed error "little" is not a number/);
   });
