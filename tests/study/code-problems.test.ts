@@ -1,4 +1,4 @@
-/** Five hundred programs of known worth through the sandbox; about four minutes on two processor cores. */
+/** Five hundred programs of known worth through the sandbox; several minutes on two processor cores. */
 import { expect, it } from 'vitest';
 import { drawCodeProblems } from '../support/code-problems.ts';
 import { judgeCodeProblems } from '../support/judge-code.ts';
