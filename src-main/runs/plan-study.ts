@@ -14,7 +14,7 @@ import { expandStudy, type PlannedRun } from './expand-study.ts';
 import { backendProblems, type ProbeOptions } from './probe-backends.ts';
 import { diskProblems, inspectStudyInputs, type StudyInputs } from './study-inputs.ts';
 import { lengthKey, trainStagesOf } from './train-inputs.ts';
-import { usableMemoryBytes } from './usable-memory.ts';
+import { gigabytes, usableMemoryBytes } from './usable-memory.ts';
 
 export interface PreparedStudy {
   plan: StudyPlan;
@@ -145,8 +145,4 @@ function memoryProblems(where: string, neededBytes: number): InspectionProblem[]
   const message = `The study takes about ${gigabytes(neededBytes)} of memory, and a process here may use ${gigabytes(usable)}.`;
   const hint = 'Choose a smaller model, shorter sequences or smaller batches, quantize with spilled activations, or train an adapter.';
   return [{ severity: 'error', where, message, hint }];
-}
-
-function gigabytes(bytes: number): string {
-  return `${(bytes / 1e9).toFixed(1)} GB`;
 }

@@ -8,6 +8,7 @@ import { type BenchmarkReference, canonicalJson, type EvaluationProtocol } from 
 import type { EvaluateStage } from '#contract/recipe.ts';
 import type { RunRecord } from '#contract/records.ts';
 import { loadBenchmark } from '../engine/benchmarks/index.ts';
+import { fingerprint } from '../engine/data/fingerprint.ts';
 import type { Connection } from '../project/connection.ts';
 import { listStudyDatasets } from '../project/repositories/datasets.ts';
 import { findModel } from '../project/repositories/models.ts';
@@ -21,10 +22,13 @@ export interface ReusedSamples {
   samples: number;
 }
 
-/** Takes over what there is, from the runs that have most to give first. Throws what reading a benchmark file throws. */
+/**
+ * Takes over what there is, in the order of the runs; nothing where a file that the run's stages read is not what it was when the study was
+ * made. Throws what reading a benchmark file throws.
+ */
 export async function reuseSamples(db: Connection, run: RunRecord, resourcesDir: string): Promise<ReusedSamples[]> {
   const own = evaluationOf(db, run);
-  if (!own) return [];
+  if (!own || !(await areUnchanged(own, resourcesDir))) return [];
   const reused: ReusedSamples[] = [];
   for (const from of listRuns(db, null)) {
     const other = from.id !== run.id && from.startedAt !== null ? evaluationOf(db, from) : null;
@@ -46,6 +50,8 @@ interface Evaluation {
   sampling: string;
   /** Contents of the study's files by their paths. */
   files: ReadonlyMap<string, string>;
+  /** Paths that the stages before it read. */
+  read: ReadonlySet<string>;
 }
 
 /** Null for a run that evaluates nothing, or whose weights depend on files that were not noted. */
@@ -56,7 +62,9 @@ function evaluationOf(db: Connection, run: RunRecord): Evaluation | null {
   if (stage?.type !== 'evaluate' || !model) return null;
   const files = new Map(listStudyDatasets(db, run.studyId).map(({ path, sha256 }) => [path, sha256]));
   const unknown = new Set<string>();
+  const read = new Set<string>();
   const contents = (path: string) => {
+    read.add(path);
     const sha256 = files.get(path);
     if (sha256 === undefined) unknown.add(path);
     return sha256 ?? path;
@@ -67,13 +75,22 @@ function evaluationOf(db: Connection, run: RunRecord): Evaluation | null {
   const { roundoff = null } = readStudyEnvironment(db, run.studyId);
   const seed = stages.length > 0 ? run.seed : null;
   const weights = canonicalJson([model.hash, stages, seed, roundoff]);
-  return { index, stage, weights, sampling: samplingOf(stage.protocol), files };
+  return { index, stage, weights, sampling: samplingOf(stage.protocol), files, read };
 }
 
 /** A run that has not started will compute where a run with its preference did. */
 function isSameBackend(db: Connection, run: RunRecord, from: RunRecord): boolean {
   const preference = backendPreference(db, run.id);
   return run.backend !== null ? run.backend === from.backend : preference === from.backend || preference === backendPreference(db, from.id);
+}
+
+/** Whether the files that make the weights still have their noted contents. */
+async function areUnchanged({ files, read }: Evaluation, resourcesDir: string): Promise<boolean> {
+  for (const path of read) {
+    const now = await fingerprint(resolvePath(path, resourcesDir)).catch(() => null);
+    if (now?.sha256 !== files.get(path)) return false;
+  }
+  return true;
 }
 
 /** The protocol without what chooses among completions. */

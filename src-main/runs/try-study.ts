@@ -15,7 +15,7 @@ import { expandStudy, type PlannedRun } from './expand-study.ts';
 import { type PrepareOptions, prepareStudy } from './plan-study.ts';
 import { resolvePath, resolveRecipe } from './resources.ts';
 import { runTrialProcess } from './trial-process.ts';
-import { usableMemoryBytes } from './usable-memory.ts';
+import { gigabytes, usableMemoryBytes } from './usable-memory.ts';
 
 export interface TryOptions extends PrepareOptions {
   signal: AbortSignal;
@@ -136,8 +136,4 @@ function memoryProblem(error: unknown, name: string): InspectionProblem | null {
 function tooLarge({ name, peakMemoryBytes }: TrialRow, usable: number): InspectionProblem {
   const message = `It takes ${gigabytes(peakMemoryBytes)} of memory, and a process here may use ${gigabytes(usable)}.`;
   return { severity: 'error', where: name, message, hint: remedy };
-}
-
-function gigabytes(bytes: number): string {
-  return `${(bytes / 1e9).toFixed(1)} GB`;
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -17,6 +18,8 @@ import { exampleSample } from '../../support/recorded-project.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
 
 const folder = temporaryFolder('reuse');
+const calibrationText = '{"text": "1+1=2"}';
+const calibrationHash = createHash('sha256').update(calibrationText).digest('hex');
 const ids = ['a', 'b', 'c', 'd'];
 let project: Project;
 let benchmark: string;
@@ -27,7 +30,7 @@ const protocol = {
 };
 const gptq = {
   ...{ type: 'quantize', method: 'gptq', scheme: parseScheme('W3G32') },
-  calibration: { path: '/data/calibration.jsonl', samples: 8, sequenceLength: 32, seed: 0 },
+  calibration: { path: path.join(folder, 'calibration.jsonl'), samples: 8, sequenceLength: 32, seed: 0 },
 };
 
 function specOf(change: { protocol?: object; stages?: object[]; benchmarkName?: string }): StudySpec {
@@ -50,7 +53,7 @@ interface Circumstances {
 
 /** The ids of a study's baseline and variant; `backend` says that they were started and where. */
 function addStudy(change: Parameters<typeof specOf>[0] = {}, circumstances: Circumstances = {}): string[] {
-  const { modelHash = 'model', calibration = 'calibration', benchmarkHash = 'benchmark', roundoff = '1', backend = null } = circumstances;
+  const { modelHash = 'model', calibration = calibrationHash, benchmarkHash = 'benchmark', roundoff = '1', backend = null } = circumstances;
   const { db } = project;
   const spec = specOf(change);
   const studyId = insertStudy(db, { spec, specHash: 's', protocolHash: 'p', environment: { roundoff } });
@@ -77,6 +80,7 @@ const reuse = async (runId: string) =>
   (await reuseSamples(project.db, findRun(project.db, runId)!, '/resources')).map(({ samples }) => samples);
 
 beforeEach(() => {
+  writeFileSync(gptq.calibration.path, calibrationText);
   const dir = mkdtempSync(path.join(folder, 'p-'));
   benchmark = path.join(dir, 'sums.jsonl');
   writeFileSync(benchmark, ids.map((id) => JSON.stringify({ id, problem: `question ${id}`, answer: '4' })).join('\n'));
@@ -135,6 +139,8 @@ describe('completions of earlier runs', () => {
     expect(await reuse(addStudy({ stages: [gptq] }, { calibration: 'another' })[1]!)).toEqual([]);
     const shorter = { ...gptq, calibration: { ...gptq.calibration, samples: 4 } };
     expect(await reuse(addStudy({ stages: [shorter] })[1]!)).toEqual([]);
+    writeFileSync(gptq.calibration.path, 'changed since');
+    expect(await reuse(addStudy({ stages: [gptq] })[1]!)).toEqual([]);
   });
 
   it.each<[string, Parameters<typeof specOf>[0], Circumstances]>([
