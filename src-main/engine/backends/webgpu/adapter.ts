@@ -13,9 +13,10 @@ export interface FoundAdapter {
 }
 
 const vulkanLoader = 'libvulkan.so.1';
-const softwareDrivers = ['/usr/lib/chromium', '/usr/lib/chromium-browser', '/opt/google/chrome', '/usr/share/vulkan/icd.d'].flatMap(
+/** Lavapipe first: it has half precision. */
+const softwareDrivers = ['/usr/share/vulkan/icd.d', '/usr/lib/chromium', '/usr/lib/chromium-browser', '/opt/google/chrome'].flatMap(
   (folder) =>
-    ['vk_swiftshader_icd.json', 'lvp_icd.x86_64.json', 'lvp_icd.aarch64.json', 'lvp_icd.json'].map((file) => ({
+    ['lvp_icd.x86_64.json', 'lvp_icd.aarch64.json', 'lvp_icd.json', 'vk_swiftshader_icd.json'].map((file) => ({
       folder,
       path: `${folder}/${file}`,
     })),
@@ -77,7 +78,8 @@ async function requestAdapter(): Promise<FoundAdapter | null> {
     throw new RoundoffError('backend-unavailable', message, 'Reinstall with `npm ci`.', { cause });
   });
   Object.assign(globalThis, dawn.globals);
-  const gpu = dawn.create([]);
+  // Subgroup matrices are offered only to those who ask for unsafe features by name.
+  const gpu = dawn.create(['enable-dawn-features=allow_unsafe_apis']);
   instances.push(gpu);
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
   if (!adapter) return null;

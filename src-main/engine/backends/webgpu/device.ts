@@ -1,0 +1,87 @@
+/**
+ * The GPU that this process computes on: one Dawn device, created with every feature and limit the adapter has, shared by the tensor library
+ * and by kernels of our own.
+ */
+import { RoundoffError } from '#contract/errors.ts';
+import type { FoundAdapter } from './adapter.ts';
+import { GpuHealth } from './health.ts';
+
+/** One shape that the adapter multiplies subgroup matrices in. */
+export interface SubgroupMatrixShape {
+  componentType: string;
+  resultComponentType: string;
+  M: number;
+  N: number;
+  K: number;
+}
+
+export interface Gpu {
+  device: GPUDevice;
+  /** Of the adapter. */
+  name: string;
+  software: boolean;
+  /** Whether WGSL may use half precision (`enable f16`). */
+  f16: boolean;
+  /** Lanes of a subgroup, which may differ between pipelines; null where WGSL may not use subgroups. */
+  subgroups: { min: number; max: number } | null;
+  /** Empty where there are no subgroup matrices. */
+  subgroupMatrices: readonly SubgroupMatrixShape[];
+  timestamps: boolean;
+  health: GpuHealth;
+}
+
+const wantedFeatures = [
+  'timestamp-query',
+  'shader-f16',
+  'subgroups',
+  'subgroup-size-control',
+  'chromium-experimental-subgroup-matrix',
+] as GPUFeatureName[];
+const raisedLimits = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+  'maxComputeWorkgroupSizeY',
+  'maxComputeWorkgroupSizeZ',
+  'maxComputeWorkgroupsPerDimension',
+  'maxStorageBuffersPerShaderStage',
+] as const;
+
+let current: Gpu | undefined;
+
+/** The GPU of the active webgpu backend. @throws RoundoffError `internal` before it was started */
+export function gpu(): Gpu {
+  if (!current) throw new RoundoffError('internal', 'No GPU has been started.', 'Select the webgpu backend first.');
+  return current;
+}
+
+/** Creates the device and makes it the one that `gpu` returns. @throws RoundoffError `backend-unavailable` */
+export async function openGpu({ adapter, device: name, software }: FoundAdapter): Promise<Gpu> {
+  const has = (feature: string) => adapter.features.has(feature);
+  const limits = adapter.limits as unknown as Record<string, number>;
+  const info = adapter.info as GPUAdapterInfo & { subgroupMatrixConfigs?: SubgroupMatrixShape[] };
+  let device: GPUDevice;
+  try {
+    device = await adapter.requestDevice({
+      requiredFeatures: wantedFeatures.filter(has),
+      requiredLimits: Object.fromEntries(raisedLimits.map((limit) => [limit, limits[limit]!])),
+    });
+  } catch (cause) {
+    const message = `the GPU ${name} refused a device: ${(cause as Error).message}`;
+    throw new RoundoffError('backend-unavailable', message, 'Update the GPU driver, or choose the wasm backend.', { cause });
+  }
+  const opened: Gpu = {
+    device,
+    name,
+    software,
+    f16: has('shader-f16'),
+    subgroups: has('subgroups') ? { min: info.subgroupMinSize!, max: info.subgroupMaxSize! } : null,
+    subgroupMatrices: has('chromium-experimental-subgroup-matrix') ? [...(info.subgroupMatrixConfigs ?? [])] : [],
+    timestamps: has('timestamp-query'),
+    health: new GpuHealth(device, { name, software }),
+  };
+  current = opened;
+  return opened;
+}

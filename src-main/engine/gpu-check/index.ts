@@ -1,0 +1,8 @@
+/** Every check of a GPU kernel. An area adds a file to `checks/` and a line here. */
+import type { GpuCheck } from './check.ts';
+import { opChecks } from './checks/ops.ts';
+import { packedChecks } from './checks/packed.ts';
+
+export type { GpuCheck, GpuCheckResult } from './check.ts';
+
+export const gpuChecks: readonly GpuCheck[] = [...opChecks, ...packedChecks];
