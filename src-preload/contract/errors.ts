@@ -18,6 +18,7 @@ export const errorCodes = [
   'read-only',
   'disk-full',
   'backend-unavailable',
+  'gpu-lost',
   'out-of-memory',
   'numeric',
   'sandbox-unavailable',
