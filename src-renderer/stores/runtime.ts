@@ -11,8 +11,8 @@ export const useRuntimeStore = defineStore('runtime', () => {
   const app = useAppStore();
   const progress = shallowRef<RuntimeProgress | null>(null);
   const status = useRequest(() => call('runtime.status', {}));
-  const change = useRequest(async (kind: 'install' | 'remove') => {
-    await (kind === 'install' ? call('runtime.install', {}) : call('runtime.remove', {}));
+  const change = useRequest(async (kind: 'cpu' | 'cuda' | 'remove') => {
+    await (kind === 'remove' ? call('runtime.remove', {}) : call('runtime.install', { cuda: kind === 'cuda' }));
   });
 
   /** Started here, or before the page was loaded. */
