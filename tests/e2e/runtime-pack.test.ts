@@ -13,6 +13,7 @@ if (reason) console.warn(`skipped: ${reason}`);
 
 describe.skipIf(reason !== null)('the TensorFlow pack on the start screen', () => {
   const folder = temporaryFolder('runtime-e2e');
+  const runtimes = path.join(folder, 'runtimes');
   const workbench = new Workbench();
   let index: FakeIndex;
   let page: Page;
@@ -30,13 +31,11 @@ describe.skipIf(reason !== null)('the TensorFlow pack on the start screen', () =
         return true;
       },
     });
-    Object.assign(process.env, { PIP_INDEX_URL: index.url, CXX: fakeTools(folder).compiler });
+    Object.assign(process.env, { PIP_INDEX_URL: index.url, CXX: fakeTools(folder).compiler, ROUNDOFF_RUNTIMES: runtimes });
     await workbench.startHost();
     page = await workbench.openPage();
   });
   afterAll(async () => {
-    delete process.env.PIP_INDEX_URL;
-    delete process.env.CXX;
     await workbench.stop();
     await index?.close();
   });
@@ -60,7 +59,7 @@ describe.skipIf(reason !== null)('the TensorFlow pack on the start screen', () =
   });
 
   it('shows and removes what is installed', async () => {
-    const dir = path.join(workbench.home, 'runtimes/tensorflow');
+    const dir = path.join(runtimes, 'tensorflow');
     mkdirSync(path.join(dir, 'lib'), { recursive: true });
     writeFileSync(path.join(dir, 'lib/tfjs_binding.node'), 'abc');
     const pack = { format: 1, version: '2.21.0', variant: 'cpu', wheel: 'a.whl', sha256: '0', installedAt: '', cudaDirs: [] };
