@@ -12,6 +12,7 @@ import { addGenerate } from './commands/generate.ts';
 import { addModel } from './commands/model.ts';
 import { addQuantize } from './commands/quantize.ts';
 import { addReport } from './commands/report.ts';
+import { addRuntime } from './commands/runtime.ts';
 import { addSensitivity } from './commands/sensitivity.ts';
 import { addStudy } from './commands/study.ts';
 import { addTrain } from './commands/train.ts';
@@ -21,6 +22,7 @@ import type { Terminal } from './terminal.ts';
 
 const failures = new Set<ErrorCode>([
   'disk-full',
+  'network',
   'backend-unavailable',
   'gpu-lost',
   'out-of-memory',
@@ -74,6 +76,7 @@ export function buildProgram(context: CliContext): Command {
     addStudy,
     addFindings,
     addReport,
+    addRuntime,
     addBench,
   ];
   for (const addCommand of add) addCommand(program, context);
