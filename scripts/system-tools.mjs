@@ -1,6 +1,7 @@
-// What tests need from the operating system: a Chromium to drive, and software Vulkan drivers that the webgpu backend is tested on (Chromium
+// What tests need beside npm's packages: a Chromium to drive, and software Vulkan drivers that the webgpu backend is tested on (Chromium
 // brings SwiftShader; Mesa's lavapipe also has half precision). They are looked for, installed with Debian's package tool where that is
-// possible, and otherwise named with the exact command.
+// possible, and otherwise named with the exact command. And the TensorFlow runtime pack, installed by Roundoff's own command where the Python
+// package index is in reach.
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -23,6 +24,30 @@ export function ensureChromium(say) {
     `no Chromium found: the end-to-end tests, and those on a software GPU, are skipped. Install one (Debian: sudo sh -c "${aptCommand}") or set ROUNDOFF_CHROMIUM to its path.`,
   );
   return null;
+}
+
+const tensorflowMinutes = 3;
+
+/**
+ * Folder of the runtime packs that tests use: the one that `ROUNDOFF_RUNTIMES` names, or one of the checkout's own, into which TensorFlow is
+ * installed first. Where that does not work, the reason is printed and the tests on tensorflow are left out.
+ */
+export function ensureTensorflow(say, node, root) {
+  if (process.env.ROUNDOFF_RUNTIMES) return process.env.ROUNDOFF_RUNTIMES;
+  const runtimes = path.join(root, '.cache/runtimes');
+  const env = { ...process.env, ROUNDOFF_RUNTIMES: runtimes };
+  const runtime = (args, options = {}) =>
+    spawnSync(node, [path.join(root, 'src-main/cli/index.ts'), 'runtime', ...args, '--json'], { env, encoding: 'utf8', ...options });
+  const [status] = JSON.parse(runtime(['list']).stdout || '[{}]');
+  if (status.installed) return runtimes;
+  say('installing TensorFlow for the tests of its backend (270 MB)…');
+  // Killed outright it leaves what was downloaded, and the next call goes on from there.
+  const result = runtime(['install', 'tensorflow'], { timeout: tensorflowMinutes * 60_000, killSignal: 'SIGKILL' });
+  if (result.status !== 0) {
+    const reason = result.error ? `it took more than ${tensorflowMinutes} minutes` : JSON.parse(result.stdout || '{}').error?.message;
+    say(`TensorFlow was not installed, and the tests on it are left out: ${reason ?? result.stderr.trim().split('\n').at(-1)}`);
+  }
+  return runtimes;
 }
 
 function findChromium() {
