@@ -11,6 +11,7 @@ import { addGenerate } from './commands/generate.ts';
 import { addModel } from './commands/model.ts';
 import { addQuantize } from './commands/quantize.ts';
 import { addReport } from './commands/report.ts';
+import { addRuntime } from './commands/runtime.ts';
 import { addSensitivity } from './commands/sensitivity.ts';
 import { addStudy } from './commands/study.ts';
 import { addTrain } from './commands/train.ts';
@@ -20,6 +21,7 @@ import type { Terminal } from './terminal.ts';
 
 const failures = new Set<ErrorCode>([
   'disk-full',
+  'network',
   'backend-unavailable',
   'out-of-memory',
   'numeric',
@@ -72,6 +74,7 @@ export function buildProgram(context: CliContext): Command {
     addStudy,
     addFindings,
     addReport,
+    addRuntime,
     addBench,
   ];
   for (const addCommand of add) addCommand(program, context);

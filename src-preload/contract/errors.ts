@@ -17,6 +17,7 @@ export const errorCodes = [
   'no-project',
   'read-only',
   'disk-full',
+  'network',
   'backend-unavailable',
   'out-of-memory',
   'numeric',

@@ -146,6 +146,6 @@ describe('workerEnvironment', () => {
       AWS_SECRET: 's',
       npm_token: 't',
     });
-    expect(env).toEqual({ PATH: '/bin', VK_ICD_FILENAMES: 'x', ROUNDOFF_HOME: '/h' });
+    expect(env).toEqual({ PATH: '/bin', VK_ICD_FILENAMES: 'x', ROUNDOFF_HOME: '/h', ROUNDOFF_RUNTIMES: '/h/runtimes' });
   });
 });

@@ -1,68 +1,94 @@
-/** Clamping of rows on the webgpu backend. */
+/** Clamping of rows on the webgpu backend, one dispatch forward and one back. */
 import type * as tf from '@tensorflow/tfjs-core';
 import { registerGpuKernel } from '../gpu-kernel.ts';
-import { dispatchRows, rowsOf } from '../gpu-rows.ts';
+import { rowLayout, rowShader } from '../gpu-rows.ts';
 
 type Inputs = Record<'x' | 'dy' | 'stats' | 'high' | 'low', tf.TensorInfo>;
 
-/** `stats` [rows, 2] keeps largest and smallest value. */
-registerGpuKernel('ClampRows', ({ inputs, output }) => {
+registerGpuKernel('ClampRows', ({ inputs, output, dispatch }) => {
   const { x, high, low } = inputs as Inputs;
-  const [rows, size] = rowsOf(x);
-  const y = output(x.shape);
-  const stats = output([rows, 2]);
-  dispatchRows({
-    name: 'clamp-rows',
-    ...{ rows, size, reads: { x }, writes: { y }, rowReads: { high, low }, rowWrites: { stats } },
-    body: `
-      var range = vec2(-0x1.fffffep+127);
-      for (var j = lane; j < end; j += lanes) { range = max(range, vec2(x[start + j], -x[start + j])); }
-      range = maxOverRow(range);
-      let top = range.x * high[item];
-      let bottom = -range.y * low[item];
-      for (var j = lane; j < end; j += lanes) { y[start + j] = min(max(x[start + j], bottom), top); }
-      if (isFirst) {
-        stats[2u * item] = range.x;
-        stats[2u * item + 1u] = -range.y;
-      }`,
+  const [rows, size] = x.shape as [number, number];
+  const layout = rowLayout(size);
+  const { element: as, elements, lanes, rowsAbreast } = layout;
+  const [y, stats] = [output(x.shape), output([rows, 2])] as const;
+  dispatch({
+    name: `clamp-rows-${layout.name}`,
+    reads: { x: { of: x, as }, high, low },
+    writes: { y: { of: y, as }, stats },
+    integers: { rows, elements },
+    workgroups: Math.ceil(rows / rowsAbreast),
+    code: () =>
+      rowShader(
+        layout,
+        `let row = min(group * ${rowsAbreast}u + abreast, parameters.rows - 1u);
+  let start = row * parameters.elements;
+  var highest = maxOf(x[start]);
+  var lowest = minOf(x[start]);
+  for (var j = rowLane; j < parameters.elements; j += ${lanes}u) {
+    let v = x[start + j];
+    highest = max(highest, maxOf(v));
+    lowest = min(lowest, minOf(v));
+  }
+  highest = maxOver(highest, lane);
+  lowest = minOver(lowest, lane);
+  if (rowLane == 0u) { stats[2u * row] = highest; stats[2u * row + 1u] = lowest; }
+  let top = Element(highest * high[row]);
+  let bottom = Element(lowest * low[row]);
+  for (var j = rowLane; j < parameters.elements; j += ${lanes}u) { y[start + j] = min(max(x[start + j], bottom), top); }`,
+      ),
   });
   return [y, stats];
 });
 
-registerGpuKernel('ClampRowsGrad', ({ inputs, output }) => {
+registerGpuKernel('ClampRowsGrad', ({ inputs, output, dispatch }) => {
   const { x, dy, stats, high, low } = inputs as Inputs;
-  const [rows, size] = rowsOf(x);
-  const [dx, dHigh, dLow] = [output(x.shape), output([rows]), output([rows])];
-  dispatchRows({
-    name: 'clamp-rows-grad',
-    ...{ rows, size, reads: { x, dy }, writes: { dx } },
-    ...{ rowReads: { stats, high, low }, rowWrites: { dHigh, dLow } },
-    body: `
-      let largest = stats[2u * item];
-      let smallest = stats[2u * item + 1u];
-      let top = largest * high[item];
-      let bottom = smallest * low[item];
-      var sums = vec4(0.0);
-      for (var j = lane; j < end; j += lanes) {
-        let value = x[start + j];
-        let d = dy[start + j];
-        let above = value > top;
-        let below = value < bottom && !above;
-        sums += vec4(select(0.0, d, above), select(0.0, d, below), select(0.0, 1.0, value == largest), select(0.0, 1.0, value == smallest));
-      }
-      sums = sumOverRow(sums);
-      let toLargest = sums.x * high[item] / sums.z;
-      let toSmallest = sums.y * low[item] / sums.w;
-      for (var j = lane; j < end; j += lanes) {
-        let value = x[start + j];
-        let passes = value <= top && value >= bottom;
-        dx[start + j] = select(0.0, dy[start + j], passes)
-          + select(0.0, toLargest, value == largest) + select(0.0, toSmallest, value == smallest);
-      }
-      if (isFirst) {
-        dHigh[item] = sums.x * largest;
-        dLow[item] = sums.y * smallest;
-      }`,
+  const [rows, size] = x.shape as [number, number];
+  const layout = rowLayout(size);
+  const { element: as, elements, lanes, rowsAbreast } = layout;
+  const [dx, dHigh, dLow] = [output(x.shape), output([rows]), output([rows])] as const;
+  dispatch({
+    name: `clamp-rows-gradient-${layout.name}`,
+    reads: { x: { of: x, as }, dy: { of: dy, as }, stats, high, low },
+    writes: { dx: { of: dx, as }, dHigh, dLow },
+    integers: { rows, elements },
+    workgroups: Math.ceil(rows / rowsAbreast),
+    // A row's extreme is one of its values, so at least one place is equal to it.
+    code: () =>
+      rowShader(
+        layout,
+        `let row = min(group * ${rowsAbreast}u + abreast, parameters.rows - 1u);
+  let start = row * parameters.elements;
+  let highest = stats[2u * row];
+  let lowest = stats[2u * row + 1u];
+  let top = Element(highest * high[row]);
+  let bottom = Element(lowest * low[row]);
+  let zero = Element();
+  let one = zero + 1.0;
+  var above = 0.0;
+  var below = 0.0;
+  var atHighest = 0.0;
+  var atLowest = 0.0;
+  for (var j = rowLane; j < parameters.elements; j += ${lanes}u) {
+    let v = x[start + j];
+    let d = dy[start + j];
+    above += sumOf(select(zero, d, v > top));
+    below += sumOf(select(select(zero, d, v < bottom), zero, v > top));
+    atHighest += sumOf(select(zero, one, v == Element(highest)));
+    atLowest += sumOf(select(zero, one, v == Element(lowest)));
+  }
+  let dTop = sumOver(above, lane);
+  let dBottom = sumOver(below, lane);
+  let shareHigh = dTop * high[row] / sumOver(atHighest, lane);
+  let shareLow = dBottom * low[row] / sumOver(atLowest, lane);
+  if (rowLane == 0u) { dHigh[row] = dTop * highest; dLow[row] = dBottom * lowest; }
+  for (var j = rowLane; j < parameters.elements; j += ${lanes}u) {
+    let v = x[start + j];
+    var d = select(select(dy[start + j], zero, v < bottom), zero, v > top);
+    d += select(zero, Element(shareHigh), v == Element(highest));
+    d += select(zero, Element(shareLow), v == Element(lowest));
+    dx[start + j] = d;
+  }`,
+      ),
   });
   return [dx, dHigh, dLow];
 });

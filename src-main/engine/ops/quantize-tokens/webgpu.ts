@@ -1,7 +1,7 @@
 /** Fake quantization of tokens on the webgpu backend: the invocations of a row find its range, then round. */
 import type * as tf from '@tensorflow/tfjs-core';
 import { registerGpuKernel } from '../gpu-kernel.ts';
-import { dispatchRows, type RowKernel, rowsOf } from '../gpu-rows.ts';
+import { dispatchRows, type RowKernel, rowsOf } from '../quantize-rows.ts';
 import type { TokenQuantizer } from './index.ts';
 import { quantizerFloats } from './quantizer-words.ts';
 
