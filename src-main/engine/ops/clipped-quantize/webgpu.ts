@@ -1,8 +1,8 @@
 /** Fake quantization with learnt ranges on the webgpu backend: range, grid and rounding of a row in one dispatch, all gradients in another. */
 import type * as tf from '@tensorflow/tfjs-core';
 import { registerGpuKernel } from '../gpu-kernel.ts';
-import { dispatchRows, rowsOf } from '../quantize-rows.ts';
 import { sizeOf } from '../kernel.ts';
+import { dispatchRows, rowsOf } from '../quantize-rows.ts';
 
 type Inputs = Record<'x' | 'dy' | 'stats' | 'high' | 'low', tf.TensorInfo>;
 

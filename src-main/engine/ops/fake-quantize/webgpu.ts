@@ -1,8 +1,8 @@
 /** Fake quantization on the webgpu backend: scales of all groups in one dispatch, rounding and its gradient in one each. */
 import type * as tf from '@tensorflow/tfjs-core';
 import { registerGpuKernel } from '../gpu-kernel.ts';
-import { dispatchRows } from '../quantize-rows.ts';
 import { sizeOf } from '../kernel.ts';
+import { dispatchRows } from '../quantize-rows.ts';
 
 type Inputs = Record<'weight' | 'scale' | 'zeroPoint' | 'dy', tf.TensorInfo>;
 

@@ -4,7 +4,7 @@
  */
 import type * as tf from '@tensorflow/tfjs-core';
 import { registerGpuKernel } from '../gpu-kernel.ts';
-import { rowInvocations, rowLayout, rowShader } from '../quantize-rows.ts';
+import { rowInvocations, rowLayout, rowShader } from '../gpu-rows.ts';
 import { sizeOf } from '../kernel.ts';
 
 type Inputs = Record<'x' | 'weight' | 'dy' | 'rstd', tf.TensorInfo>;
