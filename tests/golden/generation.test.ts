@@ -33,6 +33,14 @@ async function logprobsOf(model: LanguageModel, promptIds: number[], tokenIds: n
   return tokenIds.map((id, index) => values[(promptIds.length + index - 1) * vocab + id]!);
 }
 
+it.runIf(nativeBackends.includes('tensorflow')).each(goldenNames)('greedy generation of %s on tensorflow equals transformers’', async (name) => {
+  await selectBackend('tensorflow');
+  const model = await loadModel(goldenModel(name).dir);
+  const results = await generate(model, name, 'tensor', 3);
+  expect(results.map((result) => result.tokenIds)).toEqual(goldenModel(name).greedy);
+  model.dispose();
+});
+
 describe.each(goldenNames)('greedy generation of %s', (name) => {
   const golden = goldenModel(name);
   let model: LanguageModel;

@@ -1,10 +1,11 @@
 /** Quantization-aware training against PyTorch: loss and gradients of the same start on the same rows, made by make-qat-fixtures.py. */
 import { readFileSync } from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { parseScheme } from '#contract/scheme.ts';
 import { selectBackend } from '../../src-main/engine/backends/select.ts';
 import { lossAndGradients, type Trainee } from '../../src-main/engine/training/index.ts';
+import { nativeBackends } from '../unit/engine/ops/op-check.ts';
 import { gradientsOf, microBatch, quantizedFolder, traineeOf } from '../unit/engine/training/trainees/support.ts';
 import { fixturePath, goldenModel } from './fixtures.ts';
 
@@ -19,10 +20,6 @@ interface Case {
 }
 
 const { rank, alpha, cases } = JSON.parse(readFileSync(fixturePath('qat.json'), 'utf8')) as { rank: number; alpha: number; cases: Case[] };
-
-beforeAll(async () => {
-  await selectBackend('wasm');
-});
 
 async function startOf({ kind, scheme, scales }: Case): Promise<Trainee> {
   if (kind === 'quantized') return traineeOf(goldenModel('qwen3-tied').dir, { trains: { kind, scheme: parseScheme(scheme!), scales } });
@@ -41,8 +38,9 @@ async function startOf({ kind, scheme, scales }: Case): Promise<Trainee> {
   return trainee;
 }
 
-describe('loss and gradients equal those of torch', () => {
+describe.each(nativeBackends)('loss and gradients equal those of torch on %s', (backend) => {
   it.each(cases)('$kind $scheme $scales', async (reference) => {
+    await selectBackend(backend);
     const trainee = await startOf(reference);
     const micro = microBatch();
     const { loss, gradients: leaves } = lossAndGradients(trainee, micro, null);

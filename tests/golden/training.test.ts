@@ -1,9 +1,10 @@
 /** The training loop against PyTorch: the same steps from the same weights, made by make-training-fixtures.py. */
 import { readFileSync } from 'node:fs';
-import { beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { selectBackend } from '../../src-main/engine/backends/select.ts';
 import { loadModel } from '../../src-main/engine/model/load.ts';
 import { type StepMetrics, train } from '../../src-main/engine/training/index.ts';
+import { nativeBackends } from '../unit/engine/ops/op-check.ts';
 import { fixturePath } from './fixtures.ts';
 
 interface Reference {
@@ -16,11 +17,9 @@ interface Reference {
 
 const reference = JSON.parse(readFileSync(fixturePath('training.json'), 'utf8')) as Reference;
 
-beforeAll(async () => {
-  await selectBackend('wasm');
-});
-
-test('losses, gradient norms, learning rates and weights equal those of torch', async () => {
+// Not on a software GPU, which would compile shaders for minutes.
+test.each(nativeBackends)('losses, gradient norms, learning rates and weights equal those of torch on %s', async (backend) => {
+  await selectBackend(backend);
   const { settings, sequences } = reference;
   const model = await loadModel(fixturePath('models', 'qwen3-tied'));
   const metrics: StepMetrics[] = [];
