@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ensureChromium, ensureTensorflow } from './system-tools.mjs';
+import { ensureChromium, ensureLavapipe, ensureTensorflow } from './system-tools.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const [task = 'start', ...rest] = process.argv.slice(2);
@@ -132,6 +132,7 @@ function check() {
 }
 
 function vitest(projects) {
+  if (!projects.includes('interop')) ensureLavapipe(say);
   const testEnv =
     projects.includes('study') || projects.includes('interop')
       ? {}
