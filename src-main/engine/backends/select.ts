@@ -13,6 +13,8 @@ import { onnxRuntime } from './wasm/onnx-runtime.ts';
 import { findAdapter } from './webgpu/adapter.ts';
 import { startWebGpu } from './webgpu/backend.ts';
 
+export { explainGpuError } from './webgpu/device.ts';
+
 export interface SelectedBackend {
   name: BackendName;
   device: string;
