@@ -6,7 +6,7 @@ import type { ComputedMatrix } from '../../backends/webgpu/gemm/operands.ts';
 import { type GpuCall, registerGpuKernel } from '../gpu-kernel.ts';
 import { sizeOf } from '../kernel.ts';
 import type { PackedWeightLayout } from './weight.ts';
-import { packedEightType, packedFormat, packedFormatName, packedParameters, packedReader } from './wgsl.ts';
+import { packedEightType, packedMatrix } from './wgsl.ts';
 
 /** x [rows, in], the tensors of a `PackedWeight` and bias [out]; attributes: its layout. Result [rows, out]. */
 registerGpuKernel('PackedLinear', ({ inputs, attributes, output }) => {
@@ -14,7 +14,7 @@ registerGpuKernel('PackedLinear', ({ inputs, attributes, output }) => {
   const { outFeatures: n, inFeatures: k } = attributes as unknown as PackedWeightLayout;
   const m = sizeOf(x) / k;
   const y = output([m, n]);
-  gemm({ a: x, b: packedMatrix(inputs, attributes), c: y, m, n, k, transB: true, ...(bias ? { bias } : {}) });
+  gemm({ a: x, b: matrixOf(inputs, attributes), c: y, m, n, k, transB: true, ...(bias ? { bias } : {}) });
   return [y];
 });
 
@@ -24,7 +24,7 @@ registerGpuKernel('PackedLinearGradInput', ({ inputs, attributes, output }) => {
   const { outFeatures: k, inFeatures: n } = attributes as unknown as PackedWeightLayout;
   const m = sizeOf(dy) / k;
   const dx = output([m, n]);
-  gemm({ a: dy, b: packedMatrix(inputs, attributes), c: dx, m, n, k });
+  gemm({ a: dy, b: matrixOf(inputs, attributes), c: dx, m, n, k });
   return [dx];
 });
 
@@ -32,7 +32,7 @@ const invocations = 64;
 
 for (const kernel of ['DequantizeInteger', 'DequantizeNf4']) {
   registerGpuKernel(kernel, ({ inputs, attributes, output, dispatch }) => {
-    const { name, reads, integers, code } = packedMatrix(inputs, attributes);
+    const { name, reads, integers, code } = matrixOf(inputs, attributes);
     const { outFeatures, inFeatures } = attributes as unknown as PackedWeightLayout;
     const y = output([outFeatures, inFeatures]);
     const quads = Math.ceil(inFeatures / 4);
@@ -60,20 +60,7 @@ for (const kernel of ['DequantizeInteger', 'DequantizeNf4']) {
   });
 }
 
-function packedMatrix(inputs: GpuCall['inputs'], attributes: GpuCall['attributes']): ComputedMatrix {
-  const layout = attributes as unknown as PackedWeightLayout;
+function matrixOf(inputs: GpuCall['inputs'], attributes: GpuCall['attributes']): ComputedMatrix {
   const { words, scales, zeros = null, groupIndex = null } = inputs as Record<string, tf.TensorInfo>;
-  const format = packedFormat({ layout, zeros, groupIndex });
-  const word = (tensor: tf.TensorInfo) => ({ of: tensor, as: 'u32' });
-  return {
-    name: packedFormatName(format),
-    reads: {
-      wWords: word(words!),
-      wScales: scales!,
-      ...(zeros ? { wZeros: word(zeros) } : {}),
-      ...(groupIndex ? { wGroupIndex: word(groupIndex) } : {}),
-    },
-    integers: packedParameters({ layout }),
-    code: packedReader(format),
-  };
+  return packedMatrix({ layout: attributes as unknown as PackedWeightLayout, words: words!, scales: scales!, zeros, groupIndex });
 }

@@ -3,6 +3,8 @@
  * of `PackedWeight`, bound as u32 (codes, zero points, group index) and f32 (scales).
  */
 
+import type * as tf from '@tensorflow/tfjs-core';
+import type { ComputedMatrix } from '../../backends/webgpu/gemm/operands.ts';
 import { packedEightType } from '../../backends/webgpu/gemm/variant.ts';
 import { nf4Levels } from '../../formats/nf4.ts';
 import { type PackedWeightLayout, streamShape } from './weight.ts';
@@ -23,11 +25,13 @@ export interface PackedFormat {
 /** A `PackedWeight`, or what a kernel is given of one. */
 export interface PackedParts {
   layout: PackedWeightLayout;
-  zeros: object | null;
-  groupIndex: object | null;
+  words: tf.TensorInfo;
+  scales: tf.TensorInfo;
+  zeros: tf.TensorInfo | null;
+  groupIndex: tf.TensorInfo | null;
 }
 
-export function packedFormat({ layout, zeros, groupIndex }: PackedParts): PackedFormat {
+export function packedFormat({ layout, zeros, groupIndex }: Omit<PackedParts, 'words' | 'scales'>): PackedFormat {
   const { coding, bits, groupSize, inFeatures } = layout;
   const aligned = coding === 'nf4' ? inFeatures % 8 === 0 : groupIndex === null && (groupSize % 8 === 0 || groupSize >= inFeatures);
   return { coding, bits, groupSize, zeros: zeros !== null, groupIndex: groupIndex !== null, aligned };
@@ -41,6 +45,24 @@ export function packedFormatName({ coding, bits, groupSize, zeros, groupIndex, a
 /** Members of `parameters` that the reader uses: words and groups per row of W, and its columns. */
 export function packedParameters({ layout }: Pick<PackedParts, 'layout'>): { wordsPerRow: number; groups: number; inFeatures: number } {
   return { ...streamShape(layout), inFeatures: layout.inFeatures };
+}
+
+/** The weight as B of `gemm`, [out, in]: with `transB` for x · Wᵀ, without for dy · W. */
+export function packedMatrix(weight: PackedParts): ComputedMatrix {
+  const { words, scales, zeros, groupIndex } = weight;
+  const format = packedFormat(weight);
+  const word = (of: tf.TensorInfo) => ({ of, as: 'u32' });
+  return {
+    name: packedFormatName(format),
+    reads: {
+      wWords: word(words),
+      wScales: scales,
+      ...(zeros ? { wZeros: word(zeros) } : {}),
+      ...(groupIndex ? { wGroupIndex: word(groupIndex) } : {}),
+    },
+    integers: packedParameters(weight),
+    code: packedReader(format),
+  };
 }
 
 export interface PackedNames {
@@ -68,13 +90,17 @@ export function packedReader(format: PackedFormat, { prefix, ...shape }: PackedN
   const low = coding === 'nf4' ? nf4Codes(p, shape.inFeatures, aligned) : integerCodes(p, shape.wordsPerRow, bits);
   const values = coding === 'nf4' ? nf4Values(p, shape.inFeatures, format) : integerValues(p, shape.groups, format);
   return `
-// The field of 32 bits from bit \`shift\` of a word on.
-fn ${p}Bits(place : u32, shift : u32) -> u32 { return (${p}Words[place] >> shift) | ((${p}Words[place + 1u] << 1u) << (31u - shift)); }
+${bitsFunction(`${p}Bits`, `${p}Words`)}
 ${low}
 ${values}
 fn ${p}One(row : u32, column : u32) -> f32 { return ${p}Values(row, column, vec4<u32>(${p}Code(row, column), 0u, 0u, 0u)).x; }
 fn ${p}Four(row : u32, column : u32) -> vec4<f32> { return ${p}Values(row, column, ${p}Codes4(row, column)); }
 ${eight(p, format, shape)}`;
+}
+
+/** The 32 bits of a stream from bit `shift` of a word on. */
+function bitsFunction(name: string, stream: string): string {
+  return `fn ${name}(place : u32, shift : u32) -> u32 { return (${stream}[place] >> shift) | ((${stream}[place + 1u] << 1u) << (31u - shift)); }`;
 }
 
 function integerCodes(p: string, wordsPerRow: string, bits: number): string {
@@ -90,7 +116,7 @@ fn ${p}Codes4(row : u32, column : u32) -> vec4<u32> { ${head} return ${codes}; }
 
 function integerValues(p: string, groups: string, { bits, groupSize, zeros, groupIndex, aligned }: PackedFormat): string {
   const group = (column: string) => (groupIndex ? `${p}GroupIndex[${column}]` : `(${column}) / ${groupSize}u`);
-  const zero = zeros ? `f32(${p}Bits(place * ${bits}u / 32u, place * ${bits}u % 32u) & ${2 ** bits - 1}u)` : `${2 ** (bits - 1)}.0`;
+  const zero = zeros ? `f32(${p}ZeroBits(place * ${bits}u / 32u, place * ${bits}u % 32u) & ${2 ** bits - 1}u)` : `${2 ** (bits - 1)}.0`;
   const columns = ['column', 'column + 1u', 'column + 2u', 'column + 3u'];
   const quads = (value: (column: string) => string) => `vec4<f32>(${columns.map(value).join(', ')})`;
   const values = aligned
@@ -98,6 +124,7 @@ function integerValues(p: string, groups: string, { bits, groupSize, zeros, grou
     : `let first = row * ${groups}; return ${quads((column) => `${p}Scales[first + ${group(column)}]`)}
   * (vec4<f32>(codes) - ${quads((column) => `${p}Zero(first + ${group(column)})`)});`;
   return `
+${zeros ? bitsFunction(`${p}ZeroBits`, `${p}Zeros`) : ''}
 fn ${p}Zero(place : u32) -> f32 { return ${zero}; }
 fn ${p}Values(row : u32, column : u32, codes : vec4<u32>) -> vec4<f32> { ${values} }`;
 }
