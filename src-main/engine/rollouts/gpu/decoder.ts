@@ -22,7 +22,7 @@ export class Decoder {
   readonly shape: EngineShape;
   readonly plan: WeightPlan;
   readonly workspace: Workspace;
-  readonly buffers = new Buffers();
+  private readonly buffers: Buffers;
   private readonly embedding: Stack;
   private readonly head: Stack;
   private readonly finalNormWeight: GPUBuffer;
@@ -31,9 +31,19 @@ export class Decoder {
   private readonly finalNorm: Record<RowsFrom, Kernel>;
   private readonly headProduct: Product;
 
-  /** @throws RoundoffError `out-of-memory` */
-  constructor(model: LanguageModel, shape: EngineShape) {
-    const { buffers } = this;
+  /** @throws RoundoffError `out-of-memory`; nothing is held then */
+  static create(model: LanguageModel, shape: EngineShape): Decoder {
+    const buffers = new Buffers();
+    try {
+      return new Decoder(model, shape, buffers);
+    } catch (error) {
+      buffers.dispose();
+      throw error;
+    }
+  }
+
+  private constructor(model: LanguageModel, shape: EngineShape, buffers: Buffers) {
+    this.buffers = buffers;
     const { hiddenSize, vocabSize, rmsNormEps } = shape.config;
     this.shape = shape;
     this.plan = planWeights(model);
@@ -92,6 +102,11 @@ export class Decoder {
     if (wanted === 0) return;
     recorder.run(this.finalNorm[from], wanted);
     recordProduct(recorder, this.headProduct, this.shape, 'state', wanted);
+  }
+
+  /** Bytes of all buffers. */
+  get sizeBytes(): number {
+    return this.buffers.sizeBytes;
   }
 
   dispose(): void {

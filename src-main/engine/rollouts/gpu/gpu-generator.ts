@@ -40,7 +40,12 @@ export class GpuGenerator implements Generator {
       throw new RoundoffError('unsupported', `The GPU decode engine cannot run this model: ${reason}.`, 'Use the `tensor` implementation.');
     }
     const promptRows = Math.min(mostPromptRows, slots * capacity);
-    this.decoder = new Decoder(model, { config: model.config, slots, capacity, promptRows, steps, cache: 'float32' });
+    this.decoder = Decoder.create(model, { config: model.config, slots, capacity, promptRows, steps, cache: 'float32' });
+  }
+
+  /** Bytes of the GPU's memory that it holds. */
+  get sizeBytes(): number {
+    return this.decoder.sizeBytes;
   }
 
   update(model: LanguageModel): boolean {

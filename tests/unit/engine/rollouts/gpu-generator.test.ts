@@ -2,6 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
+import { gpu } from '../../../../src-main/engine/backends/webgpu/device.ts';
 import { createRandomModel } from '../../../../src-main/engine/model/init.ts';
 import type { LanguageModel } from '../../../../src-main/engine/model/language-model.ts';
 import { loadModel } from '../../../../src-main/engine/model/load.ts';
@@ -184,8 +185,10 @@ describe.skipIf(!testBackends.includes('webgpu'))('the GPU decode engine', () =>
   });
 
   it('refuses what does not fit before it takes memory, with the sizes', () => {
+    const held = gpu().memory.heldBytes;
     expect(() => createGenerator(model, { slots: 100_000, capacity: 4096 })).toThrow(
       /take [\d.e+]+ MiB; the GPU .* (reads at most|makes no buffer above)/,
     );
+    expect(gpu().memory.heldBytes).toBe(held);
   });
 });
