@@ -21,9 +21,10 @@ export interface ModelShape {
   vocabSize: number;
 }
 
-/** `quick` is for processors and software adapters: the same architecture, small enough for a second. */
+/** `abacus` is the bundled sample model's. `quick` is for processors and software adapters: the same architecture, small enough for a second. */
 export const modelShapes = {
   'qwen3-0.6b': { hiddenSize: 1024, intermediateSize: 3072, layers: 28, heads: 16, kvHeads: 8, headDim: 128, vocabSize: 151_936 },
+  abacus: { hiddenSize: 128, intermediateSize: 384, layers: 4, heads: 4, kvHeads: 2, headDim: 32, vocabSize: 448 },
   quick: { hiddenSize: 256, intermediateSize: 512, layers: 2, heads: 4, kvHeads: 2, headDim: 64, vocabSize: 2048 },
 } as const satisfies Record<string, ModelShape>;
 export type ShapeName = keyof typeof modelShapes;
