@@ -18,10 +18,11 @@ module.exports = {
     only('project', '^src-main/project/', ['^src-main/project/', '^src-preload/contract/'], 'project → contract'),
     only('reports', '^src-main/reports/', ['^src-main/(reports|engine/statistics)/', '^src-preload/contract/'], 'reports are pure functions of plain data'),
     only('runs', '^src-main/runs/', ['^src-main/(runs|project|reports|engine)/', '^src-preload/contract/'], 'runs → project → contract; the worker is a path'),
+    only('runtime', '^src-main/runtime/', ['^src-main/(runtime|engine)/', '^src-preload/contract/'], 'runtime packs serve the engine'),
     only('findings', '^src-main/findings/', ['^src-main/(findings|project|engine/statistics)/', '^src-preload/contract/'], 'findings read what a study recorded'),
-    only('ipc', '^src-main/ipc/', ['^src-main/(ipc|runs|project|reports|engine)/', '^src-preload/contract/'], 'ipc → runs → project'),
+    only('ipc', '^src-main/ipc/', ['^src-main/(ipc|runs|project|reports|runtime|engine)/', '^src-preload/contract/'], 'ipc → runs → project'),
     only('app', '^src-main/app/', ['^src-main/(app|ipc)/', '^src-preload/contract/'], 'app → ipc'),
-    only('cli', '^src-main/cli/', ['^src-main/(cli|findings|ipc|runs|project|reports|engine|bench)/', '^src-preload/contract/'], 'the command line enters where ipc does'),
+    only('cli', '^src-main/cli/', ['^src-main/(cli|findings|ipc|runs|project|reports|runtime|engine|bench)/', '^src-preload/contract/'], 'the command line enters where ipc does'),
     only('bench', '^src-main/bench/', ['^src-main/(bench|engine)/', '^src-preload/contract/'], 'bench measures the engine'),
     only('renderer', '^src-renderer/', ['^src-renderer/', '^src-preload/contract/'], 'the renderer sees only the contract'),
     {

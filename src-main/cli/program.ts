@@ -1,6 +1,7 @@
 /** The command tree, and what an error means for the exit code. */
 import { Command, CommanderError } from 'commander';
 import { type ErrorCode, toErrorInfo } from '#contract/errors.ts';
+import { explainGpuError } from '../engine/backends/select.ts';
 import { addBench } from './commands/bench.ts';
 import { addBenchmark } from './commands/benchmark.ts';
 import { addDoctor } from './commands/doctor.ts';
@@ -11,6 +12,7 @@ import { addGenerate } from './commands/generate.ts';
 import { addModel } from './commands/model.ts';
 import { addQuantize } from './commands/quantize.ts';
 import { addReport } from './commands/report.ts';
+import { addRuntime } from './commands/runtime.ts';
 import { addSensitivity } from './commands/sensitivity.ts';
 import { addStudy } from './commands/study.ts';
 import { addTrain } from './commands/train.ts';
@@ -20,7 +22,9 @@ import type { Terminal } from './terminal.ts';
 
 const failures = new Set<ErrorCode>([
   'disk-full',
+  'network',
   'backend-unavailable',
+  'gpu-lost',
   'out-of-memory',
   'numeric',
   'worker-crashed',
@@ -41,7 +45,7 @@ export async function runCli(args: readonly string[], terminal: Terminal = proce
   } catch (error) {
     context.progress.clear();
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    return reportError(context, error, args.includes('--json'));
+    return reportError(context, await explainGpuError(error), args.includes('--json'));
   } finally {
     release();
   }
@@ -72,6 +76,7 @@ export function buildProgram(context: CliContext): Command {
     addStudy,
     addFindings,
     addReport,
+    addRuntime,
     addBench,
   ];
   for (const addCommand of add) addCommand(program, context);

@@ -6,6 +6,7 @@ import type { ErrorInfo } from './errors.ts';
 import type { TrialProgress } from './preflight.ts';
 import type { EvaluationProtocol } from './protocol.ts';
 import type { Recipe, StudySpec } from './recipe.ts';
+import type { RuntimeProgress, RuntimeStatus } from './runtime.ts';
 import type { ArtifactKind, BackendName, BenchmarkProgress, RunEvent, SampleResult, StageSummary, Verdict } from './worker.ts';
 
 export interface ProjectInfo {
@@ -284,4 +285,7 @@ export type HostEvent =
   | { type: 'run-changed'; run: RunRecord }
   | { type: 'study-changed'; study: StudyRecord }
   | { type: 'trial-progress'; progress: TrialProgress }
+  | { type: 'runtime-progress'; progress: RuntimeProgress }
+  /** Installed, removed, cancelled or failed. */
+  | { type: 'runtime-changed'; status: RuntimeStatus }
   | { type: 'project-changed'; project: ProjectInfo | null };

@@ -5,6 +5,7 @@ import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { RunEvent } from '#contract/worker.ts';
 import { tinyStudy, Workbench, workerProcesses } from '../support/study-run.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
+import { testBackend } from '../support/test-backend.ts';
 import { writeTinyModel } from '../support/tiny-model.ts';
 
 const folder = temporaryFolder('study');
@@ -42,9 +43,9 @@ afterEach(async () => {
 async function checkWholeStudy(bench: Workbench, studyId: number): Promise<void> {
   const runs = await bench.command('runs.list', { studyId });
   expect(runs.map((run) => [run.name, run.status, run.backend])).toEqual([
-    ['baseline', 'finished', 'wasm'],
-    ['RTN W4', 'finished', 'wasm'],
-    ['GPTQ W2G32', 'finished', 'wasm'],
+    ['baseline', 'finished', testBackend],
+    ['RTN W4', 'finished', testBackend],
+    ['GPTQ W2G32', 'finished', testBackend],
   ]);
   const plan = await bench.command('studies.plan', { spec });
   expect(plan).toMatchObject({ completions: 3 * completionsPerRun, problems: [] });

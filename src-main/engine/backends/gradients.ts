@@ -72,16 +72,20 @@ const gradients: Record<string, Gradient> = {
   },
 };
 
-for (const [kernelName, { inputs = [], output = false, backward }] of Object.entries(gradients)) {
-  if (tf.getGradient(kernelName)) continue;
-  tf.registerGradient({
-    kernelName,
-    inputsToSave: inputs,
-    outputsToSave: [output],
-    gradFunc: (dy, saved, attributes) => backward(dy as tf.Tensor, saved, attributes as Attributes),
-  });
+registerGradients();
+
+/** Registers them all, over any that a package brought along. */
+export function registerGradients(): void {
+  for (const [kernelName, { inputs = [], output = false, backward }] of Object.entries(gradients)) {
+    tf.registerGradient({
+      kernelName,
+      inputsToSave: inputs,
+      outputsToSave: [output],
+      gradFunc: (dy, saved, attributes) => backward(dy as tf.Tensor, saved, attributes as Attributes),
+    });
+  }
+  registerListGradients();
 }
-if (!tf.getGradient('Concat')) registerListGradients();
 
 /** Ops with a list of inputs or outputs. */
 function registerListGradients(): void {

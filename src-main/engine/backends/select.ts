@@ -6,12 +6,14 @@ import { RoundoffError } from '#contract/errors.ts';
 import type { BackendStatus } from '#contract/records.ts';
 import type { BackendName, BackendPreference } from '#contract/worker.ts';
 import './gradients.ts';
-import { requireRuntimePack, startTensorflow, tensorflowFolder } from './tensorflow/backend.ts';
+import { describeTensorflow, startTensorflow } from './tensorflow/backend.ts';
 import { startWasm } from './wasm/backend.ts';
 import { requireKernelSupport } from './wasm/kernel-module.ts';
 import { onnxRuntime } from './wasm/onnx-runtime.ts';
 import { findAdapter } from './webgpu/adapter.ts';
 import { startWebGpu } from './webgpu/backend.ts';
+
+export { explainGpuError } from './webgpu/device.ts';
 
 export interface SelectedBackend {
   name: BackendName;
@@ -62,7 +64,7 @@ async function startByName(backend: BackendName): Promise<string> {
 }
 
 function start(backend: BackendName, { byName }: { byName: boolean }): Promise<string> {
-  if (backend === 'tensorflow') return startTensorflow();
+  if (backend === 'tensorflow') return startTensorflow({ allowCpu: byName });
   return backend === 'webgpu' ? startWebGpu({ allowSoftware: byName }) : startWasm();
 }
 
@@ -75,10 +77,7 @@ async function status(name: BackendName): Promise<BackendStatus> {
 }
 
 async function probe(name: BackendName): Promise<{ device: string; reason: string | null }> {
-  if (name === 'tensorflow') {
-    requireRuntimePack(tensorflowFolder());
-    return { device: 'TensorFlow', reason: null };
-  }
+  if (name === 'tensorflow') return describeTensorflow();
   if (name === 'wasm') {
     requireKernelSupport();
     return { device: `WebAssembly, ONNX Runtime ${onnxRuntime().version}`, reason: null };

@@ -2,7 +2,8 @@
 import type { GpuCheck } from './check.ts';
 import { opChecks } from './checks/ops.ts';
 import { packedChecks } from './checks/packed.ts';
+import { trainingChecks } from './checks/training.ts';
 
 export type { GpuCheck, GpuCheckResult } from './check.ts';
 
-export const gpuChecks: readonly GpuCheck[] = [...opChecks, ...packedChecks];
+export const gpuChecks: readonly GpuCheck[] = [...opChecks, ...packedChecks, ...trainingChecks];

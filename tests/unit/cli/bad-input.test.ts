@@ -1,9 +1,8 @@
 /** What the command line says when it is given something it cannot use. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import type { StudySpec } from '#contract/recipe.ts';
-import { requireRuntimePack, tensorflowFolder } from '../../../src-main/engine/backends/tensorflow/backend.ts';
 import { roundoff } from '../../support/captured-terminal.ts';
 import { exampleSpec, recordedProject } from '../../support/recorded-project.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
@@ -172,19 +171,12 @@ describe('study run', () => {
 });
 
 describe('a backend that is not there', () => {
-  it('is named', async () => {
+  it('is named, with what to do', async () => {
+    vi.stubEnv('ROUNDOFF_RUNTIMES', at('no-runtimes'));
     const { code, stderr } = await roundoff('generate', at('tiny'), '--prompt', '1', '--backend', 'tensorflow');
-    if (tensorflowIsThere()) return expect(code).toBe(0);
+    vi.unstubAllEnvs();
     expect(code).toBe(1);
     expect(stderr).toMatch(/^error: The backend tensorflow cannot be used: /);
+    expect(stderr).toContain('roundoff runtime install tensorflow');
   });
 });
-
-function tensorflowIsThere(): boolean {
-  try {
-    requireRuntimePack(tensorflowFolder());
-    return true;
-  } catch {
-    return false;
-  }
-}

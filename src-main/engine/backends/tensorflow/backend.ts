@@ -1,56 +1,64 @@
 /**
- * The `tensorflow` backend: tfjs-node-gpu's binding built against a current libtensorflow, present only when its runtime pack has been
- * installed into the package's folder (binding under `lib/napi-v*`, TensorFlow's shared libraries under `deps/lib`).
+ * The `tensorflow` backend: the kernels of tfjs-node-gpu over a binding built against a current libtensorflow, which lies in the runtime pack.
+ * Only the binding comes from the pack; the package itself is the app's, so that there is one tfjs-core.
  */
-import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import path from 'node:path';
 import util from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import { RoundoffError } from '#contract/errors.ts';
+import { registerGradients } from '../gradients.ts';
+import { cudaEnvironment } from './cuda-environment.ts';
+import { bindingFile, readTensorflowPack, tensorflowPackDir } from './pack.ts';
 
-const hint = 'It is optional: choose the wasm or webgpu backend, or build the binding against the libraries of the TensorFlow 2.21 wheel.';
+const packageName = '@tensorflow/tfjs-node-gpu';
 
-/** The package's folder, where the runtime pack belongs. @throws RoundoffError `backend-unavailable` */
-export function tensorflowFolder(): string {
-  try {
-    return dirname(createRequire(import.meta.url).resolve('@tensorflow/tfjs-node-gpu/package.json'));
-  } catch (cause) {
-    throw new RoundoffError('backend-unavailable', 'the package @tensorflow/tfjs-node-gpu is not installed', hint, { cause });
-  }
+export interface TensorflowStart {
+  /** On the CPU the other backends are the better choice unless someone asks for this one. */
+  allowCpu: boolean;
 }
 
-/** Checks that the runtime pack lies in `folder`. @throws RoundoffError `backend-unavailable` naming the missing file. */
-export function requireRuntimePack(folder: string): void {
-  const libraries = join(folder, 'deps', 'lib');
-  const hasLibrary = existsSync(libraries) && readdirSync(libraries).some((file) => /^(lib)?tensorflow_framework\./.test(file));
-  if (!hasLibrary)
-    throw new RoundoffError(
-      'backend-unavailable',
-      `its runtime pack is not installed (@tensorflow/tfjs-node-gpu has no TensorFlow library in deps/lib)`,
-      hint,
-    );
-  const bindings = join(folder, 'lib');
-  const hasBinding = existsSync(bindings) && readdirSync(bindings).some((name) => existsSync(join(bindings, name, 'tfjs_binding.node')));
-  if (!hasBinding)
-    throw new RoundoffError('backend-unavailable', `its runtime pack is incomplete (no tfjs_binding.node in ${bindings})`, hint);
+/** What doctor shows of an installed pack; loads nothing. @throws RoundoffError `backend-unavailable` */
+export function describeTensorflow(): { device: string; reason: string | null } {
+  const { version, variant } = readTensorflowPack(tensorflowPackDir());
+  if (variant === 'cuda') return { device: `TensorFlow ${version} with CUDA`, reason: null };
+  return { device: `TensorFlow ${version} on CPU`, reason: 'On the CPU: used only when tensorflow is chosen by name.' };
 }
 
 /** Makes `tensorflow` the active backend; returns the device. @throws RoundoffError `backend-unavailable` */
-export async function startTensorflow(): Promise<string> {
-  const folder = tensorflowFolder();
-  requireRuntimePack(folder);
-  // Node dropped this function; the package calls it in every op.
-  const legacy = util as unknown as { isNullOrUndefined?: (value: unknown) => boolean };
-  legacy.isNullOrUndefined ??= (value) => value === null || value === undefined;
-  let binding: { isUsingGpuDevice?: boolean };
+export async function startTensorflow({ allowCpu }: TensorflowStart): Promise<string> {
+  const dir = tensorflowPackDir();
+  const pack = readTensorflowPack(dir);
+  if (!allowCpu && pack.variant === 'cpu') throw onCpuOnly('its runtime pack is the one for the CPU');
   try {
-    createRequire(import.meta.url)(folder);
+    if (!tf.findBackend('tensorflow')) load(path.join(dir, 'lib', bindingFile), pack.variant === 'cuda');
     if (!(await tf.setBackend('tensorflow'))) throw new Error('it did not start');
-    binding = tf.backend() as unknown as { isUsingGpuDevice?: boolean };
   } catch (cause) {
-    const message = `the runtime pack in ${folder} cannot be loaded: ${(cause as Error).message}`;
-    throw new RoundoffError('backend-unavailable', message, 'Rebuild the runtime pack for this Node version.', { cause });
+    const message = `the runtime pack in ${dir} cannot be loaded: ${(cause as Error).message}`;
+    throw new RoundoffError('backend-unavailable', message, 'Install it again with `roundoff runtime install tensorflow`.', { cause });
   }
-  return binding.isUsingGpuDevice ? 'TensorFlow on CUDA' : 'TensorFlow on CPU';
+  const { isUsingGpuDevice } = tf.backend() as unknown as { isUsingGpuDevice: boolean };
+  if (!allowCpu && !isUsingGpuDevice) throw onCpuOnly('it found no GPU');
+  return `TensorFlow ${pack.version} on ${isUsingGpuDevice ? 'CUDA' : 'CPU'}`;
+}
+
+function onCpuOnly(why: string): RoundoffError {
+  return new RoundoffError('backend-unavailable', why, 'On the CPU it is used only when tensorflow is chosen by name.');
+}
+
+function load(binding: string, cuda: boolean): void {
+  // Libraries read these when they are loaded; only warnings and errors are logged.
+  Object.assign(process.env, { TF_CPP_MIN_LOG_LEVEL: process.env.TF_CPP_MIN_LOG_LEVEL ?? '2' });
+  if (cuda) Object.assign(process.env, cudaEnvironment(process.env));
+  // Node dropped the one and warns of the other; the package calls them in every op.
+  Object.assign(util, { isNullOrUndefined: (value: unknown) => value === null || value === undefined, isArray: Array.isArray });
+  const require = createRequire(import.meta.url);
+  const native: unknown = require(binding);
+  const { NodeJSKernelBackend } = require(`${packageName}/dist/nodejs_kernel_backend.js`) as {
+    NodeJSKernelBackend: new (native: unknown, packageName: string) => tf.KernelBackend;
+  };
+  require(`${packageName}/dist/register_all_kernels.js`);
+  // The package brings the gradients of the whole `tfjs` along; ours hold on every backend.
+  registerGradients();
+  tf.registerBackend('tensorflow', () => new NodeJSKernelBackend(native, packageName));
 }

@@ -8,6 +8,7 @@ import { RoundoffError } from '#contract/errors.ts';
 import { findAdapter } from './adapter.ts';
 import { forgetDevice } from './compute.ts';
 import { type Gpu, openGpu } from './device.ts';
+import { registerMatMul } from './matmul.ts';
 
 let started: Promise<string> | undefined;
 
@@ -31,6 +32,7 @@ async function start(options: { allowSoftware: boolean }): Promise<string> {
   // The package looks for navigator.gpu at import and at construction; the device is ours, so it never asks that object for anything.
   Object.defineProperty(globalThis.navigator, 'gpu', { value: {}, configurable: true });
   const { WebGPUBackend } = await import('@tensorflow/tfjs-backend-webgpu');
+  registerMatMul();
   tf.removeBackend('webgpu');
   tf.registerBackend('webgpu', () => watched(new WebGPUBackend(opened.device, found.adapter.info), opened), 3);
   if (!(await tf.setBackend('webgpu'))) {

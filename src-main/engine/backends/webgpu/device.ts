@@ -51,10 +51,20 @@ const raisedLimits = [
 
 let current: Gpu | undefined;
 
+/** The GPU that was started last in this process, if any. */
+export function openedGpu(): Gpu | null {
+  return current ?? null;
+}
+
 /** The GPU of the active webgpu backend. @throws RoundoffError `internal` before it was started */
 export function gpu(): Gpu {
   if (!current) throw new RoundoffError('internal', 'No GPU has been started.', 'Select the webgpu backend first.');
   return current;
+}
+
+/** What went wrong on the GPU, where that explains an error that was thrown while it was in use. */
+export async function explainGpuError(error: unknown): Promise<unknown> {
+  return current ? current.health.explain(error) : error;
 }
 
 /** Creates the device and makes it the one that `gpu` returns. @throws RoundoffError `backend-unavailable` */
@@ -69,7 +79,7 @@ export async function openGpu({ adapter, device: name, software }: FoundAdapter)
       requiredLimits: Object.fromEntries(raisedLimits.map((limit) => [limit, limits[limit]!])),
     });
   } catch (cause) {
-    const message = `the GPU ${name} refused a device: ${(cause as Error).message}`;
+    const message = `the GPU ${name} refused a device: ${(cause as Error).message.replace(/\.$/, '')}`;
     throw new RoundoffError('backend-unavailable', message, 'Update the GPU driver, or choose the wasm backend.', { cause });
   }
   const opened: Gpu = {

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { hasKernel, runKernel } from '../kernel.ts';
 import { clampRowsGradientReference, clampRowsReference } from './reference.ts';
 import './wasm.ts';
+import './webgpu.ts';
 
 /**
  * min(max(x, min x · low), max x · high) row by row. A clamped value passes its gradient to the bound: to the factor and the row's extreme.

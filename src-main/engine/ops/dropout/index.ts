@@ -4,6 +4,7 @@ import { hasKernel, runKernel } from '../kernel.ts';
 import { linear } from '../linear/index.ts';
 import { dropoutMask } from './reference.ts';
 import './wasm.ts';
+import './webgpu.ts';
 
 export interface DropoutSettings {
   /** Share of the elements that become 0; the others are divided by 1 − rate. */

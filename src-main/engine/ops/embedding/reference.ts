@@ -4,10 +4,12 @@ import * as tf from '@tensorflow/tfjs-core';
 /** @param ids [count] */
 export function embeddingReference(table: tf.Tensor2D, ids: tf.Tensor1D): tf.Tensor2D {
   const gather = tf.customGrad((...inputs: (tf.Tensor | tf.GradSaveFunc)[]) => {
-    const [values] = inputs as [tf.Tensor2D];
+    const [values, save] = inputs as [tf.Tensor2D, tf.GradSaveFunc];
+    save([ids]);
     return {
       value: tf.gather(values, ids),
-      gradFunc: (dy: tf.Tensor) => tf.matMul(tf.cast(tf.oneHot(ids, table.shape[0]), 'float32'), dy as tf.Tensor2D, true),
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) =>
+        tf.matMul(tf.cast(tf.oneHot(saved[0] as tf.Tensor1D, table.shape[0]), 'float32'), dy as tf.Tensor2D, true),
     };
   });
   return gather(table) as tf.Tensor2D;

@@ -3,6 +3,7 @@ import type * as tf from '@tensorflow/tfjs-core';
 import { hasKernel, runKernel } from '../kernel.ts';
 import { linearReference } from './reference.ts';
 import './wasm.ts';
+import './webgpu.ts';
 
 /**
  * @param x [..., in]

@@ -5,6 +5,7 @@ import { RoundoffError } from '#contract/errors.ts';
 import { hasKernel, runKernel } from '../kernel.ts';
 import { rotaryEmbeddingReference } from './reference.ts';
 import './wasm.ts';
+import './webgpu.ts';
 
 /** Cosines and sines by position, each [positions, headDim / 2]. */
 export interface RotaryTables {

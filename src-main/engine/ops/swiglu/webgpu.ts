@@ -1,37 +1,42 @@
-/** SwiGLU on the webgpu backend, one dispatch forward and one per gradient. */
+/** SwiGLU on the webgpu backend, one dispatch forward and one back, which recomputes the sigmoid instead of keeping it. */
 import type * as tf from '@tensorflow/tfjs-core';
+import { elementwise } from '../gpu-elementwise.ts';
+import { registerGpuKernel } from '../gpu-kernel.ts';
 import { sizeOf } from '../kernel.ts';
-import { groupSize, type RunProgram, registerWebGpuKernel } from '../webgpu-program.ts';
 
-/** `expression` may use g = gate[place], s = σ(g), and the inputs at `place`. */
-function elementwise(run: RunProgram, name: string, inputs: Record<string, tf.TensorInfo>, expression: string): tf.TensorInfo {
-  const { gate } = inputs as { gate: tf.TensorInfo };
-  const count = sizeOf(gate);
-  return run({
-    name,
-    outputShape: gate.shape,
-    inputs,
-    workgroups: Math.ceil(count / groupSize),
-    integers: { count },
-    code: `fn main(index : i32) {
-      let place = group() * ${groupSize} + i32(localIndex);
-      if (place >= uniforms.count) { return; }
-      let g = gate[place];
-      let s = 1.0 / (1.0 + exp(-g));
-      result[place] = ${expression};
-    }`,
+type Inputs = Record<'gate' | 'up' | 'dy', tf.TensorInfo>;
+
+/** The exponent stays where f32 holds it. */
+const declarations = 'fn sigmoid(x : Value) -> Value { return 1.0 / (1.0 + exp(min(-x, Value(80.0)))); }';
+
+registerGpuKernel('Swiglu', ({ inputs, output }) => {
+  const { gate, up } = inputs as Inputs;
+  const y = output(gate.shape);
+  elementwise({
+    name: 'swiglu',
+    reads: { gate, up },
+    writes: { y },
+    count: sizeOf(gate),
+    declarations,
+    code: 'let g = gate[place]; y[place] = g * sigmoid(g) * up[place];',
   });
-}
-
-registerWebGpuKernel('Swiglu', ({ inputs, run }) => {
-  const { gate, up } = inputs as { gate: tf.TensorInfo; up: tf.TensorInfo };
-  return [elementwise(run, 'swiglu', { gate, up }, 'g * s * up[place]')];
+  return [y];
 });
 
-registerWebGpuKernel('SwigluGrad', ({ inputs, run }) => {
-  const { gate, up, dy } = inputs as { gate: tf.TensorInfo; up: tf.TensorInfo; dy: tf.TensorInfo };
-  return [
-    elementwise(run, 'swiglu-dgate', { gate, up, dy }, 'dy[place] * up[place] * s * (1.0 + g * (1.0 - s))'),
-    elementwise(run, 'swiglu-dup', { gate, dy }, 'dy[place] * g * s'),
-  ];
+registerGpuKernel('SwigluGrad', ({ inputs, output }) => {
+  const { gate, up, dy } = inputs as Inputs;
+  const [dGate, dUp] = [output(gate.shape), output(gate.shape)] as const;
+  elementwise({
+    name: 'swiglu-gradient',
+    reads: { gate, up, dy },
+    writes: { dGate, dUp },
+    count: sizeOf(gate),
+    declarations,
+    code: `let g = gate[place];
+  let d = dy[place];
+  let s = sigmoid(g);
+  dUp[place] = d * g * s;
+  dGate[place] = d * up[place] * s * (1.0 + g * (1.0 - s));`,
+  });
+  return [dGate, dUp];
 });

@@ -1,11 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { startWasm } from '../../../../src-main/engine/backends/wasm/backend.ts';
-import { expectClose, normals } from '../ops/op-check.ts';
-
-beforeAll(async () => {
-  await startWasm();
-});
+import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
+import { expectClose, normals, testBackends } from '../ops/op-check.ts';
 
 /** NumPy's rule, one element at a time. */
 function exactMatMul(a: Float64Array, aShape: number[], b: Float64Array, bShape: number[], transA: boolean, transB: boolean): Float64Array {
@@ -61,9 +57,17 @@ const batches: [number[], number[]][] = [
     [2, 1, 3],
     [2, 5, 1],
   ],
+  [
+    [2, 1, 3, 1],
+    [1, 2, 1, 2],
+  ],
 ];
 
-describe('tf.matMul on wasm', () => {
+describe.each(testBackends)('tf.matMul on %s', (backend) => {
+  beforeAll(async () => {
+    await selectBackend(backend);
+  });
+
   it.each(batches)('broadcasts batch %j against %j in all transposes', async (batchA, batchB) => {
     const [m, k, n] = [3, 5, 4];
     for (const [transA, transB] of [
@@ -81,15 +85,15 @@ describe('tf.matMul on wasm', () => {
     }
   });
 
-  it('gets the case the stock kernel gets wrong', () => {
+  it('gets the case the stock kernel gets wrong', async () => {
     const ones = tf.tensor4d([1, 10], [2, 1, 1, 1]);
     const product = tf.matMul(ones, tf.ones([2, 4, 1, 1]));
-    expect([...product.dataSync()]).toEqual([1, 1, 1, 1, 10, 10, 10, 10]);
+    expect([...(await product.data())]).toEqual([1, 1, 1, 1, 10, 10, 10, 10]);
   });
 
-  it('handles empty operands and refuses what it cannot multiply', () => {
+  it('handles empty operands and refuses what it cannot multiply', async () => {
     expect(tf.matMul(tf.zeros([0, 3]), tf.zeros([3, 2])).shape).toEqual([0, 2]);
-    expect([...tf.matMul(tf.zeros([2, 0]), tf.zeros([0, 2])).dataSync()]).toEqual([0, 0, 0, 0]);
+    expect([...(await tf.matMul(tf.zeros([2, 0]), tf.zeros([0, 2])).data())]).toEqual([0, 0, 0, 0]);
     expect(() => tf.matMul(tf.zeros([2, 3]), tf.zeros([4, 2]))).toThrow('inner sizes 3 and 4');
     expect(() => tf.matMul(tf.zeros([2, 2], 'int32'), tf.zeros([2, 2], 'int32'))).toThrow('int32');
   });

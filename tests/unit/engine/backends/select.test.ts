@@ -5,7 +5,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { RoundoffError } from '#contract/errors.ts';
 import { listBackends, selectBackend } from '../../../../src-main/engine/backends/select.ts';
-import { requireRuntimePack } from '../../../../src-main/engine/backends/tensorflow/backend.ts';
+import { packFormat, readTensorflowPack } from '../../../../src-main/engine/backends/tensorflow/pack.ts';
+import { expectGpuFailure } from '../../../support/gpu-health.ts';
 
 describe('selectBackend', () => {
   it('takes the first backend that works and gives a reason for each one before it', async () => {
@@ -51,6 +52,7 @@ describe('webgpu', () => {
     }
     await selectBackend('webgpu');
     expect([...(await tf.add(tf.tensor1d([1, 2]), 1).data())]).toEqual([2, 3]);
+    expectGpuFailure();
     // One storage buffer per term, far beyond any device's limit for a shader.
     const sum = tf.addN(Array.from({ length: 200 }, () => tf.ones([4])));
     await expect(sum.data()).rejects.toThrow('the GPU rejected a command');
@@ -66,16 +68,33 @@ describe('listBackends', () => {
   });
 });
 
-describe('requireRuntimePack', () => {
-  it('names what is missing until library and binding are there', () => {
+describe('readTensorflowPack', () => {
+  it('says what is wrong until everything is there', () => {
     const folder = mkdtempSync(join(tmpdir(), 'runtime-pack-'));
-    expect(() => requireRuntimePack(folder)).toThrow('not installed');
-    mkdirSync(join(folder, 'deps/lib'), { recursive: true });
-    writeFileSync(join(folder, 'deps/lib/libtensorflow_framework.so.2'), '');
-    expect(() => requireRuntimePack(folder)).toThrow('incomplete');
-    mkdirSync(join(folder, 'lib/napi-v8'), { recursive: true });
-    writeFileSync(join(folder, 'lib/napi-v8/tfjs_binding.node'), '');
-    expect(() => requireRuntimePack(folder)).not.toThrow();
+    const pack = {
+      format: packFormat,
+      version: '2.21.0',
+      variant: 'cpu',
+      platform: `${process.platform}-${process.arch}`,
+      wheel: 'a.whl',
+      sha256: '00',
+      installedAt: '2026-01-01T00:00:00.000Z',
+      files: { 'tfjs_binding.node': 3 },
+      cudaDirs: [],
+    };
+    const write = (value: unknown) => writeFileSync(join(folder, 'pack.json'), JSON.stringify(value));
+    expect(() => readTensorflowPack(folder)).toThrow('is not installed');
+    write({ ...pack, format: 99 });
+    expect(() => readTensorflowPack(folder)).toThrow('pack.json cannot be read');
+    write({ ...pack, platform: 'plan9-vax' });
+    expect(() => readTensorflowPack(folder)).toThrow('made for plan9-vax');
+    write(pack);
+    expect(() => readTensorflowPack(folder)).toThrow('lib/tfjs_binding.node is missing');
+    mkdirSync(join(folder, 'lib'));
+    writeFileSync(join(folder, 'lib/tfjs_binding.node'), 'ab');
+    expect(() => readTensorflowPack(folder)).toThrow('has 2 bytes, not 3');
+    writeFileSync(join(folder, 'lib/tfjs_binding.node'), 'abc');
+    expect(readTensorflowPack(folder)).toEqual(pack);
     rmSync(folder, { recursive: true });
   });
 });

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
 import { causalAttentionReference } from '../../../../src-main/engine/ops/causal-attention/reference.ts';
 import { causalAttention } from '../../../../src-main/engine/ops/index.ts';
-import { casesFor, checkOp, expectClose, normals, testBackends } from './op-check.ts';
+import { checkOp, expectClose, normals, testBackends } from './op-check.ts';
 
 interface Sizes {
   batch: number;
@@ -46,7 +46,7 @@ const cases: Sizes[] = [
 ];
 
 describe.each(testBackends)('causalAttention on %s', (backend) => {
-  it.each(casesFor(backend, cases))('$heads heads over $kvHeads, $seq of $keys positions, head size $headDim', async (sizes) => {
+  it.each(cases)('$heads heads over $kvHeads, $seq of $keys positions, head size $headDim', async (sizes) => {
     const { batch, seq, keys, heads, kvHeads, headDim } = sizes;
     const keyShape = [batch, keys, kvHeads, headDim];
     await checkOp(backend, {

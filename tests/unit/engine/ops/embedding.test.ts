@@ -3,12 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
 import { embeddingReference } from '../../../../src-main/engine/ops/embedding/reference.ts';
 import { embedding } from '../../../../src-main/engine/ops/index.ts';
-import { casesFor, checkOp, testBackends } from './op-check.ts';
+import { checkOp, testBackends } from './op-check.ts';
 
 const ids = [3, 0, 3, 8, 1, 3];
 
 describe.each(testBackends)('embedding on %s', (backend) => {
-  it.each(casesFor(backend, [6, 8]))('gathers rows of %i and adds repeated rows up in the gradient', async (size) => {
+  it.each([6, 8])('gathers rows of %i and adds repeated rows up in the gradient', async (size) => {
     await selectBackend(backend);
     const idTensor = tf.tensor2d(ids, [2, 3], 'int32');
     const flat = tf.tensor1d(ids, 'int32');

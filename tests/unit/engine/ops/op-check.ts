@@ -8,17 +8,16 @@ import type { BackendName } from '#contract/worker.ts';
 import { listBackends, selectBackend } from '../../../../src-main/engine/backends/select.ts';
 import { RandomStream } from '../../../../src-main/engine/data/random-stream.ts';
 
-/** wasm, and webgpu where an adapter is found; why not is printed once per file. */
+/** wasm, webgpu where an adapter is found, and tensorflow where its runtime pack is installed; why not is printed once per file. */
 export const testBackends: BackendName[] = await (async () => {
-  const webgpu = (await listBackends()).find(({ name }) => name === 'webgpu');
-  if (webgpu?.available) return ['wasm', 'webgpu'] satisfies BackendName[];
-  console.info(`Tests on webgpu are left out: ${webgpu?.reason}`);
-  return ['wasm'] satisfies BackendName[];
+  const others = (await listBackends()).filter(({ name }) => name !== 'wasm').reverse();
+  for (const { name, available, reason } of others) if (!available) console.info(`Tests on ${name} are left out: ${reason}`);
+  return ['wasm', ...others.filter(({ available }) => available).map(({ name }) => name)] satisfies BackendName[];
 })();
 
-/** All cases on wasm, the first alone on webgpu: a software adapter spends seconds compiling shaders for every new shape. */
+/** All cases, but the first alone on webgpu: a software adapter spends seconds compiling shaders for every new shape. */
 export function casesFor<T>(backend: BackendName, cases: readonly T[]): readonly T[] {
-  return backend === 'wasm' ? cases : cases.slice(0, 1);
+  return backend === 'webgpu' ? cases.slice(0, 1) : cases;
 }
 
 export interface OpCheck {

@@ -1,7 +1,7 @@
 import { describe, it } from 'vitest';
 import { rmsNorm } from '../../../../src-main/engine/ops/index.ts';
 import { rmsNormReference } from '../../../../src-main/engine/ops/rms-norm/reference.ts';
-import { casesFor, checkOp, testBackends } from './op-check.ts';
+import { checkOp, testBackends } from './op-check.ts';
 
 function exactRmsNorm(size: number, epsilon: number) {
   return (x: Float64Array, weight: Float64Array) =>
@@ -13,13 +13,12 @@ function exactRmsNorm(size: number, epsilon: number) {
 }
 
 describe.each(testBackends)('rmsNorm on %s', (backend) => {
-  it.each(
-    casesFor(backend, [
-      { shape: [2, 3, 8], epsilon: 1e-6 },
-      { shape: [5, 7], epsilon: 1e-5 },
-      { shape: [1, 2, 3, 6], epsilon: 1e-2 },
-    ]),
-  )('normalises the last axis of $shape with epsilon $epsilon', async ({ shape, epsilon }) => {
+  it.each([
+    { shape: [2, 3, 8], epsilon: 1e-6 },
+    { shape: [5, 7], epsilon: 1e-5 },
+    { shape: [1, 2, 3, 6], epsilon: 1e-2 },
+    { shape: [5, 20], epsilon: 1e-3 },
+  ])('normalises the last axis of $shape with epsilon $epsilon', async ({ shape, epsilon }) => {
     const size = shape.at(-1)!;
     await checkOp(backend, {
       shapes: [shape, [size]],
