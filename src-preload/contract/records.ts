@@ -1,8 +1,10 @@
 /**
  * What main hands to the renderer and the command line: domain types, apart from SQLite's row types.
  */
+
 import type { ProblemKind } from './benchmarks.ts';
 import type { ErrorInfo } from './errors.ts';
+import type { GpuDescription } from './gpu.ts';
 import type { TrialProgress } from './preflight.ts';
 import type { EvaluationProtocol } from './protocol.ts';
 import type { Recipe, StudySpec } from './recipe.ts';
@@ -249,6 +251,8 @@ export interface BackendStatus {
   device: string | null;
   /** Why it is not available, with the remedy. */
   reason: string | null;
+  /** Of webgpu's adapter. */
+  gpu?: GpuDescription;
 }
 
 export interface DoctorReport {

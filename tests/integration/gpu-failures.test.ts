@@ -52,6 +52,12 @@ const failures: Record<string, { environment: Record<string, string>; code: Erro
     message: /webgpu cannot be used: the GPU .+ refused a device: vkCreateDevice failed/,
     hint: /Update the GPU driver.*wasm/,
   },
+  'a budget that the model does not fit into': {
+    environment: { ROUNDOFF_GPU_MEMORY: '0.0001' },
+    code: 'out-of-memory',
+    message: /^The GPU .+ cannot hold 0.\d+ GB more: 0.\d+ GB of the 0.000 GB/,
+    hint: /Lower the batch size.*ROUNDOFF_GPU_MEMORY/,
+  },
 };
 
 const completions = 80;
@@ -166,12 +172,15 @@ describe.skipIf(!webgpu?.available)('training on the GPU', () => {
 });
 
 describe.skipIf(!webgpu?.available)('a run whose GPU cannot be used', () => {
-  it.each(['a blocked adapter', 'a device that is refused'])('ends with a clear error for %s', async (name) => {
-    setEnvironment(failures[name]!.environment);
-    const { run, file } = await begin(name, false);
-    checkError(run, name);
-    checkSound(file);
-  });
+  it.each(['a blocked adapter', 'a device that is refused', 'a budget that the model does not fit into'])(
+    'ends with a clear error for %s',
+    async (name) => {
+      setEnvironment(failures[name]!.environment);
+      const { run, file } = await begin(name, false);
+      checkError(run, name);
+      checkSound(file);
+    },
+  );
 });
 
 describe('a driver that is missing', () => {

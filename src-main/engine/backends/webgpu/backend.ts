@@ -9,6 +9,7 @@ import { findAdapter } from './adapter.ts';
 import { forgetDevice } from './compute.ts';
 import { type Gpu, openGpu } from './device.ts';
 import { registerMatMul } from './matmul.ts';
+import { shareTensorPool } from './tensor-pool.ts';
 
 let started: Promise<string> | undefined;
 
@@ -45,8 +46,9 @@ async function start(options: { allowSoftware: boolean }): Promise<string> {
   return found.software ? `${found.device} (software)` : found.device;
 }
 
-/** Reading a result fails with whatever has gone wrong on the device, and when it does not answer. */
-function watched<Backend extends tf.KernelBackend>(backend: Backend, { health }: Gpu): Backend {
+/** Reading a result fails with whatever has gone wrong on the device, and when it does not answer; memory is counted. */
+function watched<Backend extends tf.KernelBackend>(backend: Backend, { health, memory }: Gpu): Backend {
+  shareTensorPool(backend, memory);
   const read = backend.read.bind(backend);
   backend.read = (dataId) => health.wait(read(dataId));
   return backend;
