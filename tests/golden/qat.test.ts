@@ -1,11 +1,12 @@
 /** Quantization-aware training against PyTorch: loss and gradients of the same start on the same rows, made by make-qat-fixtures.py. */
 import { readFileSync } from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { parseScheme } from '#contract/scheme.ts';
 import { selectBackend } from '../../src-main/engine/backends/select.ts';
 import { lossAndGradients, type Trainee } from '../../src-main/engine/training/index.ts';
-import { nativeBackends } from '../unit/engine/ops/op-check.ts';
+import { valuesOf } from '../support/test-backend.ts';
+import { testBackends } from '../unit/engine/ops/op-check.ts';
 import { gradientsOf, microBatch, quantizedFolder, traineeOf } from '../unit/engine/training/trainees/support.ts';
 import { fixturePath, goldenModel } from './fixtures.ts';
 
@@ -38,9 +39,10 @@ async function startOf({ kind, scheme, scales }: Case): Promise<Trainee> {
   return trainee;
 }
 
-describe.each(nativeBackends)('loss and gradients equal those of torch on %s', (backend) => {
+describe.each(testBackends)('on %s, loss and gradients equal those of torch', (backend) => {
+  beforeAll(() => selectBackend(backend));
+
   it.each(cases)('$kind $scheme $scales', async (reference) => {
-    await selectBackend(backend);
     const trainee = await startOf(reference);
     const micro = microBatch();
     const { loss, gradients: leaves } = lossAndGradients(trainee, micro, null);
@@ -48,7 +50,7 @@ describe.each(nativeBackends)('loss and gradients equal those of torch on %s', (
     tf.dispose(leaves);
     // A token's code may round the other way in float32, which moves what comes after by a step of the grid.
     const tolerance = reference.activations ? 2e-3 : 1e-4;
-    expect(Math.abs(loss.dataSync()[0]! - reference.loss)).toBeLessThan(tolerance * reference.loss);
+    expect(Math.abs((await valuesOf(loss))[0]! - reference.loss)).toBeLessThan(tolerance * reference.loss);
     const gradients = await gradientsOf(trainee);
     for (const [name, { norm, values }] of Object.entries(reference.gradients)) {
       const actual = gradients.get(name)!;

@@ -4,7 +4,8 @@ import { expect, test } from 'vitest';
 import { selectBackend } from '../../src-main/engine/backends/select.ts';
 import { loadModel } from '../../src-main/engine/model/load.ts';
 import { type StepMetrics, train } from '../../src-main/engine/training/index.ts';
-import { nativeBackends } from '../unit/engine/ops/op-check.ts';
+import { valuesOf } from '../support/test-backend.ts';
+import { testBackends } from '../unit/engine/ops/op-check.ts';
 import { fixturePath } from './fixtures.ts';
 
 interface Reference {
@@ -17,8 +18,7 @@ interface Reference {
 
 const reference = JSON.parse(readFileSync(fixturePath('training.json'), 'utf8')) as Reference;
 
-// Not on a software GPU, which would compile shaders for minutes.
-test.each(nativeBackends)('losses, gradient norms, learning rates and weights equal those of torch on %s', async (backend) => {
+test.each(testBackends)('losses, gradient norms, learning rates and weights equal those of torch on %s', async (backend) => {
   await selectBackend(backend);
   const { settings, sequences } = reference;
   const model = await loadModel(fixturePath('models', 'qwen3-tied'));
@@ -50,7 +50,7 @@ test.each(nativeBackends)('losses, gradient norms, learning rates and weights eq
     expect(Math.abs(metrics[index]!.gradientNorm - expected.gradientNorm)).toBeLessThan(1e-3 * expected.gradientNorm);
   }
   for (const [name, values] of Object.entries(reference.weights)) {
-    const trained = model.parameter(name).dataSync();
+    const trained = await valuesOf(model.parameter(name));
     for (const [index, value] of values.entries()) expect(Math.abs(trained[index]! - value), `${name}[${index}]`).toBeLessThan(1e-4);
   }
   model.dispose();
