@@ -6,6 +6,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { RoundoffError } from '#contract/errors.ts';
 import { findAdapter } from './adapter.ts';
+import { registerCast } from './cast.ts';
 import { forgetDevice } from './compute.ts';
 import { type Gpu, openGpu } from './device.ts';
 import { registerMatMul } from './matmul.ts';
@@ -34,6 +35,7 @@ async function start(options: { allowSoftware: boolean }): Promise<string> {
   Object.defineProperty(globalThis.navigator, 'gpu', { value: {}, configurable: true });
   const { WebGPUBackend } = await import('@tensorflow/tfjs-backend-webgpu');
   registerMatMul();
+  registerCast();
   tf.removeBackend('webgpu');
   tf.registerBackend('webgpu', () => watched(new WebGPUBackend(opened.device, found.adapter.info), opened), 3);
   if (!(await tf.setBackend('webgpu'))) {
