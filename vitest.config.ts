@@ -7,6 +7,7 @@ import { defineConfig } from 'vitest/config';
 const project = (name: string, include: string[], timeoutMs: number, oneAtATime = false) => ({
   test: {
     name,
+    setupFiles: './tests/support/gpu-health.ts',
     include,
     expect: { poll: { timeout: 20_000 } },
     testTimeout: timeoutMs,

@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ensureChromium } from './system-tools.mjs';
+import { ensureChromium, ensureLavapipe, ensureTensorflow } from './system-tools.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const [task = 'start', ...rest] = process.argv.slice(2);
@@ -132,7 +132,11 @@ function check() {
 }
 
 function vitest(projects) {
-  const testEnv = projects.includes('study') || projects.includes('interop') ? {} : { ROUNDOFF_CHROMIUM: ensureChromium(say) ?? '' };
+  if (!projects.includes('interop')) ensureLavapipe(say);
+  const testEnv =
+    projects.includes('study') || projects.includes('interop')
+      ? {}
+      : { ROUNDOFF_CHROMIUM: ensureChromium(say) ?? '', ROUNDOFF_RUNTIMES: ensureTensorflow(say, node, root) };
   run([modules('vitest/vitest.mjs'), 'run', ...projects.flatMap((name) => ['--project', name]), ...rest], { env: testEnv });
 }
 

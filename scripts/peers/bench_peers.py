@@ -10,7 +10,6 @@ import resource
 import sys
 import time
 
-CASE = sys.argv[1]
 MODEL_DIR = sys.argv[2] if len(sys.argv) > 2 else None
 PROMPT_TOKENS, NEW_TOKENS = 32, 96
 
@@ -250,7 +249,7 @@ def gptq_layer():
     return {"value": seconds * 1000, "unit": "ms"}
 
 
-def gptq_large():
+def gptq_large(directory=MODEL_DIR, samples=128, length=512, device="cpu"):
     """GPTQ W4G128 (asymmetric, true-sequential, damping 1 %) of a whole Qwen3 folder, a layer at a time, as the method's paper goes:
     hooks on the layer, one full Hessian per group of linears, the same 128 x 512 random tokens as ours, float32, the result written as safetensors."""
     import os
@@ -263,9 +262,9 @@ def gptq_large():
     from transformers.models.qwen3.modeling_qwen3 import Qwen3DecoderLayer, Qwen3RotaryEmbedding
 
     torch.manual_seed(0)
-    config = AutoConfig.from_pretrained(MODEL_DIR)
+    config = AutoConfig.from_pretrained(directory)
     config._attn_implementation = "sdpa"
-    samples, length, batch = 128, 512, 8
+    batch = 8
     start = time.perf_counter()
     stages = [
         ["self_attn.k_proj", "self_attn.v_proj", "self_attn.q_proj"],
@@ -273,15 +272,15 @@ def gptq_large():
         ["mlp.up_proj", "mlp.gate_proj"],
         ["mlp.down_proj"],
     ]
-    with safe_open(os.path.join(MODEL_DIR, "model.safetensors"), "pt") as source, torch.no_grad():
-        with open(os.path.join(MODEL_DIR, "calibration-tokens.i32"), "rb") as tokens:
+    with safe_open(os.path.join(directory, "model.safetensors"), "pt") as source, torch.no_grad():
+        with open(os.path.join(directory, "calibration-tokens.i32"), "rb") as tokens:
             ids = torch.frombuffer(bytearray(tokens.read()), dtype=torch.int32).reshape(samples, length).long()
-        hidden = torch.nn.functional.embedding(ids, source.get_tensor("model.embed_tokens.weight").float())
-        positions = torch.arange(length)[None]
-        rotary = Qwen3RotaryEmbedding(config)(hidden[:1], positions)
+        hidden = torch.nn.functional.embedding(ids, source.get_tensor("model.embed_tokens.weight").float()).to(device)
+        positions = torch.arange(length, device=device)[None]
+        rotary = Qwen3RotaryEmbedding(config).to(device)(hidden[:1], positions)
         with tempfile.TemporaryDirectory() as out:
             for index in range(config.num_hidden_layers):
-                layer = Qwen3DecoderLayer(config, index).float().eval()
+                layer = Qwen3DecoderLayer(config, index).float().eval().to(device)
                 prefix = f"model.layers.{index}."
                 names = [name for name in source.keys() if name.startswith(prefix)]
                 layer.load_state_dict({name[len(prefix) :]: source.get_tensor(name).float() for name in names})
@@ -294,7 +293,7 @@ def gptq_large():
                 packed = {}
                 for stage in stages:
                     first = modules[stage[0]]
-                    hessian = torch.zeros(first.in_features, first.in_features)
+                    hessian = torch.zeros(first.in_features, first.in_features, device=device)
 
                     def observe(_module, inputs):
                         rows = inputs[0].reshape(-1, first.in_features)
@@ -333,7 +332,7 @@ def solve(weight, upper, bits=4, group=128, block=128):
 
     rows, columns = weight.shape
     quantized = torch.zeros_like(weight)
-    codes = torch.zeros(rows, columns, dtype=torch.uint8)
+    codes = torch.zeros(rows, columns, dtype=torch.uint8, device=weight.device)
     scales, zeros, top = [], [], 2**bits - 1
     for begin in range(0, columns, block):
         end = min(begin + block, columns)
@@ -376,8 +375,14 @@ cases = {
     "kd-step": kd_step,
     "grpo-step": grpo_step,
 }
-result = cases[CASE]()
-unit_of_peak = 1 if sys.platform == "darwin" else 1024
-result["peakMemoryBytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit_of_peak
-assert not any(isinstance(value, float) and math.isnan(value) for value in result.values())
-print(json.dumps(result))
+
+
+def report(result):
+    unit_of_peak = 1 if sys.platform == "darwin" else 1024
+    result["peakMemoryBytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit_of_peak
+    assert not any(isinstance(value, float) and math.isnan(value) for value in result.values())
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    report(cases[sys.argv[1]]())

@@ -1,6 +1,7 @@
 /** The command tree, and what an error means for the exit code. */
 import { Command, CommanderError } from 'commander';
 import { type ErrorCode, toErrorInfo } from '#contract/errors.ts';
+import { explainGpuError } from '../engine/backends/select.ts';
 import { addBench } from './commands/bench.ts';
 import { addBenchmark } from './commands/benchmark.ts';
 import { addDoctor } from './commands/doctor.ts';
@@ -23,6 +24,7 @@ const failures = new Set<ErrorCode>([
   'disk-full',
   'network',
   'backend-unavailable',
+  'gpu-lost',
   'out-of-memory',
   'numeric',
   'worker-crashed',
@@ -43,7 +45,7 @@ export async function runCli(args: readonly string[], terminal: Terminal = proce
   } catch (error) {
     context.progress.clear();
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    return reportError(context, error, args.includes('--json'));
+    return reportError(context, await explainGpuError(error), args.includes('--json'));
   } finally {
     release();
   }

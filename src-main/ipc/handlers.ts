@@ -14,6 +14,7 @@ import { listStudies } from '../project/repositories/studies.ts';
 import { studyResolution } from '../reports/index.ts';
 import { inspectDataset } from '../runs/inspect-dataset.ts';
 import { resolvePath } from '../runs/resources.ts';
+import type { RuntimeService } from '../runtime/index.ts';
 import { doctor } from './doctor.ts';
 import { listFiles } from './files.ts';
 import { listPresets } from './presets.ts';
@@ -28,8 +29,8 @@ export type Handlers = {
   [K in CommandName]: (input: ParsedInput<K>) => CommandOutput<K> | Promise<CommandOutput<K>>;
 };
 
-export function createHandlers(session: ProjectSession): Handlers {
-  return { ...appHandlers(session), ...projectHandlers(session), ...studyHandlers(session) };
+export function createHandlers(session: ProjectSession, runtimes: RuntimeService): Handlers {
+  return { ...appHandlers(session), ...runtimeHandlers(runtimes), ...projectHandlers(session), ...studyHandlers(session) };
 }
 
 type Section<P extends string> = { [K in CommandName as K extends `${P}.${string}` ? K : never]: Handlers[K] };
@@ -56,6 +57,18 @@ function appHandlers(session: ProjectSession): Section<'app' | 'files' | 'models
     },
     'sample.catalog': () => sampleCatalog(resourcesDir),
     'presets.list': () => listPresets(resourcesDir),
+  };
+}
+
+function runtimeHandlers(runtimes: RuntimeService): Section<'runtime'> {
+  return {
+    'runtime.status': () => runtimes.status(),
+    'runtime.install': ({ cuda, wheel }) => runtimes.install({ cuda, ...(wheel === null ? {} : { wheel }) }),
+    'runtime.cancel': () => {
+      runtimes.cancel();
+      return null;
+    },
+    'runtime.remove': () => runtimes.remove(),
   };
 }
 

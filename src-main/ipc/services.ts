@@ -6,6 +6,7 @@ import { type CommandResult, RoundoffError, toErrorInfo } from '#contract/errors
 import type { HostEvent } from '#contract/records.ts';
 import { sqliteError } from '../project/connection.ts';
 import type { SupervisorTimeouts } from '../runs/supervisor.ts';
+import { RuntimeService } from '../runtime/index.ts';
 import { createHandlers } from './handlers.ts';
 import { ProjectSession } from './project-session.ts';
 
@@ -30,7 +31,7 @@ export interface Services {
   onEvent(listener: (event: HostEvent) => void): () => void;
   /** Runs queued or running. */
   activeRuns(): number;
-  /** Stops the running run at a checkpoint, then closes the project. */
+  /** Ends an installation, stops the running run at a checkpoint, then closes the project. */
   close(): Promise<void>;
 }
 
@@ -39,8 +40,10 @@ export function createServices(options: ServicesOptions): Services {
   const emit = (event: HostEvent) => {
     for (const listener of listeners) listener(event);
   };
-  const session = new ProjectSession({ ...options, nodeFile: options.nodeFile ?? process.env.ROUNDOFF_NODE ?? process.execPath, emit });
-  const handlers = createHandlers(session);
+  const nodeFile = options.nodeFile ?? process.env.ROUNDOFF_NODE ?? process.execPath;
+  const session = new ProjectSession({ ...options, nodeFile, emit });
+  const runtimes = new RuntimeService(nodeFile, emit);
+  const handlers = createHandlers(session, runtimes);
   return {
     dispatch: async (name: string, input: unknown) => {
       try {
@@ -54,7 +57,10 @@ export function createServices(options: ServicesOptions): Services {
       return () => listeners.delete(listener);
     },
     activeRuns: () => session.activeRuns,
-    close: () => session.close(),
+    close: async () => {
+      await runtimes.close();
+      await session.close();
+    },
   };
 }
 

@@ -121,6 +121,7 @@ export class RunRecorder {
   }
 }
 
-function isEnding(event: RunEvent): boolean {
+/** Whether nothing comes after it. */
+export function isEnding(event: RunEvent): boolean {
   return event.type === 'finished' || event.type === 'failed' || event.type === 'cancelled' || event.type === 'stopped';
 }

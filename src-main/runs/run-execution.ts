@@ -4,13 +4,16 @@
  */
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
+import { mapStagePaths } from '#contract/choices.ts';
 import { type ErrorInfo, RoundoffError, toErrorInfo } from '#contract/errors.ts';
 import { stageTitle } from '#contract/recipe.ts';
 import type { RunRecord } from '#contract/records.ts';
 import { type RunEvent, type RunRequest, windowKey } from '#contract/worker.ts';
 import { fingerprintSource, resolveDataSource } from '../engine/data/data-source.ts';
+import { fingerprint } from '../engine/data/fingerprint.ts';
 import { sqliteError } from '../project/connection.ts';
 import type { Project } from '../project/project.ts';
+import { listStudyDatasets } from '../project/repositories/datasets.ts';
 import { listRunBenchmarks } from '../project/repositories/evaluations.ts';
 import { findModel } from '../project/repositories/models.ts';
 import { backendPreference, findRun, updateRun } from '../project/repositories/runs.ts';
@@ -111,6 +114,7 @@ export class RunExecution {
       recorder.append({ type: 'log', level: 'info', message });
     }
     const finishedStages = listStages(db, run.id).flatMap((stage) => (stage.status === 'finished' ? [stage.index] : []));
+    await this.checkStageFiles(run, finishedStages);
     return {
       runId: run.id,
       recipe: resolveRecipe(run.recipe, resourcesDir),
@@ -141,6 +145,25 @@ export class RunExecution {
         `${file} (benchmark "${benchmark.name}") has changed since this study was made.`,
         'Restore the file, or make a new study with the changed one: scores on different problems cannot be compared.',
       );
+  }
+
+  /** Calibration and training files of the stages still to come are what they were when the study was made, where that was noted. */
+  private async checkStageFiles(run: RunRecord, finishedStages: readonly number[]): Promise<void> {
+    const noted = new Map(listStudyDatasets(this.project.db, run.studyId).map(({ path, sha256 }) => [path, sha256]));
+    const read = new Set<string>();
+    for (const [index, stage] of run.recipe.stages.entries())
+      if (stage.type !== 'evaluate' && !finishedStages.includes(index)) mapStagePaths(stage, (file) => read.add(file) && file);
+    for (const written of read) {
+      const expected = noted.get(written);
+      if (expected === undefined) continue;
+      const file = resolvePath(written, this.options.resourcesDir);
+      if ((await fingerprint(file)).sha256 !== expected)
+        throw new RoundoffError(
+          'dataset-invalid',
+          `${file} (calibration or training data) has changed since this study was made.`,
+          'Restore the file, or make a new study with the changed one: its runs cannot be compared with those already made.',
+        );
+    }
   }
 
   /** A model whose files changed since the study was made would give numbers that belong to another model. */

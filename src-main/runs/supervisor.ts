@@ -5,6 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { MainToWorker, RunEvent, RunRequest, WorkerToMain } from '#contract/worker.ts';
 import { OutputTail } from './output-tail.ts';
+import { isEnding } from './recorder.ts';
 import { workerEnvironment } from './worker-environment.ts';
 
 export type SupervisorState = 'starting' | 'running' | 'stopping' | 'exited' | 'crashed';
@@ -24,7 +25,7 @@ export interface SupervisorTimeouts {
   readyMs: number;
   /** Without any message, heartbeats included. Native code may keep a worker silent for minutes. */
   silenceMs: number;
-  /** Between cancel or stop and the kill. */
+  /** Between cancel or stop and the kill, and between a run's last event and the end of its process. */
   stopMs: number;
 }
 
@@ -98,6 +99,8 @@ export class WorkerSupervisor {
     }
     if (this.state === 'running') this.watch(this.timeouts.silenceMs, 'it gave no sign of life');
     if (message.type !== 'events') return;
+    // A driver that hangs keeps a process from leaving.
+    if (message.events.some(isEnding)) this.watch(this.timeouts.stopMs, 'it did not end after its work');
     try {
       this.options.onEvents(message.events);
     } catch (error) {

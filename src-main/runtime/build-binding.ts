@@ -49,7 +49,7 @@ export async function buildBinding({ tools, include, libraries, output, signal }
   const mac = process.platform === 'darwin';
   const args = [
     ...['-std=c++17', '-O2', '-fPIC', '-w', '-DNAPI_VERSION=8'],
-    ...['-I', nodeHeaders, '-I', path.dirname(sources), '-I', include],
+    ...['-I', nodeHeaders, '-I', include],
     ...(mac ? ['-dynamiclib', '-undefined', 'dynamic_lookup'] : ['-shared']),
     ...['tfjs_binding.cc', 'tfjs_backend.cc'].map((file) => path.join(sources, file)),
     ...libraries,
@@ -107,7 +107,7 @@ async function findCompiler(): Promise<string> {
 
 /** In an installed app they lie beside the bundled Node: installers leave C++ sources out of packages. */
 function bindingSources(nodeDir: string): string {
-  const bundled = path.join(nodeDir, 'tensorflow-binding/binding');
+  const bundled = path.join(nodeDir, 'tensorflow-binding');
   if (existsSync(bundled)) return bundled;
   try {
     return path.join(path.dirname(createRequire(import.meta.url).resolve('@tensorflow/tfjs-node-gpu/package.json')), 'binding');

@@ -1,6 +1,7 @@
 /** The runtime packs of this installation, for the command line and the window alike: what is there, installing with progress, removing. */
 import { RoundoffError } from '#contract/errors.ts';
-import type { RuntimeProgress, RuntimeStatus } from '#contract/runtime.ts';
+import type { HostEvent } from '#contract/records.ts';
+import type { RuntimeStatus } from '#contract/runtime.ts';
 import { readTensorflowPack, tensorflowPackDir } from '../engine/backends/tensorflow/pack.ts';
 import { type InstallOptions, installTensorflow, removeTensorflow } from './install.ts';
 import { platformTarget } from './platform.ts';
@@ -20,13 +21,13 @@ export function tensorflowStatus(): Omit<RuntimeStatus, 'installing'> {
 
 /** One installation at a time, cancellable. */
 export class RuntimeService {
-  private installation: AbortController | null = null;
+  private installation: { controller: AbortController; done: Promise<unknown> } | null = null;
   private readonly nodeFile: string;
-  private readonly onProgress: (progress: RuntimeProgress) => void;
+  private readonly emit: (event: HostEvent) => void;
 
-  constructor(nodeFile: string, onProgress: (progress: RuntimeProgress) => void) {
+  constructor(nodeFile: string, emit: (event: HostEvent) => void) {
     this.nodeFile = nodeFile;
-    this.onProgress = onProgress;
+    this.emit = emit;
   }
 
   status(): RuntimeStatus {
@@ -36,23 +37,38 @@ export class RuntimeService {
   async install(options: Omit<InstallOptions, 'nodeFile' | 'signal' | 'onProgress'>): Promise<RuntimeStatus> {
     if (this.installation)
       throw new RoundoffError('bad-input', 'TensorFlow is being installed already.', 'Wait until it is done, or cancel it.');
-    const installation = new AbortController();
-    this.installation = installation;
+    const controller = new AbortController();
+    const onProgress: InstallOptions['onProgress'] = (progress) => this.emit({ type: 'runtime-progress', progress });
+    const done = installTensorflow({ ...options, nodeFile: this.nodeFile, signal: controller.signal, onProgress });
+    this.installation = { controller, done };
     try {
-      await installTensorflow({ ...options, nodeFile: this.nodeFile, signal: installation.signal, onProgress: this.onProgress });
+      await done;
     } finally {
       this.installation = null;
+      this.announce();
     }
     return this.status();
   }
 
   cancel(): void {
-    this.installation?.abort();
+    this.installation?.controller.abort();
+  }
+
+  /** Cancels an installation and waits until nothing of it is left. */
+  async close(): Promise<void> {
+    this.cancel();
+    await this.installation?.done.catch(() => undefined);
   }
 
   async remove(): Promise<RuntimeStatus> {
     await removeTensorflow();
-    return this.status();
+    return this.announce();
+  }
+
+  private announce(): RuntimeStatus {
+    const status = this.status();
+    this.emit({ type: 'runtime-changed', status });
+    return status;
   }
 }
 

@@ -14,7 +14,7 @@ export async function runEvaluateStage(context: RunContext, index: number, stage
   const memory = new MemoryMeter();
   try {
     const summary = await evaluate(context, index, stage);
-    return { ...summary, peakMemoryBytes: memory.peak() };
+    return { ...summary, ...memory.peaks() };
   } finally {
     memory.stop();
   }

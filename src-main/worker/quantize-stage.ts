@@ -45,6 +45,7 @@ export async function runQuantizeStage(context: RunContext, index: number, stage
     notes: result.notes,
     ...(calibration ? { calibration } : {}),
     peakMemoryBytes: result.peakMemoryBytes,
+    ...(result.peakGpuMemoryBytes === undefined ? {} : { peakGpuMemoryBytes: result.peakGpuMemoryBytes }),
     estimatedMemoryBytes: result.estimatedMemoryBytes,
   };
   const report = await writeWholeFile(path.join(request.outputDir, `stage-${index}-report.json`), `${JSON.stringify(summary, null, 2)}\n`);

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { toErrorInfo } from '#contract/errors.ts';
 import { type Stage, stageTitle } from '#contract/recipe.ts';
 import type { MainToWorker, RunRequest, StageSummary, WorkerToMain } from '#contract/worker.ts';
-import { selectBackend } from '../engine/backends/select.ts';
+import { explainGpuError, selectBackend } from '../engine/backends/select.ts';
 import { throwIfCancelled } from '../engine/data/cancellation.ts';
 import { inspectModel, requireUsable } from '../engine/model/inspect.ts';
 import { runEvaluateStage } from './evaluate-stage.ts';
@@ -46,7 +46,7 @@ export async function serveRun(port: WorkerPort): Promise<void> {
     events.emit({ type: 'finished' });
   } catch (error) {
     if (controller.signal.aborted) events.emit({ type: controller.signal.reason === 'stop' ? 'stopped' : 'cancelled' });
-    else events.emit({ type: 'failed', error: toErrorInfo(error) });
+    else events.emit({ type: 'failed', error: toErrorInfo(await explainGpuError(error)) });
   } finally {
     events.flush();
     clearInterval(heartbeat);

@@ -2,6 +2,7 @@
 import { createInterface } from 'node:readline';
 import { toErrorInfo } from '#contract/errors.ts';
 import type { TrialMessage, TrialRequest } from '#contract/preflight.ts';
+import { explainGpuError } from '../engine/backends/select.ts';
 import { runTrial } from './trial.ts';
 
 const progressMs = 200;
@@ -26,7 +27,7 @@ export async function serveTrial(): Promise<void> {
   try {
     await print({ type: 'outcome', outcome: await runTrial(request, { signal: controller.signal, onProgress }) });
   } catch (error) {
-    await print({ type: 'failed', error: toErrorInfo(error) });
+    await print({ type: 'failed', error: toErrorInfo(await explainGpuError(error)) });
   }
 }
 

@@ -9,6 +9,7 @@ import type { TrainSummary } from '#contract/worker.ts';
 import { accuracyOf } from '../engine/benchmarks/accuracy-of.ts';
 import { writeWholeFile } from '../engine/formats/atomic-file.ts';
 import type { LanguageModel } from '../engine/model/language-model.ts';
+import { activeGpu } from '../engine/quantizers/memory-meter.ts';
 import { describeStep } from '../engine/training/describe-step.ts';
 import type { StepMetrics } from '../engine/training/index.ts';
 import { trainCheckpoint } from '../engine/training/train-checkpoint.ts';
@@ -59,12 +60,14 @@ export async function runTrainStage(context: RunContext, index: number, stage: T
 
 function emitMetrics({ events }: RunContext, stage: number, metrics: StepMetrics): void {
   const { step, loss, learningRate, gradientNorm, tokensPerSecond, more } = metrics;
+  const gpu = activeGpu();
   const figures = {
     loss,
     'learning-rate': learningRate,
     'gradient-norm': gradientNorm,
     'tokens-per-second': tokensPerSecond,
     'memory-bytes': process.memoryUsage.rss(),
+    ...(gpu ? { 'gpu-memory-bytes': gpu.memory.usedBytes } : {}),
     ...more,
   };
   for (const [name, value] of Object.entries(figures)) events.emit({ type: 'metric', stage, name, step, value });

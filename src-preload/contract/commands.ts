@@ -26,6 +26,7 @@ import type {
   StudyRecord,
 } from './records.ts';
 import { resolutionQuerySchema, type StudyResolution } from './resolution.ts';
+import type { RuntimeStatus } from './runtime.ts';
 import { sampleQuerySchema } from './sample-query.ts';
 
 export const reportFormats = ['html', 'csv', 'md', 'json'] as const;
@@ -38,6 +39,14 @@ const runId = z.string().min(1).max(64);
 export const commandInputs = {
   'app.info': none,
   'app.doctor': none,
+  'runtime.status': none,
+  'runtime.install': z.strictObject({
+    cuda: z.boolean().default(false),
+    /** A wheel on this machine; without it one is fetched. */
+    wheel: path.nullable().default(null),
+  }),
+  'runtime.cancel': none,
+  'runtime.remove': none,
   'files.list': z.strictObject({ path: path.nullable() }),
   'project.create': z.strictObject({ path, overwrite: z.literal(false).default(false) }),
   'project.open': z.strictObject({ path }),
@@ -81,6 +90,11 @@ export const commandNames = Object.keys(commandInputs) as CommandName[];
 export interface CommandOutputs {
   'app.info': AppInfo;
   'app.doctor': DoctorReport;
+  'runtime.status': RuntimeStatus;
+  /** Takes from seconds to minutes; says how far it is as `runtime-progress` events. */
+  'runtime.install': RuntimeStatus;
+  'runtime.cancel': null;
+  'runtime.remove': RuntimeStatus;
   'files.list': FileListing;
   'project.create': ProjectInfo;
   'project.open': ProjectInfo;

@@ -19,6 +19,7 @@ export const errorCodes = [
   'disk-full',
   'network',
   'backend-unavailable',
+  'gpu-lost',
   'out-of-memory',
   'numeric',
   'sandbox-unavailable',

@@ -1,11 +1,14 @@
 /**
  * What main hands to the renderer and the command line: domain types, apart from SQLite's row types.
  */
+
 import type { ProblemKind } from './benchmarks.ts';
 import type { ErrorInfo } from './errors.ts';
+import type { GpuDescription } from './gpu.ts';
 import type { TrialProgress } from './preflight.ts';
 import type { EvaluationProtocol } from './protocol.ts';
 import type { Recipe, StudySpec } from './recipe.ts';
+import type { RuntimeProgress, RuntimeStatus } from './runtime.ts';
 import type { ArtifactKind, BackendName, BenchmarkProgress, RunEvent, SampleResult, StageSummary, Verdict } from './worker.ts';
 
 export interface ProjectInfo {
@@ -248,6 +251,8 @@ export interface BackendStatus {
   device: string | null;
   /** Why it is not available, with the remedy. */
   reason: string | null;
+  /** Of webgpu's adapter. */
+  gpu?: GpuDescription;
 }
 
 export interface DoctorReport {
@@ -284,4 +289,7 @@ export type HostEvent =
   | { type: 'run-changed'; run: RunRecord }
   | { type: 'study-changed'; study: StudyRecord }
   | { type: 'trial-progress'; progress: TrialProgress }
+  | { type: 'runtime-progress'; progress: RuntimeProgress }
+  /** Installed, removed, cancelled or failed. */
+  | { type: 'runtime-changed'; status: RuntimeStatus }
   | { type: 'project-changed'; project: ProjectInfo | null };

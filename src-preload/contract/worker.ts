@@ -146,6 +146,8 @@ export interface QuantizeSummary {
   /** Largest resident memory of the process during the stage, and what was estimated before it. */
   peakMemoryBytes?: number;
   estimatedMemoryBytes?: number;
+  /** Most bytes of GPU buffers in use at once; on webgpu only. */
+  peakGpuMemoryBytes?: number;
 }
 /** What a method calibrated on, recorded with its result. */
 export interface CalibrationRecord {
@@ -183,6 +185,8 @@ export interface TrainSummary {
   /** Largest resident memory of the process during the stage, and what was estimated before it. */
   peakMemoryBytes: number;
   estimatedMemoryBytes?: number;
+  /** Most bytes of GPU buffers in use at once; on webgpu only. */
+  peakGpuMemoryBytes?: number;
 }
 export interface EvaluateSummary {
   type: 'evaluate';
@@ -191,6 +195,8 @@ export interface EvaluateSummary {
   tokensPerSecond: number;
   /** Largest resident memory of the process during the stage; absent in files of earlier versions. */
   peakMemoryBytes?: number;
+  /** Most bytes of GPU buffers in use at once; on webgpu only. */
+  peakGpuMemoryBytes?: number;
   /** Benchmarks that ended early; absent where none did. */
   stopped?: BenchmarkStop[];
 }

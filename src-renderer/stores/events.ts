@@ -5,6 +5,7 @@ import { useModelsStore } from './models.ts';
 import { useProjectStore } from './project.ts';
 import { useRunDetailStore } from './run-detail.ts';
 import { useRunsStore } from './runs.ts';
+import { useRuntimeStore } from './runtime.ts';
 import { useStudiesStore } from './studies.ts';
 import { useTrialStore } from './trial.ts';
 
@@ -18,6 +19,7 @@ export function startEvents(): void {
     useComparisonStore(),
     useModelsStore(),
     useTrialStore(),
+    useRuntimeStore(),
   ];
   onHostEvent((event) => {
     for (const store of stores) store.apply(event);

@@ -14,6 +14,7 @@ import { drawDistinctProblems, taskByName } from '../../src-main/engine/sample/p
 import type { TaskName } from '../../src-main/engine/sample/types.ts';
 import { Workbench, workerProcesses } from '../support/study-run.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
+import { testBackend } from '../support/test-backend.ts';
 
 const kills = 10;
 const problemsEach = 500;
@@ -36,7 +37,7 @@ function study(): StudySpec {
       ...{ temperature: 0.6, topP: 0.95, topK: 0, maxNewTokens: 192, seeds: [7], systemPrompt: null },
       ...{ promptTemplate: '{question}', verifier: 'maths-1', problemsPerBenchmark: null },
     },
-    backend: 'wasm',
+    backend: testBackend,
   });
 }
 

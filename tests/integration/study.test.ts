@@ -2,9 +2,11 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { calibrationOf } from '#contract/recipe.ts';
 import type { RunEvent } from '#contract/worker.ts';
-import { tinyStudy, Workbench, workerProcesses } from '../support/study-run.ts';
+import { resourcesDir, tinyStudy, Workbench, workerProcesses } from '../support/study-run.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
+import { testBackend } from '../support/test-backend.ts';
 import { writeTinyModel } from '../support/tiny-model.ts';
 
 const folder = temporaryFolder('study');
@@ -42,9 +44,9 @@ afterEach(async () => {
 async function checkWholeStudy(bench: Workbench, studyId: number): Promise<void> {
   const runs = await bench.command('runs.list', { studyId });
   expect(runs.map((run) => [run.name, run.status, run.backend])).toEqual([
-    ['baseline', 'finished', 'wasm'],
-    ['RTN W4', 'finished', 'wasm'],
-    ['GPTQ W2G32', 'finished', 'wasm'],
+    ['baseline', 'finished', testBackend],
+    ['RTN W4', 'finished', testBackend],
+    ['GPTQ W2G32', 'finished', testBackend],
   ]);
   const plan = await bench.command('studies.plan', { spec });
   expect(plan).toMatchObject({ completions: 3 * completionsPerRun, problems: [] });
@@ -240,5 +242,21 @@ describe('a study', () => {
     await bench.command('runs.resume', { runId: again!.id });
     await bench.settled();
     expect((await bench.ended(again!.id)).error).toMatchObject({ code: 'model-invalid' });
+  });
+
+  it('refuses to calibrate with a file that changed since it was made', async () => {
+    const calibration = path.join(folder, 'own-calibration.jsonl');
+    writeFileSync(calibration, readFileSync(path.join(resourcesDir, 'sample/calibration/abacus.jsonl')));
+    const bench = await workbench();
+    const stages = spec.variants[1]!.stages.map((stage) =>
+      stage.type === 'quantize' ? { ...stage, calibration: { ...calibrationOf(stage)!, path: calibration } } : stage,
+    );
+    const study = await bench.command('studies.create', { spec: { ...spec, variants: [{ ...spec.variants[1]!, stages }] } });
+    const run = (await bench.command('runs.list', { studyId: study.id })).at(-1)!;
+    await bench.command('runs.cancel', { runId: run.id });
+    await bench.settled();
+    writeFileSync(calibration, `${readFileSync(calibration, 'utf8')}{"text":"1+1=2"}\n`);
+    await bench.command('runs.resume', { runId: run.id });
+    expect((await bench.ended(run.id)).error).toMatchObject({ code: 'dataset-invalid', message: expect.stringContaining(calibration) });
   });
 });

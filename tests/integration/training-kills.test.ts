@@ -12,6 +12,7 @@ import { parseScheme } from '#contract/scheme.ts';
 import { RandomStream } from '../../src-main/engine/data/random-stream.ts';
 import { Workbench, workerProcesses } from '../support/study-run.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
+import { testBackend } from '../support/test-backend.ts';
 
 const kills = Number(process.env.ROUNDOFF_KILLS ?? 4);
 const chosen = process.env.ROUNDOFF_KILL_RECIPES?.split(',') ?? ['sft', 'kd', 'grpo'];
@@ -68,7 +69,7 @@ function study(stages: object[]): StudySpec {
       ...{ temperature: 0, topP: 1, topK: 0, maxNewTokens: 48, seeds: [1], systemPrompt: null },
       ...{ promptTemplate: '{question}', verifier: 'maths-1', problemsPerBenchmark: 3 },
     },
-    backend: 'wasm',
+    backend: testBackend,
   });
 }
 

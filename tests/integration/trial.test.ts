@@ -6,6 +6,7 @@ import { type StudySpec, studySpecSchema } from '#contract/recipe.ts';
 import { parseScheme } from '#contract/scheme.ts';
 import { Workbench, workerProcesses } from '../support/study-run.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
+import { testBackend } from '../support/test-backend.ts';
 
 const folder = temporaryFolder('trial');
 const open: Workbench[] = [];
@@ -42,7 +43,7 @@ function study(problems: number | null, change: object = {}): StudySpec {
       ...{ promptTemplate: '{question}', verifier: 'maths-1', problemsPerBenchmark: problems },
       ...change,
     },
-    backend: 'wasm',
+    backend: testBackend,
   });
 }
 

@@ -7,6 +7,7 @@ import { type StudySpec, studySpecSchema } from '#contract/recipe.ts';
 import { finalRunStatuses, type HostEvent, type RunRecord } from '#contract/records.ts';
 import { studyResult } from '../../src-main/cli/study-result.ts';
 import { createServices, type Services, type ServicesOptions } from '../../src-main/ipc/services.ts';
+import { testBackend } from './test-backend.ts';
 
 export const root = path.resolve(import.meta.dirname, '../..');
 export const workerEntry = path.join(root, 'src-main/worker/index.ts');
@@ -50,7 +51,7 @@ export function tinyStudy(modelDir: string, problems = 20): StudySpec {
       verifier: 'maths-1',
       problemsPerBenchmark: problems,
     },
-    backend: 'wasm',
+    backend: testBackend,
   });
 }
 

@@ -1,5 +1,6 @@
 /** `doctor`: what this machine offers and what is missing. */
 import type { Command } from 'commander';
+import type { GpuDescription } from '#contract/gpu.ts';
 import { doctor } from '../../ipc/doctor.ts';
 import { bytes } from '../../reports/format.ts';
 import type { CliContext } from '../context.ts';
@@ -19,13 +20,25 @@ export function addDoctor(program: Command, context: CliContext): void {
         `Disk       ${bytes(report.freeDiskBytes)} free`,
         `Electron   ${report.electron ?? 'not installed; the browser host is used'}`,
         'Backends',
-        ...report.backends.map(
-          ({ name, available, device, reason }) =>
-            `  ${name.padEnd(10)}  ${available ? 'available' : 'not available'}${device ? `, ${device}` : ''}${reason ? `: ${reason}` : ''}`,
-        ),
+        ...report.backends.flatMap(({ name, available, device, reason, gpu }) => [
+          `  ${name.padEnd(10)}  ${available ? 'available' : 'not available'}${device ? `, ${device}` : ''}${reason ? `: ${reason}` : ''}`,
+          ...(gpu ? [`  ${' '.repeat(10)}  ${gpuText(gpu)}`] : []),
+        ]),
         ...report.problems.map(({ severity, where, message, hint }) => `${severity}: ${where}: ${message} ${hint}`),
       ].join('\n'),
     );
     if (report.problems.some((problem) => problem.severity === 'error')) context.exitCode = 1;
   });
+}
+
+function gpuText({ memoryBytes, bindingBytes, f16, subgroups, subgroupMatrices, timestamps }: GpuDescription): string {
+  const lanes = subgroups && (subgroups.min === subgroups.max ? subgroups.max : `${subgroups.min} to ${subgroups.max}`);
+  return [
+    memoryBytes === null ? 'memory unknown' : `${bytes(memoryBytes)} of memory`,
+    `bindings of ${bytes(bindingBytes)}`,
+    f16 ? 'half precision' : 'no half precision',
+    lanes ? `subgroups of ${lanes}` : 'no subgroups',
+    subgroupMatrices.length > 0 ? `subgroup matrices ${subgroupMatrices.join(', ')}` : 'no subgroup matrices',
+    timestamps ? 'timestamps' : 'no timestamps',
+  ].join('; ');
 }

@@ -13,6 +13,10 @@ import { onnxRuntime } from './wasm/onnx-runtime.ts';
 import { findAdapter } from './webgpu/adapter.ts';
 import { startWebGpu } from './webgpu/backend.ts';
 
+import { describeGpu } from './webgpu/device.ts';
+
+export { explainGpuError } from './webgpu/device.ts';
+
 export interface SelectedBackend {
   name: BackendName;
   device: string;
@@ -74,14 +78,15 @@ async function status(name: BackendName): Promise<BackendStatus> {
   }
 }
 
-async function probe(name: BackendName): Promise<{ device: string; reason: string | null }> {
+async function probe(name: BackendName): Promise<Pick<BackendStatus, 'device' | 'reason' | 'gpu'>> {
   if (name === 'tensorflow') return describeTensorflow();
   if (name === 'wasm') {
     requireKernelSupport();
     return { device: `WebAssembly, ONNX Runtime ${onnxRuntime().version}`, reason: null };
   }
-  const { device, software } = await findAdapter({ allowSoftware: true });
-  return { device, reason: software ? 'Software adapter: used only when webgpu is chosen by name.' : null };
+  const found = await findAdapter({ allowSoftware: true });
+  const reason = found.software ? 'Software adapter: used only when webgpu is chosen by name.' : null;
+  return { device: found.device, reason, gpu: describeGpu(found) };
 }
 
 function reasonOf(error: unknown): string {

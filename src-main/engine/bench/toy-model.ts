@@ -1,25 +1,14 @@
 /**
  * The 861K-parameter decoder whose training step is the engine's yardstick: batch 16, 64 tokens, width 128, 4 layers of 4 heads, MLP 384,
- * vocabulary 64, tied embeddings, Adam. Small enough that every overhead shows. Written twice: in the engine's ops, and in plain tensor ops
- * for the stock backend it is compared with.
+ * vocabulary 64, tied embeddings, Adam. Small enough that every overhead shows. Here in plain tensor ops, for the stock backends;
+ * in the engine's ops in toy-engine-step.ts.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import {
-  adamWAll,
-  causalAttention,
-  createMoments,
-  embedding,
-  linear,
-  linearCrossEntropy,
-  type Moments,
-  rmsNorm,
-  swiglu,
-} from '../ops/index.ts';
 
 export const toyShape = { batch: 16, seq: 64, width: 128, layers: 4, heads: 4, mlp: 384, vocab: 64 } as const;
 export const toyTokens = toyShape.batch * toyShape.seq;
 
-const learningRate = 1e-3;
+export const learningRate = 1e-3;
 
 /** Linear weights are [out, in]. */
 interface ToyLayer {
@@ -77,39 +66,7 @@ export function disposeToyModel(model: ToyModel): void {
   tf.dispose([...model.variables, model.ids]);
 }
 
-/** One training step in the engine's ops; returns the loss before the update, which the caller disposes. `dispose` frees the moments. */
-export function engineStep(model: ToyModel): { (): tf.Scalar; dispose(): void } {
-  const moments: Moments[] = model.variables.map(createMoments);
-  let step = 0;
-  const run = () => {
-    step++;
-    const { value, grads } = tf.variableGrads(() => engineLoss(model), model.variables);
-    const updates = model.variables.map((parameter, index) => ({ parameter, gradient: grads[parameter.name]!, moments: moments[index]! }));
-    adamWAll(updates, { learningRate, step, epsilon: 1e-7 });
-    tf.dispose(grads);
-    return value;
-  };
-  return Object.assign(run, { dispose: () => tf.dispose(moments.flatMap(({ mean, square }) => [mean, square])) });
-}
-
-export function engineLoss(model: ToyModel): tf.Scalar {
-  const { batch, seq, width, heads } = toyShape;
-  const headShape: [number, number, number, number] = [batch, seq, heads, width / heads];
-  let x = embedding(model.embedding as unknown as tf.Tensor2D, model.ids);
-  for (const layer of model.layers) {
-    const h = rmsNorm(x, layer.attentionNorm as unknown as tf.Tensor1D);
-    const project = (weight: tf.Variable) => tf.reshape(linear(h, weight as unknown as tf.Tensor2D), headShape) as tf.Tensor4D;
-    const mixed = causalAttention(project(layer.q), project(layer.k), project(layer.v));
-    x = tf.add(x, linear(tf.reshape(mixed, [batch, seq, width]), layer.o as unknown as tf.Tensor2D));
-    const m = rmsNorm(x, layer.mlpNorm as unknown as tf.Tensor1D);
-    const gated = swiglu(linear(m, layer.gate as unknown as tf.Tensor2D), linear(m, layer.up as unknown as tf.Tensor2D));
-    x = tf.add(x, linear(gated, layer.down as unknown as tf.Tensor2D));
-  }
-  const targets = tf.reshape(model.ids, [-1]) as tf.Tensor1D;
-  return linearCrossEntropy(tf.reshape(x, [-1, width]) as tf.Tensor2D, model.embedding as unknown as tf.Tensor2D, targets);
-}
-
-/** The same step in plain tensor ops and tfjs's own Adam. */
+/** One training step in plain tensor ops and tfjs's own Adam; returns the loss before the update, which the caller disposes. */
 export function plainStep(model: ToyModel): () => tf.Scalar {
   const optimizer = tf.train.adam(learningRate);
   return () => optimizer.minimize(() => plainLoss(model), true, model.variables) as tf.Scalar;

@@ -5,7 +5,8 @@ import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { RoundoffError } from '#contract/errors.ts';
 import { startWasm } from '../backends/wasm/backend.ts';
-import { createToyModel, disposeToyModel, engineStep, toyTokens } from './toy-model.ts';
+import { engineStep } from './toy-engine-step.ts';
+import { createToyModel, disposeToyModel, toyTokens } from './toy-model.ts';
 
 export interface StepTiming {
   /** Median over the timed steps. */
@@ -28,6 +29,11 @@ export interface StepCounts {
 /** Makes wasm the active backend and times our step. Leaves no tensors of the toy behind. */
 export async function timeEngineStep(counts: StepCounts = { steps: 20, warmUp: 5 }): Promise<StepTiming> {
   await startWasm();
+  return timeActiveStep(counts);
+}
+
+/** The same on whatever backend is active. */
+export async function timeActiveStep(counts: StepCounts): Promise<StepTiming> {
   const model = createToyModel();
   const step = engineStep(model);
   try {

@@ -41,17 +41,27 @@ export async function benchKdStep(modelDir: string, { steps }: { steps: number }
   return { value: await fastestStep(trainee, task, stage), unit: 'ms/step' };
 }
 
+export interface GrpoSize {
+  steps: number;
+  prompts?: number;
+  completions?: number;
+  maxNewTokens?: number;
+}
+
 /** Fastest step in seconds, the rollout included. `modelDir` lies beside the sample's benchmarks. */
-export async function benchGrpoStep(modelDir: string, { steps }: { steps: number }): Promise<{ value: number; unit: 's/step' }> {
+export async function benchGrpoStep(
+  modelDir: string,
+  { steps, prompts = 8, completions = 8, maxNewTokens = 128 }: GrpoSize,
+): Promise<{ value: number; unit: 's/step' }> {
   const stage = trainStageSchema.parse({
     ...common,
-    ...{ trains: { kind: 'weights' }, steps, batchSize: 64 },
-    objective: { kind: 'rl', promptsPerStep: 8, groupSize: 8, maxNewTokens: 128, reward: { format: 0, correct: 1 } },
-    data: { path: join(dirname(modelDir), 'benchmarks', 'abacus-sums.jsonl'), limit: 8 * steps },
+    ...{ trains: { kind: 'weights' }, steps, batchSize: prompts * completions },
+    objective: { kind: 'rl', promptsPerStep: prompts, groupSize: completions, maxNewTokens, reward: { format: 0, correct: 1 } },
+    data: { path: join(dirname(modelDir), 'benchmarks', 'abacus-sums.jsonl'), limit: prompts * steps },
   });
   const trainee = await createTrainee({ modelDir, baseDir: modelDir, stage, seed: 0 });
   const tokenizer = await loadTokenizer(modelDir);
-  const { problems } = await loadRlProblems(stage.data, 128, trainee.config, tokenizer);
+  const { problems } = await loadRlProblems(stage.data, maxNewTokens, trainee.config, tokenizer);
   if (stage.objective.kind !== 'rl') throw new Error('the stage is RL');
   const { batchSize, objective } = stage;
   const task = new RlTask({
@@ -67,7 +77,7 @@ export async function benchGrpoStep(modelDir: string, { steps }: { steps: number
 }
 
 /** Of all but the first, in milliseconds. */
-async function fastestStep(trainee: Trainee, task: TrainingTask, { optimizer, steps }: TrainStage): Promise<number> {
+export async function fastestStep(trainee: Trainee, task: TrainingTask, { optimizer, steps }: TrainStage): Promise<number> {
   const { learningRate, schedule, beta1, beta2, epsilon, weightDecay, maxGradientNorm } = optimizer;
   let last = performance.now();
   let fastest = Number.POSITIVE_INFINITY;

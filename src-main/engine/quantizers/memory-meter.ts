@@ -1,10 +1,18 @@
 /**
- * Largest resident memory of this process while something runs. Linux keeps the high-water mark itself (VmHWM) and lets a process reset its
+ * Largest resident memory of this process, and its largest share of the GPU's memory, while something runs. Linux keeps the high-water mark itself (VmHWM) and lets a process reset its
  * own; where that is not possible, resident memory is sampled, which can miss a short peak.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
+import * as tf from '@tensorflow/tfjs-core';
+import { openedGpu } from '../backends/webgpu/device.ts';
 
 const sampleMs = 100;
+
+export interface MemoryPeaks {
+  peakMemoryBytes: number;
+  /** Absent where nothing computes on a GPU of ours. */
+  peakGpuMemoryBytes?: number;
+}
 
 export class MemoryMeter {
   private readonly isExact: boolean;
@@ -15,12 +23,18 @@ export class MemoryMeter {
     this.isExact = resetHighWater();
     this.timer = setInterval(() => this.sample(), sampleMs);
     this.timer.unref();
+    activeGpu()?.memory.resetPeak();
   }
 
   /** The peak so far, in bytes. */
   peak(): number {
     this.sample();
     return Math.max(this.sampled, (this.isExact && readHighWater()) || 0);
+  }
+
+  peaks(): MemoryPeaks {
+    const gpu = activeGpu();
+    return { peakMemoryBytes: this.peak(), ...(gpu ? { peakGpuMemoryBytes: gpu.memory.peakBytes } : {}) };
   }
 
   stop(): void {
@@ -30,6 +44,11 @@ export class MemoryMeter {
   private sample(): void {
     this.sampled = Math.max(this.sampled, process.memoryUsage.rss());
   }
+}
+
+/** The GPU that the active backend computes on. */
+export function activeGpu() {
+  return tf.getBackend() === 'webgpu' ? openedGpu() : null;
 }
 
 /** Whether the mark now starts from the present. */

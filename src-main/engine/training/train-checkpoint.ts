@@ -68,7 +68,7 @@ export async function trainCheckpoint(options: TrainCheckpointOptions): Promise<
     const best = await saveBest(options, trainee, progress, `${loop.checkpointDir}-best`, loop.resumeKey);
     await rm(workDir, { recursive: true, force: true });
     const memory = {
-      peakMemoryBytes: meter.peak(),
+      ...meter.peaks(),
       estimatedMemoryBytes: estimateTrainingMemory(trainee.config, stage, prepared.longest),
     };
     const summary = { ...summarize(options, trainee, prepared, saved, progress), ...memory };

@@ -66,6 +66,16 @@ describe('WorkerSupervisor', () => {
     expect(exit.output.length).toBeLessThan(9000);
   });
 
+  it('ends a process that stays after the last event of its run', async () => {
+    const { supervisor, events } = start(
+      `${ready} setInterval(() => {}, 1000);
+      process.on('message', () => process.send({ type: 'events', events: [{ type: 'finished', runId: 'r1', seq: 1, at: 0 }] }));`,
+      { stopMs: 300 },
+    );
+    expect(await supervisor.done).toMatchObject({ state: 'crashed', reason: 'it did not end after its work (0 s)' });
+    expect(events).toHaveLength(1);
+  });
+
   it('names the signal that ended a worker', async () => {
     const { supervisor } = start(`${ready} setInterval(() => {}, 1000);`);
     await until(() => supervisor.state === 'running');
@@ -146,6 +156,6 @@ describe('workerEnvironment', () => {
       AWS_SECRET: 's',
       npm_token: 't',
     });
-    expect(env).toEqual({ PATH: '/bin', VK_ICD_FILENAMES: 'x', ROUNDOFF_HOME: '/h' });
+    expect(env).toEqual({ PATH: '/bin', VK_ICD_FILENAMES: 'x', ROUNDOFF_HOME: '/h', ROUNDOFF_RUNTIMES: '/h/runtimes' });
   });
 });

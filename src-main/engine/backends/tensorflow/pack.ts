@@ -29,8 +29,7 @@ export type TensorflowPack = z.infer<typeof packSchema>;
 
 export const bindingFile = 'tfjs_binding.node';
 
-const installHint =
-  'It is optional: install it with `roundoff runtime install tensorflow` or under "This machine", or choose the wasm or webgpu backend.';
+const installHint = 'It is optional; `roundoff runtime install tensorflow`, or the button on the start screen, installs it.';
 
 /** Where runtime packs lie: `ROUNDOFF_RUNTIMES`, `runtimes` in `ROUNDOFF_HOME`, or the platform's place for an app's data. */
 export function runtimesDir(env: NodeJS.ProcessEnv = process.env): string {
@@ -64,7 +63,7 @@ function parsePack(dir: string): TensorflowPack {
   try {
     text = readFileSync(path.join(dir, 'pack.json'), 'utf8');
   } catch (cause) {
-    throw new RoundoffError('backend-unavailable', `its runtime pack is not installed (${dir})`, installHint, { cause });
+    throw new RoundoffError('backend-unavailable', 'its runtime pack is not installed', installHint, { cause });
   }
   try {
     return packSchema.parse(JSON.parse(text));

@@ -5,6 +5,8 @@
 import { existsSync } from 'node:fs';
 import koffi from 'koffi';
 import { RoundoffError } from '#contract/errors.ts';
+import { missingAdapter } from './missing-adapter.ts';
+import { withoutStderr } from './without-stderr.ts';
 
 export interface FoundAdapter {
   adapter: GPUAdapter;
@@ -21,9 +23,10 @@ const softwareDrivers = ['/usr/share/vulkan/icd.d', '/usr/lib/chromium', '/usr/l
       path: `${folder}/${file}`,
     })),
 );
-const hint = 'Install the driver of your GPU (on Debian also libvulkan1), or choose the wasm backend.';
+/** Either names the drivers that the Vulkan loader is to use, and no others. */
+const driverVariables = ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES'];
 
-/** Each kind is looked for once per process: Dawn warns on stderr about every driver it cannot load. */
+/** Each kind is looked for once per process, which takes a while where drivers are many. */
 let realAdapter: Promise<FoundAdapter | null> | undefined;
 let softwareAdapter: Promise<FoundAdapter | null> | undefined;
 let hasLoader = false;
@@ -46,26 +49,20 @@ export async function findAdapter(options: { allowSoftware: boolean }): Promise<
   if (options.allowSoftware) softwareAdapter ??= requestSoftwareAdapter();
   const software = options.allowSoftware ? await softwareAdapter : null;
   if (software) return software;
-  const reason = hasLoader ? 'no GPU adapter was found' : `the Vulkan loader ${vulkanLoader} is not installed`;
-  throw new RoundoffError('backend-unavailable', reason, hint);
+  throw missingAdapter();
 }
 
 async function requestSoftwareAdapter(): Promise<FoundAdapter | null> {
-  if (process.platform !== 'linux') return null;
+  if (process.platform !== 'linux' || driverVariables.some((name) => process.env[name])) return null;
   const driver = softwareDrivers.find(({ path }) => existsSync(path));
   if (!driver) return null;
   // Chromium brings a loader beside its driver; once it is in the process Dawn finds it by name.
   if (!hasLoader && !loadable(`${driver.folder}/${vulkanLoader}`)) return null;
-  const variables = ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES'];
-  const before = variables.map((name) => process.env[name]);
-  for (const name of variables) process.env[name] = driver.path;
+  for (const name of driverVariables) process.env[name] = driver.path;
   try {
     return await requestAdapter();
   } finally {
-    variables.forEach((name, index) => {
-      if (before[index] === undefined) delete process.env[name];
-      else process.env[name] = before[index];
-    });
+    for (const name of driverVariables) delete process.env[name];
   }
 }
 
@@ -81,7 +78,7 @@ async function requestAdapter(): Promise<FoundAdapter | null> {
   // Subgroup matrices are offered only to those who ask for unsafe features by name.
   const gpu = dawn.create(['enable-dawn-features=allow_unsafe_apis']);
   instances.push(gpu);
-  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+  const adapter = await withoutStderr(() => gpu.requestAdapter({ powerPreference: 'high-performance' }));
   if (!adapter) return null;
   const { info } = adapter;
   const device = [info.vendor, info.architecture, info.description || info.device].filter(Boolean).join(' ');

@@ -6,9 +6,11 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { RoundoffError } from '#contract/errors.ts';
 import { findAdapter } from './adapter.ts';
+import { registerCast } from './cast.ts';
 import { forgetDevice } from './compute.ts';
 import { type Gpu, openGpu } from './device.ts';
 import { registerMatMul } from './matmul.ts';
+import { shareTensorPool } from './tensor-pool.ts';
 
 let started: Promise<string> | undefined;
 
@@ -33,6 +35,7 @@ async function start(options: { allowSoftware: boolean }): Promise<string> {
   Object.defineProperty(globalThis.navigator, 'gpu', { value: {}, configurable: true });
   const { WebGPUBackend } = await import('@tensorflow/tfjs-backend-webgpu');
   registerMatMul();
+  registerCast();
   tf.removeBackend('webgpu');
   tf.registerBackend('webgpu', () => watched(new WebGPUBackend(opened.device, found.adapter.info), opened), 3);
   if (!(await tf.setBackend('webgpu'))) {
@@ -45,8 +48,9 @@ async function start(options: { allowSoftware: boolean }): Promise<string> {
   return found.software ? `${found.device} (software)` : found.device;
 }
 
-/** Reading a result fails with whatever has gone wrong on the device, and when it does not answer. */
-function watched<Backend extends tf.KernelBackend>(backend: Backend, { health }: Gpu): Backend {
+/** Reading a result fails with whatever has gone wrong on the device, and when it does not answer; memory is counted. */
+function watched<Backend extends tf.KernelBackend>(backend: Backend, { health, memory }: Gpu): Backend {
+  shareTensorPool(backend, memory);
   const read = backend.read.bind(backend);
   backend.read = (dataId) => health.wait(read(dataId));
   return backend;

@@ -70,6 +70,11 @@ export const opChecks: readonly GpuCheck[] = [
     op: (table) => embedding(table as tf.Tensor2D, tf.tensor1d([3, 149, 3, 0, 77], 'int32')),
   }),
   opCheck({
+    name: 'matMul of a one-hot matrix of whole numbers, 9×150 → 132',
+    shapes: [[vocab, size]],
+    op: (table) => tf.matMul(tf.cast(tf.oneHot(targets(), vocab), 'float32') as tf.Tensor2D, table as tf.Tensor2D),
+  }),
+  opCheck({
     name: 'linearCrossEntropy [9, 132], vocabulary 150',
     shapes: [
       [rows, size],

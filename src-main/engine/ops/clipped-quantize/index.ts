@@ -7,6 +7,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { hasKernel, runKernel } from '../kernel.ts';
 import { clippedQuantizeGradientReference, clippedQuantizeReference, gridOf } from './reference.ts';
 import './wasm.ts';
+import './webgpu.ts';
 
 export interface ClippedGrid {
   bits: number;

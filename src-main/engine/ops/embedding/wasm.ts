@@ -5,7 +5,7 @@ import { RoundoffError } from '#contract/errors.ts';
 import { kernels } from '../../backends/wasm/kernel-module.ts';
 import { intsAt, pointerOf } from '../../backends/wasm/memory.ts';
 import { firstGradient, pointers, registerWasmKernel, runKernel, sizeOf } from '../kernel.ts';
-import { requireIntegerIds } from './ids.ts';
+import { badId } from '../token-ids.ts';
 
 registerWasmKernel('Embedding', ({ inputs, output }) => {
   const { table, ids } = inputs as { table: tf.TensorInfo; ids: tf.TensorInfo };
@@ -36,13 +36,8 @@ tf.registerGradient({
 
 /** @throws RoundoffError `bad-input` when an id is not a row of the table. */
 export function checkIds(ids: tf.TensorInfo, vocab: number): void {
-  requireIntegerIds(ids);
+  if (ids.dtype !== 'int32') throw new RoundoffError('internal', `token ids are ${ids.dtype}, not int32`, 'Create them with dtype int32.');
   const place = kernels().firstBadId(pointerOf(ids), sizeOf(ids), vocab);
   if (place < 0) return;
-  const id = intsAt(pointerOf(ids), sizeOf(ids))[place];
-  throw new RoundoffError(
-    'bad-input',
-    `token id ${id} at place ${place} is outside the vocabulary of ${vocab}`,
-    'Use the tokenizer of this model.',
-  );
+  throw badId(intsAt(pointerOf(ids), sizeOf(ids))[place]!, place, vocab);
 }

@@ -6,7 +6,7 @@ import type * as tf from '@tensorflow/tfjs-core';
 import { groupNumber, rowWindows } from '../../backends/webgpu/compute.ts';
 import { type GpuCall, registerGpuKernel } from '../gpu-kernel.ts';
 import { sizeOf } from '../kernel.ts';
-import { requireIntegerIds } from './ids.ts';
+import { checkPendingIds } from '../token-ids.ts';
 
 const invocations = 256;
 /** Columns (or vectors of four) that a workgroup adds, each by four invocations. */
@@ -18,11 +18,11 @@ const entry = `${groupNumber}
 ) {
   let index = groupNumber(id, groups) * ${invocations}u + lane;`;
 
-/** Ids that are not known here, as they lie on the GPU: one outside the table gives NaN, which a training reports as soon as it sees the loss. */
+/** Ids that lie on the GPU already cannot be checked here: one outside the table gives NaN, which a training reports when it sees the loss. */
 registerGpuKernel('Embedding', ({ inputs, output, dispatch }) => {
   const { table, ids } = inputs as { table: tf.TensorInfo; ids: tf.TensorInfo };
-  requireIntegerIds(ids);
   const [vocab, size] = table.shape as [number, number];
+  checkPendingIds(ids, vocab);
   const { as, columns } = layout(size);
   const y = output([...ids.shape, size]);
   const places = sizeOf(ids) * columns;

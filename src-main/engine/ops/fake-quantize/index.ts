@@ -9,6 +9,7 @@ import { RoundoffError } from '#contract/errors.ts';
 import { hasKernel, runKernel } from '../kernel.ts';
 import { fakeQuantizeReference } from './reference.ts';
 import './wasm.ts';
+import './webgpu.ts';
 
 export interface Grid {
   bits: number;
@@ -31,6 +32,11 @@ export function codeRange({ bits, form }: Grid): [lowest: number, highest: numbe
 /** Scales from the largest magnitude (or range) of each group. A group of zeros gets a range of ±1. Not differentiable. */
 export function gridParameters(weight: tf.Tensor2D, grid: Grid): GridParameters {
   const groups = groupsOf(weight, grid);
+  if (hasKernel('GridParameters')) {
+    const { form, bits } = grid;
+    const [scale, zeroPoint] = runKernel('GridParameters', { weight }, { form, groups, bits }) as [tf.Tensor2D, tf.Tensor2D];
+    return { scale, zeroPoint };
+  }
   return tf.tidy(() => {
     const values = tf.reshape(weight, [weight.shape[0], groups, -1]);
     const top = tf.maximum(tf.max(values, 2), 0);

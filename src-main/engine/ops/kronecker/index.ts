@@ -3,8 +3,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import { hasKernel, runKernel } from '../kernel.ts';
 import { kroneckerReference } from './reference.ts';
 import './wasm.ts';
+import './webgpu.ts';
 
-/** The kernel works a row at a time in the cache; larger factors are faster through the native matrix product. */
+/** The kernels work a row at a time in the cache, or in a workgroup's memory; larger factors go through the matrix product. */
 const largestKernelFactor = 64;
 
 /**

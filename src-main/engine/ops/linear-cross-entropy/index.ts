@@ -6,6 +6,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { hasKernel, runKernel } from '../kernel.ts';
 import { defaultChunkRows } from '../row-chunks.ts';
 import './wasm.ts';
+import './webgpu.ts';
 
 export interface LinearCrossEntropyOptions {
   /** [rows], 1 where a row counts, 0 where not; every row when left out. */

@@ -8,6 +8,7 @@ import { hasKernel, runKernel } from '../kernel.ts';
 import { defaultChunkRows } from '../row-chunks.ts';
 import { composedChunk } from './composed.ts';
 import './wasm.ts';
+import './webgpu.ts';
 
 /** What the teacher says: its final hidden states and output layer, or its logits of k tokens per row. No gradient flows into it. */
 export type Teacher =

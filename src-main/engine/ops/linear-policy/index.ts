@@ -8,6 +8,7 @@ import { hasKernel, runKernel } from '../kernel.ts';
 import { defaultChunkRows } from '../row-chunks.ts';
 import { policyLoss, rowStatistics } from './composed.ts';
 import './wasm.ts';
+import './webgpu.ts';
 
 /** One value per row of the hidden states. */
 export interface PolicyRows {

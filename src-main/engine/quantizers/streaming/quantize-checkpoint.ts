@@ -73,6 +73,7 @@ export interface QuantizedCheckpoint {
   calibration: CalibrationRecord | null;
   /** Largest resident memory of the process while this ran, and what was estimated for the stage. */
   peakMemoryBytes: number;
+  peakGpuMemoryBytes?: number;
   estimatedMemoryBytes: number;
 }
 
@@ -113,8 +114,7 @@ export async function quantizeCheckpoint(options: QuantizeCheckpointOptions): Pr
       ...(signal ? { signal } : {}),
     });
     await work.remove();
-    const peakMemoryBytes = meter.peak();
-    return { saved, stage, ...summarize(parts.layers, notes, config.layers), calibration: record, peakMemoryBytes, estimatedMemoryBytes };
+    return { saved, stage, ...summarize(parts.layers, notes, config.layers), calibration: record, ...meter.peaks(), estimatedMemoryBytes };
   } finally {
     meter.stop();
     await layered.close();

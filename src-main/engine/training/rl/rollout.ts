@@ -35,7 +35,7 @@ export interface Rollout {
 export interface RolloutSource {
   objective: RlObjective;
   problems: readonly RlProblem[];
-  tokenizer: ModelTokenizer;
+  tokenizer: Pick<ModelTokenizer, 'decode'>;
   seed: number;
   onLog?(message: string): void;
 }

@@ -31,7 +31,7 @@ import type { RlProblem } from '../training-data.ts';
 export interface RlTaskOptions {
   objective: RlObjective;
   problems: readonly RlProblem[];
-  tokenizer: ModelTokenizer;
+  tokenizer: Pick<ModelTokenizer, 'decode'>;
   /** Completions per micro-batch. */
   batchSize: number;
   padTokenId: number;

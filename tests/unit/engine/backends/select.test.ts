@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { RoundoffError } from '#contract/errors.ts';
 import { listBackends, selectBackend } from '../../../../src-main/engine/backends/select.ts';
 import { packFormat, readTensorflowPack } from '../../../../src-main/engine/backends/tensorflow/pack.ts';
+import { expectGpuFailure } from '../../../support/gpu-health.ts';
 
 describe('selectBackend', () => {
   it('takes the first backend that works and gives a reason for each one before it', async () => {
@@ -51,6 +52,7 @@ describe('webgpu', () => {
     }
     await selectBackend('webgpu');
     expect([...(await tf.add(tf.tensor1d([1, 2]), 1).data())]).toEqual([2, 3]);
+    expectGpuFailure();
     // One storage buffer per term, far beyond any device's limit for a shader.
     const sum = tf.addN(Array.from({ length: 200 }, () => tf.ones([4])));
     await expect(sum.data()).rejects.toThrow('the GPU rejected a command');

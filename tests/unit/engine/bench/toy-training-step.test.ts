@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { startWasm } from '../../../../src-main/engine/backends/wasm/backend.ts';
-import { createToyModel, engineLoss, engineStep, plainLoss, toyTokens } from '../../../../src-main/engine/bench/toy-model.ts';
+import { engineLoss, engineStep } from '../../../../src-main/engine/bench/toy-engine-step.ts';
+import { createToyModel, plainLoss, toyTokens } from '../../../../src-main/engine/bench/toy-model.ts';
 import { timeEngineStep, timeStockStep } from '../../../../src-main/engine/bench/toy-training-step.ts';
 
 beforeAll(async () => {

@@ -18,6 +18,7 @@ import { loadTokenizer, type ModelTokenizer } from '../../../../src-main/engine/
 import { getVerifier, verify } from '../../../../src-main/engine/verifiers/index.ts';
 import type { EvaluationProtocol } from '../../../../src-preload/contract/protocol.ts';
 import { type RecordedSample, type SampleResult, sampleKey } from '../../../../src-preload/contract/worker.ts';
+import { testBackend } from '../../../support/test-backend.ts';
 
 const sampleModel = join(import.meta.dirname, '../../../../resources/sample/abacus');
 const folder = mkdtempSync(join(tmpdir(), 'roundoff-evaluate-'));
@@ -25,7 +26,7 @@ let model: LanguageModel;
 let tokenizer: ModelTokenizer;
 
 beforeAll(async () => {
-  await selectBackend('wasm');
+  await selectBackend(testBackend);
   const config = { ...(await readModelConfig(sampleModel)), layers: 1 };
   model = createRandomModel(config, 5, { deviation: 0.3 });
   // The model keeps its angle tables; they are made here so that tensors can be counted.

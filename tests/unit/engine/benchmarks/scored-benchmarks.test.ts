@@ -13,6 +13,7 @@ import { loadTokenizer, type ModelTokenizer } from '../../../../src-main/engine/
 import { completeProtocol } from '../../../../src-preload/contract/prompt-templates.ts';
 import type { EvaluationProtocol } from '../../../../src-preload/contract/protocol.ts';
 import { type SampleResult, sampleKey, type TextWindow, windowKey } from '../../../../src-preload/contract/worker.ts';
+import { testBackend } from '../../../support/test-backend.ts';
 
 const sampleModel = join(import.meta.dirname, '../../../../resources/sample/abacus');
 const folder = mkdtempSync(join(tmpdir(), 'roundoff-scored-'));
@@ -21,7 +22,7 @@ let tokenizer: ModelTokenizer;
 
 const endings = ['falls', 'sings in the night', 'is old', 'walks on'];
 beforeAll(async () => {
-  await selectBackend('wasm');
+  await selectBackend(testBackend);
   const config = { ...(await readModelConfig(sampleModel)), layers: 1 };
   model = createRandomModel(config, 5, { deviation: 0.3 });
   tokenizer = await loadTokenizer(sampleModel, { vocabSize: config.vocabSize });

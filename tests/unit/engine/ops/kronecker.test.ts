@@ -3,7 +3,7 @@ import { describe, it } from 'vitest';
 import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
 import { kronecker } from '../../../../src-main/engine/ops/index.ts';
 import { kroneckerReference } from '../../../../src-main/engine/ops/kronecker/reference.ts';
-import { casesFor, checkOp, expectClose, testBackends } from './op-check.ts';
+import { checkOp, expectClose, testBackends } from './op-check.ts';
 
 /** x · (left ⊗ right) with the product written out. */
 function exactKronecker(n1: number, n2: number) {
@@ -21,21 +21,19 @@ function exactKronecker(n1: number, n2: number) {
 }
 
 describe.each(testBackends)('kronecker on %s', (backend) => {
-  it.each(
-    casesFor(backend, [
-      { rows: 3, n1: 2, n2: 4 },
-      { rows: 70, n1: 3, n2: 4 },
-      { rows: 5, n1: 8, n2: 12 },
-      { rows: 4, n1: 5, n2: 6 },
-      { rows: 2, n1: 1, n2: 4 },
-    ]),
-  )('multiplies $rows rows of $n1 · $n2', async ({ rows, n1, n2 }) => {
+  it.each([
+    { rows: 3, n1: 2, n2: 4 },
+    { rows: 70, n1: 3, n2: 4 },
+    { rows: 5, n1: 8, n2: 12 },
+    { rows: 4, n1: 5, n2: 6 },
+    { rows: 2, n1: 1, n2: 4 },
+  ])('multiplies $rows rows of $n1 · $n2', async ({ rows, n1, n2 }) => {
     const x = [rows, n1 * n2];
     const exact = exactKronecker(n1, n2);
     await checkOp(backend, {
       shapes: [x, [n1, n1], [n2, n2]],
       exact,
-      forms: { kronecker, reference: kroneckerReference },
+      forms: backend === 'wasm' ? { kronecker, reference: kroneckerReference } : { kronecker },
       tolerance: 5e-5,
     });
     await checkOp(backend, {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
 import { linearPolicy, type PolicyRows, type TokenStatistics, tokenStatistics } from '../../../../src-main/engine/ops/index.ts';
 import { linearPolicyReference } from '../../../../src-main/engine/ops/linear-policy/reference.ts';
-import { casesFor, checkOp, expectClose, normals, testBackends } from './op-check.ts';
+import { checkOp, composedForms, expectClose, normals, testBackends } from './op-check.ts';
 
 const [rows, size] = [7, 6];
 const targets = [2, 0, 8, 4, 4, 1, 7];
@@ -90,7 +90,7 @@ function exactPolicy(test: Case, old: number[], reference: number[] | null) {
 }
 
 describe.each(testBackends)('linearPolicy on %s', (backend) => {
-  it.each(casesFor(backend, cases))('$name: value and gradients', async (test) => {
+  it.each(cases)('$name: value and gradients', async (test) => {
     await selectBackend(backend);
     const around = (offsets: number[] | null) => offsets && present(test).map((logp, row) => Math.fround(logp + offsets[row]!));
     const [old, reference] = [around(test.oldOffsets), around(test.referenceOffsets)];
@@ -111,7 +111,10 @@ describe.each(testBackends)('linearPolicy on %s', (backend) => {
       exact: exactPolicy(test, old ?? present(test), reference),
       forms: {
         linearPolicy: (hidden, head) => linearPolicy(hidden, head, ids, given, test.settings, { chunkRows: test.chunkRows }),
-        ...(old ? { reference: (hidden, head) => linearPolicyReference(hidden, head, ids, given, test.settings) } : {}),
+        ...composedForms(
+          backend,
+          old ? { reference: (hidden, head) => linearPolicyReference(hidden, head, ids, given, test.settings) } : {},
+        ),
       },
     });
     tf.dispose([ids, ...Object.values(given).filter((tensor) => tensor !== null)]);

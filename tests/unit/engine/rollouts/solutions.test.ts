@@ -11,6 +11,7 @@ import { loadModel } from '../../../../src-main/engine/model/load.ts';
 import { loadTokenizer, type ModelTokenizer } from '../../../../src-main/engine/model/tokenizer.ts';
 import { prepareCalibration } from '../../../../src-main/engine/quantizers/calibration-samples.ts';
 import { sampleSolutions } from '../../../../src-main/engine/rollouts/solutions.ts';
+import { testBackend } from '../../../support/test-backend.ts';
 
 const sample = fileURLToPath(new URL('../../../../resources/sample', import.meta.url));
 const problems = join(sample, 'benchmarks/abacus-sums.jsonl');
@@ -19,7 +20,7 @@ let tokenizer: ModelTokenizer;
 let folder: string;
 
 beforeAll(async () => {
-  await selectBackend('wasm');
+  await selectBackend(testBackend);
   model = await loadModel(join(sample, 'abacus'));
   tokenizer = await loadTokenizer(join(sample, 'abacus'));
   folder = mkdtempSync(join(tmpdir(), 'roundoff-solutions-'));

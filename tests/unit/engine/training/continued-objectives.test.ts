@@ -8,13 +8,14 @@ import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
 import { loadTokenizer, type ModelTokenizer } from '../../../../src-main/engine/model/tokenizer.ts';
 import { trainCheckpoint } from '../../../../src-main/engine/training/train-checkpoint.ts';
 import { type TrainStage, trainStageSchema } from '../../../../src-preload/contract/training.ts';
+import { testBackend } from '../../../support/test-backend.ts';
 
 const sample = resolve(import.meta.dirname, '../../../../resources/sample');
 const abacus = join(sample, 'abacus');
 let dir: string;
 let tokenizer: ModelTokenizer;
 beforeAll(async () => {
-  await selectBackend('wasm');
+  await selectBackend(testBackend);
   dir = await mkdtemp(join(tmpdir(), 'roundoff-objectives-'));
   tokenizer = await loadTokenizer(abacus, { vocabSize: 448 });
 });

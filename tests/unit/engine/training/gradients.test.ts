@@ -7,6 +7,7 @@ import type { LanguageModel } from '../../../../src-main/engine/model/language-m
 import { linearCrossEntropy } from '../../../../src-main/engine/ops/index.ts';
 import type { TrainingBatch } from '../../../../src-main/engine/training/examples.ts';
 import { lossAndGradients, packBatch, WeightsTrainee } from '../../../../src-main/engine/training/index.ts';
+import { testBackend } from '../../../support/test-backend.ts';
 import { countingData, tinyConfig } from './tiny.ts';
 
 function batchLoss(model: LanguageModel, { inputs, targets, mask }: TrainingBatch): tf.Scalar {
@@ -15,14 +16,14 @@ function batchLoss(model: LanguageModel, { inputs, targets, mask }: TrainingBatc
 }
 
 beforeAll(async () => {
-  await selectBackend('wasm');
+  await selectBackend(testBackend);
 });
 
 /**
  * The derivative of the whole model's loss along a random direction of one parameter, once from the gradient and once from central
  * differences of the loss. Weights of deviation 0.3 keep every term of the derivative well above float32's rounding.
  */
-test('the gradient of the whole model agrees with finite differences in every parameter', () => {
+test('the gradient of the whole model agrees with finite differences in every parameter', async () => {
   const model = createRandomModel(tinyConfig, 2, { deviation: 0.3 });
   const data = countingData(4);
   const batch = packBatch(
@@ -37,16 +38,16 @@ test('the gradient of the whole model agrees with finite differences in every pa
 
   for (const [index, variable] of variables.entries()) {
     const direction = tf.tensor(new RandomStream(7, names[index]!).normals(variable.size), variable.shape);
-    const slope = tf.sum(tf.mul(gradients[index]!, direction)).dataSync()[0]!;
-    const lossAt = (step: number) => {
+    const slope = (await tf.sum(tf.mul(gradients[index]!, direction)).data())[0]!;
+    const lossAt = async (step: number) => {
       const original = tf.clone(variable);
       variable.assign(tf.add(original, tf.mul(direction, step)));
-      const loss = batchLoss(model, batch).dataSync()[0]!;
+      const loss = (await batchLoss(model, batch).data())[0]!;
       variable.assign(original);
       return loss;
     };
     const step = 2e-3;
-    const measured = (lossAt(step) - lossAt(-step)) / (2 * step);
+    const measured = ((await lossAt(step)) - (await lossAt(-step))) / (2 * step);
     expect(Math.abs(slope - measured), `${names[index]}: gradient ${slope}, difference ${measured}`).toBeLessThan(
       2e-3 + 0.02 * Math.abs(measured),
     );
@@ -54,12 +55,12 @@ test('the gradient of the whole model agrees with finite differences in every pa
   }
 });
 
-test('padding and prompt tokens do not reach the loss', () => {
+test('padding and prompt tokens do not reach the loss', async () => {
   const model = createRandomModel(tinyConfig, 2, { deviation: 0.3 });
   const short = { ids: [2, 3, 4, 5], lossStart: 2 };
   const long = { ids: [3, 4, 5, 6, 7, 8, 9], lossStart: 3 };
-  const lossOf = (examples: (typeof short)[]) => batchLoss(model, packBatch(examples, 0)).dataSync()[0]!;
-  expect(lossOf([short])).toBeGreaterThan(1);
+  const lossOf = async (examples: (typeof short)[]) => (await batchLoss(model, packBatch(examples, 0)).data())[0]!;
+  expect(await lossOf([short])).toBeGreaterThan(1);
   // Two targets in the short sequence, four in the long one.
-  expect(lossOf([short, long])).toBeCloseTo((2 * lossOf([short]) + 4 * lossOf([long])) / 6, 5);
+  expect(await lossOf([short, long])).toBeCloseTo((2 * (await lossOf([short])) + 4 * (await lossOf([long]))) / 6, 5);
 });

@@ -10,6 +10,7 @@ import { BatchOrder, lossAndGradients, type TrainingExample, WeightsTrainee } fr
 import { KdTask, type KdTaskOptions } from '../../../../src-main/engine/training/tasks/kd.ts';
 import { hashExamples, TeacherCache } from '../../../../src-main/engine/training/tasks/teacher-cache.ts';
 import { type KdObjective, kdSchema } from '../../../../src-preload/contract/training.ts';
+import { testBackend } from '../../../support/test-backend.ts';
 import { testBackends } from '../ops/op-check.ts';
 import { countingData, tinyConfig } from './tiny.ts';
 
@@ -42,8 +43,20 @@ async function learn(task: KdTask, trainee: WeightsTrainee, step = 0) {
   return { loss, largest };
 }
 
+/** To the last bit on wasm; the other backends add up in an order of their own each time. */
+function expectSame(actual: { loss: number; largest: number }, expected: { loss: number; largest: number }): void {
+  if (testBackend === 'wasm') expect(actual).toEqual(expected);
+  expect(Math.abs(actual.loss / expected.loss - 1)).toBeLessThan(1e-6);
+  expect(Math.abs(actual.largest / expected.largest - 1)).toBeLessThan(1e-6);
+}
+
 /** Mean divergence over the response tokens of all examples, from both models' logits in double precision. */
-function expectedLoss(trainee: WeightsTrainee, teacher: LanguageModel, temperature: number, k = tinyConfig.vocabSize): number {
+async function expectedLoss(
+  trainee: WeightsTrainee,
+  teacher: LanguageModel,
+  temperature: number,
+  k = tinyConfig.vocabSize,
+): Promise<number> {
   let sum = 0;
   let count = 0;
   const softmax = (logits: number[]) => {
@@ -54,8 +67,9 @@ function expectedLoss(trainee: WeightsTrainee, teacher: LanguageModel, temperatu
   for (const { ids, lossStart } of examples) {
     const inputs = tf.tensor2d(Array.from(ids).slice(0, -1), [1, ids.length - 1], 'int32');
     const hidden = trainee.forward(inputs, { dropoutSeed: null });
-    const said = tf.matMul(tf.reshape(hidden, [-1, tinyConfig.hiddenSize]), trainee.headWeight(), false, true).arraySync() as number[][];
-    const taught = tf.reshape(teacher.logits(teacher.forward(inputs)), [-1, tinyConfig.vocabSize]).arraySync() as number[][];
+    const own = tf.matMul(tf.reshape(hidden, [-1, tinyConfig.hiddenSize]), trainee.headWeight(), false, true);
+    const said = (await own.array()) as number[][];
+    const taught = (await tf.reshape(teacher.logits(teacher.forward(inputs)), [-1, tinyConfig.vocabSize]).array()) as number[][];
     for (let position = lossStart - 1; position < ids.length - 1; position++) {
       const kept = [...taught[position]!.keys()].sort((a, b) => taught[position]![b]! - taught[position]![a]!).slice(0, k);
       const p = softmax(kept.map((token) => taught[position]![token]!));
@@ -85,11 +99,11 @@ describe.each(testBackends)('KdTask on %s', (backend) => {
 
 describe('KdTask', () => {
   it('is the mean divergence over response tokens, for a teacher of another size', async () => {
-    await selectBackend('wasm');
+    await selectBackend(testBackend);
     for (const temperature of [1, 2]) {
       const trainee = student();
       const teacher = createRandomModel(teacherConfig, 5, { deviation: 0.3 });
-      const expected = expectedLoss(trainee, teacher, temperature);
+      const expected = await expectedLoss(trainee, teacher, temperature);
       const task = createTask(teacher, { temperature });
       const { loss } = await learn(task, trainee);
       expect(Math.abs(loss - expected)).toBeLessThan(1e-5);
@@ -100,11 +114,11 @@ describe('KdTask', () => {
   });
 
   it('takes the teacher’s top k tokens, renormalised', async () => {
-    await selectBackend('wasm');
+    await selectBackend(testBackend);
     const trainee = student();
     for (const k of [3, tinyConfig.vocabSize]) {
       const teacher = createRandomModel(teacherConfig, 5, { deviation: 0.3 });
-      const expected = expectedLoss(trainee, teacher, 1.5, k);
+      const expected = await expectedLoss(trainee, teacher, 1.5, k);
       const task = createTask(teacher, { temperature: 1.5, topK: k });
       const { loss } = await learn(task, trainee);
       expect(Math.abs(loss - expected)).toBeLessThan(1e-5);
@@ -114,7 +128,7 @@ describe('KdTask', () => {
   });
 
   it('asks the teacher once per example when its logits are kept, also after a restart, with the same outcome', async () => {
-    await selectBackend('wasm');
+    await selectBackend(testBackend);
     const trainee = student();
     const key = { teacher: 'a', data: hashExamples(data), k: 3 };
     const indexOf = new Map(examples.map((example, index) => [example, index]));
@@ -133,13 +147,13 @@ describe('KdTask', () => {
       return createTask(teacher, { topK: 3, cacheTeacher: true }, { store: await TeacherCache.open(folder, key), indexOf });
     };
     const first = await open();
-    expect(await learn(first, trainee, 0)).toEqual(expected[0]);
+    expectSame(await learn(first, trainee, 0), expected[0]!);
     expect(asked).toBe(2);
-    expect(await learn(first, trainee, 1)).toEqual(expected[1]);
+    expectSame(await learn(first, trainee, 1), expected[1]!);
     expect(asked).toBe(2);
     first.dispose();
     const second = await open();
-    expect(await learn(second, trainee, 2)).toEqual(expected[2]);
+    expectSame(await learn(second, trainee, 2), expected[2]!);
     expect(asked).toBe(2);
     second.dispose();
     trainee.dispose();

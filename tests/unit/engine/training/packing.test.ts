@@ -9,6 +9,7 @@ import { BatchOrder, lossAndGradients, packBatch, type TrainingTask, WeightsTrai
 import { KdTask } from '../../../../src-main/engine/training/tasks/kd.ts';
 import { SftTask } from '../../../../src-main/engine/training/tasks/sft.ts';
 import { kdSchema } from '../../../../src-preload/contract/training.ts';
+import { testBackend, valuesOf } from '../../../support/test-backend.ts';
 import { checkOp, testBackends } from '../ops/op-check.ts';
 import { countingData, tinyConfig } from './tiny.ts';
 
@@ -60,7 +61,7 @@ describe('packing', () => {
   const examples = [0, 1, 2, 3].map((index) => countingData(4).example(index));
 
   it('gives every sequence the hidden states it has in a row of its own', async () => {
-    await selectBackend('wasm');
+    await selectBackend(testBackend);
     const model = createRandomModel(tinyConfig, 2, { deviation: 0.3 });
     const row = packRow([...examples, { ids: [5], lossStart: 1 }]);
     expect(row.lengths).toEqual(examples.map(({ ids }) => ids.length - 1));
@@ -68,14 +69,14 @@ describe('packing', () => {
     for (const [index, { ids }] of examples.entries()) {
       const alone = model.forward(tf.tensor2d([Array.from(ids).slice(0, -1)], undefined, 'int32'));
       const own = tf.slice(packed, [0, row.starts[index]!, 0], alone.shape);
-      const distance = tf.max(tf.abs(tf.sub(own, alone))).dataSync()[0]!;
+      const distance = (await tf.max(tf.abs(tf.sub(own, alone))).data())[0]!;
       expect(distance).toBeLessThan(1e-6);
     }
     model.dispose();
   });
 
   it('learns what padded batches learn, by SFT and by KD, with and without recomputed layers, without a token of padding', async () => {
-    await selectBackend('wasm');
+    await selectBackend(testBackend);
     const data = { count: 4, example: (index: number) => examples[index]! };
     const order = () => new BatchOrder(data, { seed: 3, batchSize: 2, batchesPerWindow: 1 });
     const common = { accumulation: 2, padTokenId: 0 };
@@ -101,7 +102,7 @@ describe('packing', () => {
   });
 
   it('is refused where sequences do not fill the row', async () => {
-    await selectBackend('wasm');
+    await selectBackend(testBackend);
     const { inputs, ...rest } = packBatch(examples, 0);
     expect(rest.lengths).toBeUndefined();
     const model = createRandomModel(tinyConfig, 2);
@@ -115,13 +116,12 @@ async function learn(task: TrainingTask, activationCheckpointing: boolean) {
   const total = { loss: 0, tokens: 0, columns: 0, rows: [] as number[], gradients: [] as Float32Array[] };
   for (const micro of await task.microBatches(0, trainee)) {
     const { loss, gradients } = lossAndGradients(trainee, micro, null);
-    total.loss += loss.dataSync()[0]!;
+    total.loss += (await loss.data())[0]!;
     total.tokens += micro.tokens;
     total.columns += micro.inputs.shape[1];
     total.rows.push(micro.inputs.shape[0]);
-    total.gradients = gradients.map((gradient, index) =>
-      gradient.dataSync<'float32'>().map((slope, place) => slope + (total.gradients[index]?.[place] ?? 0)),
-    );
+    const slopes = await Promise.all(gradients.map(valuesOf));
+    total.gradients = slopes.map((values, index) => values.map((slope, place) => slope + (total.gradients[index]?.[place] ?? 0)));
     micro.dispose();
   }
   await task.dispose();

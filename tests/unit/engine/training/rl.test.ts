@@ -8,6 +8,7 @@ import { lossAndGradients, WeightsTrainee } from '../../../../src-main/engine/tr
 import { RlTask } from '../../../../src-main/engine/training/tasks/rl.ts';
 import type { RlProblem } from '../../../../src-main/engine/training/training-data.ts';
 import { type RlObjective, rlSchema } from '../../../../src-preload/contract/training.ts';
+import { testBackend } from '../../../support/test-backend.ts';
 import { testBackends } from '../ops/op-check.ts';
 import { tinyConfig } from './tiny.ts';
 
@@ -72,7 +73,7 @@ describe.each(testBackends)('RlTask on %s', (backend) => {
 
 describe('RlTask', () => {
   it('has no gradient where all rewards are equal', async () => {
-    await selectBackend('wasm');
+    await selectBackend(testBackend);
     const reward = { format: 0.1, correct: 0, truncated: null, byVerdict: null };
     const { trainee, make } = setUp({ reward });
     const task = make();
@@ -85,7 +86,7 @@ describe('RlTask', () => {
   });
 
   it('samples and learns the same for the same seed, step and weights, however the rollout is cut', async () => {
-    await selectBackend('wasm');
+    await selectBackend(testBackend);
     const outcomes = [];
     for (const [batchSize, seed] of [
       [8, 1],
@@ -109,7 +110,7 @@ describe('RlTask', () => {
   });
 
   it('learns several times from one rollout, then from the next one, and can be continued between rollouts only', async () => {
-    await selectBackend('wasm');
+    await selectBackend(testBackend);
     const { model, trainee, make } = setUp({ updatesPerRollout: 2, clipLow: 0.01, clipHigh: 0.01 });
     const task = make();
     const first = await learn(task, trainee, 0);
@@ -128,7 +129,7 @@ describe('RlTask', () => {
   });
 
   it('weighs by π_old/μ where the sampler is a rounded copy, and by about 1 where it is the policy itself', async () => {
-    await selectBackend('wasm');
+    await selectBackend(testBackend);
     const importance = { kind: 'token-truncate', cap: 2 } as const;
     const rolloutScheme = { bits: 2, symmetric: false, strategy: 'channel', groupSize: null } as const;
     for (const scheme of [null, rolloutScheme]) {
@@ -146,7 +147,7 @@ describe('RlTask', () => {
   });
 
   it('holds on to the policy at the start: no divergence at first, one that pulls back later', async () => {
-    await selectBackend('wasm');
+    await selectBackend(testBackend);
     const { model, trainee, make } = setUp({ beta: 0.5, reward: { format: 0, correct: 0, truncated: null, byVerdict: null } });
     const task = make(await copyModel(model));
     const start = await learn(task, trainee, 0);
@@ -162,7 +163,7 @@ describe('RlTask', () => {
   });
 
   it('learns and records the same whether groups without a difference are only looked at or differentiated too', async () => {
-    await selectBackend('wasm');
+    await selectBackend(testBackend);
     // A held-on-to policy of next to no weight makes every completion count for the gradient. Lengths, and so weights, differ.
     const outcomes = [];
     for (const beta of [0, 1e-12]) {
@@ -189,7 +190,7 @@ describe('RlTask', () => {
   });
 
   it('leaves cut completions out when told to, and says when all of a step were', async () => {
-    await selectBackend('wasm');
+    await selectBackend(testBackend);
     const { trainee, make, log } = setUp({ maskTruncated: true });
     const task = make();
     for (const step of [0, 1]) {
@@ -203,7 +204,7 @@ describe('RlTask', () => {
   });
 
   it('says once that nothing is learnt after 20 steps without any difference in reward', async () => {
-    await selectBackend('wasm');
+    await selectBackend(testBackend);
     const reward = { format: 0.1, correct: 0, truncated: null, byVerdict: null };
     const { trainee, make, log } = setUp({ reward, promptsPerStep: 1, groupSize: 2, maxNewTokens: 2 });
     const task = make();
@@ -216,7 +217,7 @@ describe('RlTask', () => {
   });
 
   it('counts completions to the first end token, which belongs to them', async () => {
-    await selectBackend('wasm');
+    await selectBackend(testBackend);
     const { trainee, make } = setUp({ maxNewTokens: 8, lossType: 'dr-grpo' }, { eos: [5, 6] });
     const task = make();
     const { metrics } = await learn(task, trainee);

@@ -7,11 +7,12 @@ import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
 import { createRandomModel } from '../../../../src-main/engine/model/init.ts';
 import type { LanguageModel } from '../../../../src-main/engine/model/language-model.ts';
 import { type StepMetrics, type TrainingSettings, type TrainOptions, train } from '../../../../src-main/engine/training/index.ts';
+import { testBackend } from '../../../support/test-backend.ts';
 import { countingData, tinyConfig, tinySettings } from './tiny.ts';
 
 let dir: string;
 beforeAll(async () => {
-  await selectBackend('wasm');
+  await selectBackend(testBackend);
 });
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'roundoff-training-'));
@@ -27,14 +28,15 @@ async function run(settings: Partial<TrainingSettings>, options: TrainOptions = 
   };
   try {
     const progress = await train(model, countingData(64), { ...tinySettings, ...settings }, { ...options, onStep });
-    return { progress, metrics, weights: snapshot(model) };
+    return { progress, metrics, weights: await snapshot(model) };
   } finally {
     model.dispose();
   }
 }
 
-function snapshot(model: LanguageModel): Record<string, number[]> {
-  return Object.fromEntries([...model.parameters].map(([name, tensor]) => [name, [...tensor.dataSync()]]));
+async function snapshot(model: LanguageModel): Promise<Record<string, number[]>> {
+  const values = [...model.parameters].map(async ([name, tensor]): Promise<[string, number[]]> => [name, [...(await tensor.data())]]);
+  return Object.fromEntries(await Promise.all(values));
 }
 
 test('a tiny model learns to count', async () => {
@@ -101,7 +103,7 @@ test('a checkpoint of other settings is refused', async () => {
 
 test('weights after an optimizer step differ from the initial ones everywhere', async () => {
   const initial = createRandomModel(tinyConfig, 11);
-  const before = snapshot(initial);
+  const before = await snapshot(initial);
   initial.dispose();
   const { weights } = await run({ steps: 1 });
   for (const [name, values] of Object.entries(weights)) expect(values, name).not.toEqual(before[name]);

@@ -5,6 +5,7 @@ import { selectBackend } from '../../../../../src-main/engine/backends/select.ts
 import { bufferOf, dispatch, emptyTensor, flush, groupNumber, rowWindows } from '../../../../../src-main/engine/backends/webgpu/compute.ts';
 import { gpu } from '../../../../../src-main/engine/backends/webgpu/device.ts';
 import { timeKernels } from '../../../../../src-main/engine/backends/webgpu/timing.ts';
+import { expectGpuFailure } from '../../../../support/gpu-health.ts';
 import { testBackends } from '../../ops/op-check.ts';
 
 const asTensor = (info: tf.TensorInfo) => tf.engine().makeTensorFromTensorInfo(info);
@@ -123,6 +124,7 @@ describe.skipIf(!testBackends.includes('webgpu'))('kernels of our own', () => {
   });
 
   it('fail a read after a shader that does not compile', async () => {
+    expectGpuFailure();
     const x = tf.tensor1d([1]);
     expect(() =>
       dispatch({

@@ -14,6 +14,7 @@ import { diagonalSites, planLayer } from '../../../../../src-main/engine/quantiz
 import { Trainables } from '../../../../../src-main/engine/quantizers/flatquant/trainables.ts';
 import { readTrainingStart } from '../../../../../src-main/engine/training/start.ts';
 import { FlatquantTrainee } from '../../../../../src-main/engine/training/trainees/flatquant.ts';
+import { testBackend, valuesOf } from '../../../../support/test-backend.ts';
 import { tinyConfig } from '../tiny.ts';
 import {
   dot,
@@ -31,7 +32,7 @@ import {
 } from './support.ts';
 
 beforeAll(async () => {
-  await selectBackend('wasm');
+  await selectBackend(testBackend);
 });
 
 const settings = { trains: { kind: 'flatquant' } };
@@ -53,9 +54,9 @@ describe.each(starts)('from %s of %s (%o, %o)', (scheme, base, options, more) =>
     const expected = await folderLogits(dir);
     const before = tf.memory().numTensors;
     const trainee = await traineeOf(dir, settings, base);
-    expectSameBits(traineeLogits(trainee), expected, 'step 0');
+    expectSameBits(await traineeLogits(trainee), expected, 'step 0');
     const { model, release } = await trainee.generationModel();
-    expectSameBits(modelLogits(model), expected, 'generation');
+    expectSameBits(await modelLogits(model), expected, 'generation');
     release();
     const saved = fresh();
     await trainee.save(saved, saving);
@@ -71,23 +72,23 @@ describe('training', () => {
     const dir = await quantizedFolder('flatquant', 'W3A4KV4', quick);
     const before = tf.memory().numTensors;
     const trainee = await traineeOf(dir, settings);
-    const start = trainee.parameters.map(({ variable }) => (variable.dataSync() as Float32Array).slice());
+    const start = await Promise.all(trainee.parameters.map(({ variable }) => valuesOf(variable)));
     const losses = await trainSteps(trainee, 8);
     expect(losses.at(-1)!).toBeLessThan(losses[0]! - 0.1);
     expect(new Set(trainee.parameters.map(({ rate }) => rate))).toEqual(new Set(['weights', 'transforms', 'clips']));
     for (const [index, { name, variable }] of trainee.parameters.entries())
-      expect(largestDifference(variable.dataSync() as Float32Array, start[index]!), name).toBeGreaterThan(0);
-    const logits = traineeLogits(trainee);
+      expect(largestDifference(await valuesOf(variable), start[index]!), name).toBeGreaterThan(0);
+    const logits = await traineeLogits(trainee);
     const saved = fresh();
     const { quantizedBytes, bitsPerWeight } = await trainee.save(saved, saving);
     expectSameBits(await folderLogits(saved), logits, 'saved');
     expect(quantizedBytes!).toBeGreaterThan(0);
     expect(bitsPerWeight!).toBeGreaterThan(3);
     const next = await traineeOf(saved, settings);
-    expectSameBits(traineeLogits(next), logits, 'gone on from');
+    expectSameBits(await traineeLogits(next), logits, 'gone on from');
     for (const [index, { name, variable }] of trainee.parameters.entries()) {
       expect(next.parameters[index]!.name).toBe(name);
-      expectSameBits(next.parameters[index]!.variable.dataSync() as Float32Array, variable.dataSync() as Float32Array, name);
+      expectSameBits(await valuesOf(next.parameters[index]!.variable), await valuesOf(variable), name);
     }
     next.dispose();
     trainee.dispose();
@@ -104,7 +105,7 @@ describe('training', () => {
 
   it('gives gradients that agree with finite differences in every parameter', async () => {
     // Where a value crosses the end of its grid the loss has a kink, so differences are taken over very small steps.
-    const trainee = fineGridTrainee();
+    const trainee = await fineGridTrainee();
     await trainee.beginStep();
     const gradients = await gradientsOf(trainee);
     for (const { name } of trainee.parameters) {
@@ -123,7 +124,7 @@ describe('training', () => {
  * gradients of what is clipped, of the scales and of the factors are all at work. They are symmetric: an asymmetric grid's zero point counts
  * as a constant, which the true derivative of the clipped end is not (see the tests of the op).
  */
-function fineGridTrainee(): FlatquantTrainee {
+async function fineGridTrainee(): Promise<FlatquantTrainee> {
   const config = { ...tinyConfig, vocabSize: 60 };
   const model = createRandomModel(config, 2, { deviation: 0.3 });
   const scheme = parseScheme('W8A8KV8');
@@ -133,7 +134,7 @@ function fineGridTrainee(): FlatquantTrainee {
     scheme,
     calibration: { path: 'none', samples: 1, sequenceLength: 8, seed: 0 },
   });
-  const layers = Array.from({ length: config.layers }, (_, index) => {
+  const making = Array.from({ length: config.layers }, async (_, index) => {
     const plan = planLayer(config, stage as StageOf<'flatquant'>, index);
     const fine = { bits: 20 as never };
     for (const name of layerLinears) plan.schemes[name] = { ...plan.schemes[name]!, ...fine };
@@ -147,10 +148,15 @@ function fineGridTrainee(): FlatquantTrainee {
     );
     const trainables = new Trainables(plan, config, { seed: index, parameterisation: 'direct' }, diagonals);
     const { raw, logits } = trainables.variables;
-    trainables.assign(raw.dataSync() as Float32Array, new Float32Array(logits.size).fill(Math.log(9)));
+    trainables.assign(await valuesOf(raw), new Float32Array(logits.size).fill(Math.log(9)));
     return { plan, trainables };
   });
-  return new FlatquantTrainee(model, layers, { activationCheckpointing: false, sourceDir: '', notes: [], halfScales: false });
+  return new FlatquantTrainee(model, await Promise.all(making), {
+    activationCheckpointing: false,
+    sourceDir: '',
+    notes: [],
+    halfScales: false,
+  });
 }
 
 describe('bad starts are refused by name', () => {

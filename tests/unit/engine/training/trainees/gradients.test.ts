@@ -9,10 +9,11 @@ import { selectBackend } from '../../../../../src-main/engine/backends/select.ts
 import type { LanguageModel } from '../../../../../src-main/engine/model/language-model.ts';
 import type { Trainee } from '../../../../../src-main/engine/training/index.ts';
 import { goldenModel } from '../../../../golden/fixtures.ts';
+import { testBackend, valuesOf } from '../../../../support/test-backend.ts';
 import { dot, gradientsOf, measuredSlope, quantizedFolder, traineeOf } from './support.ts';
 
 beforeAll(async () => {
-  await selectBackend('wasm');
+  await selectBackend(testBackend);
 });
 
 const dense = goldenModel('qwen3-tied').dir;
@@ -82,13 +83,16 @@ async function slopeInPlace(trainee: Trainee, model: LanguageModel, name: string
     save: (dir, options) => trainee.save(dir, options),
     dispose: () => {},
   };
-  const original = leaf.dataSync().slice() as Float32Array;
-  const assigned = { assign: (value: tf.Tensor) => model.setParameter(name, value.dataSync() as Float32Array, leaf.shape) };
+  const original = await valuesOf(leaf);
+  const replace = (value: tf.Tensor) => {
+    model.parameters.get(name)?.dispose();
+    model.parameters.set(name, tf.keep(tf.clone(value)));
+  };
   const variable = Object.assign(Object.create(leaf) as object, {
     size: leaf.size,
     shape: leaf.shape,
-    dataSync: () => original,
-    ...assigned,
+    data: async () => original,
+    assign: replace,
   });
   (proxy.parameters[0] as { variable: unknown }).variable = variable;
   return measuredSlope(proxy, name, { refresh: false });

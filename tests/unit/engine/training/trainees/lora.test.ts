@@ -16,6 +16,7 @@ import { LoraLinear } from '../../../../../src-main/engine/model/lora-linear.ts'
 import { quantizeCheckpoint } from '../../../../../src-main/engine/quantizers/streaming/quantize-checkpoint.ts';
 import { createGenerator } from '../../../../../src-main/engine/rollouts/generator.ts';
 import { goldenModel } from '../../../../golden/fixtures.ts';
+import { testBackend, valuesOf } from '../../../../support/test-backend.ts';
 import {
   expectSameBits,
   folderLogits,
@@ -29,7 +30,7 @@ import {
 } from './support.ts';
 
 beforeAll(async () => {
-  await selectBackend('wasm');
+  await selectBackend(testBackend);
 });
 
 const lora = (more: object = {}) => ({ trains: { kind: 'lora', rank: 4, alpha: 8, dropout: 0.1, ...more } });
@@ -41,7 +42,7 @@ async function adapted(base = () => quantizedFolder('nf4', 'NF4:double')) {
   const source = await base();
   const trainee = await traineeOf(source, lora());
   await trainSteps(trainee, 6, 0.02);
-  const logits = traineeLogits(trainee);
+  const logits = await traineeLogits(trainee);
   const dir = fresh('adapted');
   const saved = await trainee.save(dir, saving);
   trainee.dispose();
@@ -66,7 +67,7 @@ describe('training', () => {
     const expected = await folderLogits(source);
     const before = tf.memory().numTensors;
     const trainee = await traineeOf(source, lora());
-    expectSameBits(traineeLogits(trainee), expected, 'step 0');
+    expectSameBits(await traineeLogits(trainee), expected, 'step 0');
     expect(trainee.notes.join()).toContain(name === 'a float model' ? 'plain LoRA' : '');
     const losses = await trainSteps(trainee, 10, 0.02);
     expect(losses.at(-1)!).toBeLessThan(losses[0]! - 0.1);
@@ -76,7 +77,7 @@ describe('training', () => {
       const op = model.linear(module);
       expect(op).toBeInstanceOf(LoraLinear);
       const [now, then] = [(op as LoraLinear).base.weight(), base.linear(module).weight()];
-      expectSameBits(now.dataSync() as Float32Array, then.dataSync() as Float32Array, module);
+      expectSameBits(await valuesOf(now), await valuesOf(then), module);
       tf.dispose([now, then]);
     }
     base.dispose();
@@ -88,10 +89,10 @@ describe('training', () => {
     const trainee = await traineeOf(dense, lora({ dropout: 0.5 }));
     await trainSteps(trainee, 3, 0.02);
     const [one, again, other, none] = [
-      traineeLogits(trainee, 1),
-      traineeLogits(trainee, 1),
-      traineeLogits(trainee, 2),
-      traineeLogits(trainee),
+      await traineeLogits(trainee, 1),
+      await traineeLogits(trainee, 1),
+      await traineeLogits(trainee, 2),
+      await traineeLogits(trainee),
     ];
     expectSameBits(one, again, 'same seed');
     expect(largestDifference(one, other)).toBeGreaterThan(1e-4);
@@ -148,7 +149,7 @@ describe('a saved model', () => {
   it('is trained further from its adapter, as the same adapter only', async () => {
     const { dir, logits } = await adapted();
     const trainee = await traineeOf(dir, lora());
-    expectSameBits(traineeLogits(trainee), logits, 'step 0');
+    expectSameBits(await traineeLogits(trainee), logits, 'step 0');
     const again = fresh();
     await trainee.save(again, saving);
     expect(await hashOf(join(again, adapterWeightsFile))).toBe(await hashOf(join(dir, adapterWeightsFile)));
@@ -164,7 +165,7 @@ describe('a saved model', () => {
     const merged = new Map<string, Float32Array>();
     for (let layer = 0; layer < model.config.layers; layer++) {
       const weight = model.linear(`model.layers.${layer}.mlp.up_proj`).weight();
-      merged.set(`model.layers.${layer}.mlp.up_proj.weight`, (weight.dataSync() as Float32Array).slice());
+      merged.set(`model.layers.${layer}.mlp.up_proj.weight`, await valuesOf(weight));
       weight.dispose();
     }
     model.dispose();
@@ -172,8 +173,7 @@ describe('a saved model', () => {
     await exportCheckpoint(out, { sourceDir: dir, format: 'dequantized' });
     expect(largestDifference(await folderLogits(out), logits)).toBeLessThan(1e-4);
     const exported = await loadModel(out);
-    for (const [name, values] of merged)
-      expect(largestDifference(exported.parameter(name).dataSync() as Float32Array, values)).toBeLessThan(1e-6);
+    for (const [name, values] of merged) expect(largestDifference(await valuesOf(exported.parameter(name)), values)).toBeLessThan(1e-6);
     exported.dispose();
   });
 
@@ -198,7 +198,7 @@ describe('a saved model', () => {
     await generator.dispose();
     const ids = [...prompt];
     for (let i = 0; i < 8; i++) {
-      const next = tf.tidy(() => tf.argMax(model.logits(model.forward(tf.tensor2d([ids], undefined, 'int32'))), -1).dataSync());
+      const next = await tf.tidy(() => tf.argMax(model.logits(model.forward(tf.tensor2d([ids], undefined, 'int32'))), -1)).data();
       ids.push(next.at(-1)!);
     }
     expect(tokens).toEqual(ids.slice(4));

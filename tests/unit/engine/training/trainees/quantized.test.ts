@@ -11,6 +11,7 @@ import { readTrainingStart } from '../../../../../src-main/engine/training/start
 import { LatentWeight } from '../../../../../src-main/engine/training/trainees/latent-weight.ts';
 import { roundsToCodes } from '../../../../../src-main/engine/training/trainees/latents.ts';
 import { goldenModel } from '../../../../golden/fixtures.ts';
+import { testBackend, valuesOf } from '../../../../support/test-backend.ts';
 import {
   expectSameBits,
   folderLogits,
@@ -25,7 +26,7 @@ import {
 } from './support.ts';
 
 beforeAll(async () => {
-  await selectBackend('wasm');
+  await selectBackend(testBackend);
 });
 
 const quantized = (more: object = {}) => ({ trains: { kind: 'quantized', ...more } });
@@ -47,7 +48,7 @@ describe('the start', () => {
     const expected = await folderLogits(dir);
     const before = tf.memory().numTensors;
     const trainee = await traineeOf(dir, quantized({ scales: 'frozen' }));
-    expectSameBits(traineeLogits(trainee), expected, 'step 0');
+    expectSameBits(await traineeLogits(trainee), expected, 'step 0');
     expect(trainee.notes.join()).toContain(source);
     const saved = fresh();
     await trainee.save(saved, saving);
@@ -62,7 +63,7 @@ describe('the start', () => {
       const rounded = await folderLogits(await quantizedFolder('rtn', scheme));
       for (const scales of ['live', 'frozen']) {
         const trainee = await traineeOf(goldenModel('qwen3-tied').dir, quantized({ scheme: parseScheme(scheme), scales }));
-        expectSameBits(traineeLogits(trainee), rounded, `${scheme} ${scales}`);
+        expectSameBits(await traineeLogits(trainee), rounded, `${scheme} ${scales}`);
         trainee.dispose();
       }
     }
@@ -71,7 +72,7 @@ describe('the start', () => {
   it('starts from models with biases and untied heads', async () => {
     const dir = await quantizedFolder('gptq', 'W3G16', { keepLatents: true }, { base: 'qwen2-bias' });
     const trainee = await traineeOf(dir, quantized({ scales: 'frozen' }), 'qwen2-bias');
-    expectSameBits(traineeLogits(trainee), await folderLogits(dir), 'step 0');
+    expectSameBits(await traineeLogits(trainee), await folderLogits(dir), 'step 0');
     expect(trainee.parameters.some(({ name }) => name.endsWith('q_proj.bias'))).toBe(true);
     trainee.dispose();
   });
@@ -109,12 +110,12 @@ describe('training', () => {
     const trainee = await traineeOf(goldenModel('qwen3-tied').dir, quantized({ scheme: parseScheme(scheme), scales, ...more }));
     const losses = await trainSteps(trainee, 8);
     expect(losses.at(-1)!).toBeLessThan(losses[0]! - 0.1);
-    const now = traineeLogits(trainee);
+    const now = await traineeLogits(trainee);
     const dir = fresh();
     const { quantizedBytes, bitsPerWeight, checkpoint } = await trainee.save(dir, saving);
     expectSameBits(await folderLogits(dir), now, 'saved');
     const { model, release } = await trainee.generationModel();
-    expectSameBits(modelLogits(model), now, 'generation');
+    expectSameBits(await modelLogits(model), now, 'generation');
     release();
     trainee.dispose();
     expect(tf.memory().numTensors).toBe(before);
@@ -134,10 +135,10 @@ describe('training', () => {
       await trainee.save(dir, saving);
       const next = await traineeOf(dir, quantized({ scales }));
       expect(next.notes.join()).toContain(latentsFile);
-      expectSameBits(traineeLogits(next), traineeLogits(trainee), scales);
+      expectSameBits(await traineeLogits(next), await traineeLogits(trainee), scales);
       for (const [index, { name, variable }] of trainee.parameters.entries()) {
         expect(next.parameters[index]!.name).toBe(name);
-        expectSameBits(next.parameters[index]!.variable.dataSync() as Float32Array, variable.dataSync() as Float32Array, name);
+        expectSameBits(await valuesOf(next.parameters[index]!.variable), await valuesOf(variable), name);
       }
       trainee.dispose();
       next.dispose();
@@ -157,21 +158,21 @@ describe('the beginning of quantization', () => {
 
   it('at a step: float before, quantized from then on', async () => {
     const trainee = await traineeOf(goldenModel('qwen3-tied').dir, settings({ kind: 'step', step: 3 }));
-    expectSameBits(traineeLogits(trainee), await float(), 'step 0');
+    expectSameBits(await traineeLogits(trainee), await float(), 'step 0');
     await trainee.beginStep(2);
-    expectSameBits(traineeLogits(trainee), await float(), 'step 2');
+    expectSameBits(await traineeLogits(trainee), await float(), 'step 2');
     await trainee.beginStep(3);
-    expectSameBits(traineeLogits(trainee), await folderLogits(await quantizedFolder('rtn', 'W2G16A4')), 'step 3');
+    expectSameBits(await traineeLogits(trainee), await folderLogits(await quantizedFolder('rtn', 'W2G16A4')), 'step 3');
     trainee.dispose();
   });
 
   it('in a ramp: mixed weights, then activations too', async () => {
     const trainee = await traineeOf(goldenModel('qwen3-tied').dir, settings({ kind: 'ramp', from: 2, to: 6 }));
-    expectSameBits(traineeLogits(trainee), await float(), 'step 0');
+    expectSameBits(await traineeLogits(trainee), await float(), 'step 0');
     const distances: number[] = [];
     for (const step of [3, 4, 5]) {
       await trainee.beginStep(step);
-      distances.push(largestDifference(traineeLogits(trainee), await float()));
+      distances.push(largestDifference(await traineeLogits(trainee), await float()));
       const { model } = await trainee.generationModel();
       expect(model.activationOps(0)).toBeNull();
     }
@@ -190,7 +191,7 @@ describe('the beginning of quantization', () => {
     await trainee.save(dir, saving);
     expect(trainee.notes.join()).toContain('share of quantization of 0.4');
     await trainee.beginStep(10);
-    expectSameBits(await folderLogits(dir), traineeLogits(trainee), 'saved');
+    expectSameBits(await folderLogits(dir), await traineeLogits(trainee), 'saved');
     trainee.dispose();
   });
 });
@@ -202,18 +203,18 @@ describe('a latent weight', () => {
   it('stops the gradient where the frozen grid ends: −1.6 at a scale of 1/3', async () => {
     const latent = new LatentWeight('m', tf.tensor2d([values]), grid);
     await latent.freeze({ scales: Float32Array.of(1 / 3), zeros: Uint8Array.of(4) });
-    expect([...latent.gradient(tf.ones([1, 5]), 1).dataSync()]).toEqual([0, 1, 1, 1, 0]);
-    expect([...latent.gradient(tf.ones([1, 5]), 0.25).dataSync()]).toEqual([0.75, 1, 1, 1, 0.75]);
+    expect([...(await latent.gradient(tf.ones([1, 5]), 1).data())]).toEqual([0, 1, 1, 1, 0]);
+    expect([...(await latent.gradient(tf.ones([1, 5]), 0.25).data())]).toEqual([0.75, 1, 1, 1, 0.75]);
     latent.dispose();
   });
 
   it('mixes weight and rounded weight, and passes all of the gradient of live scales', async () => {
     const latent = new LatentWeight('m', tf.tensor2d([values]), grid);
-    const [rounded, half] = [latent.mixed(1).dataSync(), latent.mixed(0.5).dataSync()];
+    const [rounded, half] = [await valuesOf(latent.mixed(1)), await valuesOf(latent.mixed(0.5))];
     half.forEach((value, i) => {
       expect(value).toBeCloseTo((values[i]! + rounded[i]!) / 2, 6);
     });
-    expect([...latent.gradient(tf.fill([1, 5], 2), 1).dataSync()]).toEqual([2, 2, 2, 2, 2]);
+    expect([...(await latent.gradient(tf.fill([1, 5], 2), 1).data())]).toEqual([2, 2, 2, 2, 2]);
     latent.dispose();
   });
 
@@ -223,7 +224,7 @@ describe('a latent weight', () => {
     const scattered = { bits: 3, symmetric: false, groupSize: 3, groupIndex, perTensor: false } as const;
     const latent = new LatentWeight('m', tf.tensor2d(weight, [2, 7]), scattered);
     const live = await latent.stored();
-    expect([...dequantizeLinear(live)]).toEqual([...latent.mixed(1).dataSync()]);
+    expect([...dequantizeLinear(live)]).toEqual([...(await latent.mixed(1).data())]);
     expect(roundsToCodes(weight, live)).toBe(true);
     // Input 1 is alone in its group: rounded to one end of its own range.
     expect(live.scales[2]).toBeCloseTo(Math.abs(weight[1]!) / 7, 3);
@@ -234,7 +235,7 @@ describe('a latent weight', () => {
     expect(frozen.scales).toEqual(live.scales);
     expect(frozen.codes).not.toEqual(live.codes);
     expect(roundsToCodes(moved, frozen)).toBe(true);
-    const gradient = latent.gradient(tf.ones([2, 7]), 1).dataSync();
+    const gradient = await valuesOf(latent.gradient(tf.ones([2, 7]), 1));
     moved.forEach((value, i) => {
       const group = 3 * Math.floor(i / 7) + groupIndex[i % 7]!;
       const code = Math.fround(value / live.scales[group]!) + live.zeros[group]!;

@@ -9,6 +9,7 @@ import { loadModel } from '../../../../../src-main/engine/model/load.ts';
 import type { ModelTokenizer } from '../../../../../src-main/engine/model/tokenizer.ts';
 import { trainCheckpoint } from '../../../../../src-main/engine/training/train-checkpoint.ts';
 import { goldenModel } from '../../../../golden/fixtures.ts';
+import { testBackend } from '../../../../support/test-backend.ts';
 import { fresh, quantizedFolder, trainStage } from './support.ts';
 
 const baseDir = goldenModel('qwen3-tied').dir;
@@ -17,7 +18,7 @@ const dataPath = fresh('texts.jsonl');
 const tokenizer = { encode: (text: string) => [...text].map((letter) => 3 + (letter.codePointAt(0)! % 90)) } as unknown as ModelTokenizer;
 
 beforeAll(async () => {
-  await selectBackend('wasm');
+  await selectBackend(testBackend);
   const texts = Array.from({ length: 24 }, (_, i) => `${i} times ${i + 3} is ${i * (i + 3)}${'.'.repeat(i % 5)}`);
   await writeFile(dataPath, texts.map((text) => JSON.stringify({ text })).join('\n'));
 });

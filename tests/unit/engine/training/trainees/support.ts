@@ -16,6 +16,7 @@ import { lossAndGradients, packBatch, runTraining, type Trainee } from '../../..
 import type { MicroBatch, TrainingTask } from '../../../../../src-main/engine/training/task.ts';
 import { type GoldenName, goldenModel } from '../../../../golden/fixtures.ts';
 import { temporaryFolder } from '../../../../support/temporary-folder.ts';
+import { valuesOf } from '../../../../support/test-backend.ts';
 
 const temporary = temporaryFolder('trainees');
 
@@ -103,29 +104,29 @@ const ids = () =>
     'int32',
   );
 
-export function traineeLogits(trainee: Trainee, dropoutSeed: number | null = null): Float32Array {
+export async function traineeLogits(trainee: Trainee, dropoutSeed: number | null = null): Promise<Float32Array> {
   const logits = tf.tidy(() => {
     const hidden = tf.reshape(trainee.forward(ids(), { dropoutSeed }), [-1, trainee.config.hiddenSize]) as tf.Tensor2D;
     return tf.matMul(hidden, trainee.headWeight(), false, true);
   });
-  const values = (logits.dataSync() as Float32Array).slice();
+  const values = await valuesOf(logits);
   logits.dispose();
   return values;
 }
 
-export function modelLogits(model: LanguageModel): Float32Array {
+export async function modelLogits(model: LanguageModel): Promise<Float32Array> {
   const logits = tf.tidy(() => {
     const hidden = tf.reshape(model.forward(ids()), [-1, model.config.hiddenSize]) as tf.Tensor2D;
     return tf.matMul(hidden, model.headWeight(), false, true);
   });
-  const values = (logits.dataSync() as Float32Array).slice();
+  const values = await valuesOf(logits);
   logits.dispose();
   return values;
 }
 
 export async function folderLogits(dir: string): Promise<Float32Array> {
   const model = await loadModel(dir);
-  const logits = modelLogits(model);
+  const logits = await modelLogits(model);
   model.dispose();
   return logits;
 }
@@ -146,7 +147,8 @@ export async function gradientsOf(trainee: Trainee, dropoutSeed: number | null =
   micro.dispose();
   loss.dispose();
   const own = await trainee.parameterGradients(gradients);
-  const result = new Map(trainee.parameters.map(({ name }, index) => [name, (own[index]!.dataSync() as Float32Array).slice()]));
+  const values = await Promise.all(own.map(valuesOf));
+  const result = new Map(trainee.parameters.map(({ name }, index) => [name, values[index]!]));
   tf.dispose(own);
   return result;
 }
@@ -162,7 +164,7 @@ export async function measuredSlope(
 ): Promise<{ measured: number; direction: Float32Array }> {
   const { variable } = trainee.parameters.find((parameter) => parameter.name === name)!;
   const direction = new RandomStream(7, name).normals(variable.size);
-  const original = (variable.dataSync() as Float32Array).slice();
+  const original = await valuesOf(variable);
   const lossAt = async (amount: number) => {
     tf.tidy(() =>
       variable.assign(
@@ -178,7 +180,7 @@ export async function measuredSlope(
       const hidden = tf.reshape(trainee.forward(micro.inputs, { dropoutSeed }), [-1, trainee.config.hiddenSize]) as tf.Tensor2D;
       return micro.loss(hidden, trainee.headWeight());
     });
-    const value = loss.dataSync()[0]!;
+    const value = (await loss.data())[0]!;
     loss.dispose();
     micro.dispose();
     return value;
