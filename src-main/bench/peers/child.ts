@@ -39,7 +39,7 @@ async function* perform(asked: ChildRequest): AsyncGenerator<unknown> {
       yield withMemory(await (await import('./onnxruntime.ts')).measureOnnxRuntime(asked.sizes));
       break;
     case 'checks':
-      yield* (await import('../gpu-check/run-checks.ts')).runChecks(asked.from);
+      yield* (await import('../gpu-check/run-checks.ts')).runChecks(asked.named, asked.from);
   }
 }
 

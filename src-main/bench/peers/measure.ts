@@ -5,7 +5,7 @@ import { selectBackend } from '../../engine/backends/select.ts';
 import { gpu } from '../../engine/backends/webgpu/device.ts';
 import { timeKernels } from '../../engine/backends/webgpu/timing.ts';
 import { timeDecode } from '../../engine/bench/decode.ts';
-import { timeGemm } from '../../engine/bench/gemm.ts';
+import { timeGemm, timeHalfGemm } from '../../engine/bench/gemm.ts';
 import { benchLargeGptq } from '../../engine/bench/large.ts';
 import { benchLargeGrpoStep, benchSftStep } from '../../engine/bench/large-steps.ts';
 import { timeActiveStep } from '../../engine/bench/toy-training-step.ts';
@@ -18,6 +18,7 @@ type Measure = (sizes: PeerSizes, files: PeerFiles) => Promise<Figure>;
 
 const measures: Partial<Record<PeerCaseId, Measure>> = {
   'gemm-f32': async ({ gemm, repeats }) => ({ value: (await timeGemm(gemm, repeats)).flopsPerSecond / 1e9, unit: 'GFLOPS' }),
+  'gemm-f16': async ({ gemm, repeats }) => ({ value: (await timeHalfGemm(gemm, repeats)).flopsPerSecond / 1e9, unit: 'GFLOPS' }),
   'decode-1': (sizes, { dense }) => decode(dense, 1, sizes),
   'decode-64': (sizes, { dense }) => decode(dense, 64, sizes),
   'decode-w4': (sizes, { w4 }) => decode(w4, 1, sizes),

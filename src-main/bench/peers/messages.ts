@@ -20,7 +20,7 @@ export type ChildRequest =
   | { task: 'measure'; backend: BackendName; caseId: PeerCaseId; sizes: PeerSizes; files: PeerFiles }
   | { task: 'stock-webgpu'; caseId: PeerCaseId; sizes: PeerSizes }
   | { task: 'onnxruntime'; sizes: PeerSizes }
-  | { task: 'checks'; from: number };
+  | { task: 'checks'; named: string; from: number };
 
 export interface PeerFigure {
   value: number;
