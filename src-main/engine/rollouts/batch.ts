@@ -1,6 +1,6 @@
 /**
  * Continuous batching: which sequence sits in which slot, what each step computes, and when a sequence ends. It knows nothing of how a step
- * is computed, so both engines share it. Prompts enter in chunks beside the sequences that are already generating; a prompt that another sequence
+ * is computed, so the processor’s engine and tensor operations share it. Prompts enter in chunks beside the sequences that are already generating; a prompt that another sequence
  * of the batch has computed, or is computing, is copied from it.
  */
 import type { FinishReason } from '#contract/worker.ts';

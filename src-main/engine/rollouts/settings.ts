@@ -65,12 +65,14 @@ export interface GeneratorOptions {
   threads?: number;
   /** Most bytes of float32 weights the CPU decode engine may hold; a quarter of the memory this process may use when left out. */
   weightBudgetBytes?: number;
+  /** Decode steps that the GPU decode engine computes before it reports tokens; results do not depend on it. */
+  stepsPerSubmit?: number;
   /** Take all memory that the slots may ever need at once, so that a run that does not fit fails at its start. */
   reserve?: boolean;
 }
 
 export interface Generator {
-  readonly implementation: 'cpu' | 'tensor';
+  readonly implementation: 'cpu' | 'gpu' | 'tensor';
   /** Why the backend's faster engine does not compute, as a sentence to log; null where it does or there is none. */
   readonly reason: string | null;
   /** Generates one completion per request. Resolves when all ended. @throws RoundoffError `bad-input`, `cancelled`, `numeric` */

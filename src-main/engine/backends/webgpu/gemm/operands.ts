@@ -42,6 +42,28 @@ export function fetchFunction(name: 'a' | 'b', type: ElementType, vector: boolea
   ${head} return select(vec4<f32>(), ${values}, major < majorEnd && minor < minorEnd); }`;
 }
 
+/** A matrix B that a shader computes from other buffers, such as packed weights: the stored form [n, k] that `transB` stands for. */
+export interface ComputedMatrix {
+  /** Names the code. */
+  name: string;
+  reads: Record<string, Operand>;
+  /** Members of `parameters` that the code uses. */
+  integers: Record<string, number>;
+  /**
+   * WGSL functions `wOne(row, column)`, `wFour(row, column)` and `wEight(row, column) -> PackedEight` as `packedReader` has them, and
+   * `wStart(lane)`, which is called before anything else.
+   */
+  code: string;
+}
+
+/** `fetchFunction` for a computed B. */
+export function computedFetch(): string {
+  return `fn bFetch(base : u32, major : u32, minor : u32, majorEnd : u32, minorEnd : u32) -> vec4<f32> {
+    let inside = (vec4<u32>(minor) + vec4<u32>(0, 1, 2, 3) < vec4<u32>(minorEnd)) & vec4<bool>(major < majorEnd);
+    return select(vec4<f32>(), wFour(major, minor), inside);
+  }`;
+}
+
 /** Elements `first` … `first + count − 1` of an operand. */
 export interface Span {
   of: View['of'];

@@ -1,0 +1,138 @@
+/**
+ * The decoder as a list of kernels on buffers that never change: what a submit of the engine records. A submit copies shared prompts, computes
+ * prompt tokens and then several decode steps; tokens are drawn on the GPU and feed the next step there.
+ */
+import type * as tf from '@tensorflow/tfjs-core';
+import { flush } from '../../backends/webgpu/compute.ts';
+import type { LanguageModel } from '../../model/language-model.ts';
+import { finalNormName } from '../../model/parameters.ts';
+import type { SamplingSettings } from '../settings.ts';
+import { Buffers } from './buffers.ts';
+import { embedShader, normShader } from './kernels/rows.ts';
+import { samplerShape, sampleShader } from './kernels/sample.ts';
+import { weightParts } from './kernels/weight-format.ts';
+import { DecodeLayer, type RotaryBuffers, recordProduct } from './layer.ts';
+import { Product, windowBinding, windowsOf } from './product.ts';
+import { type Kernel, kernelOf, type Recorder } from './program.ts';
+import type { EngineShape } from './shape.ts';
+import { copyRows, createStack, fillStack, planWeights, type Stack, type WeightPlan } from './weights.ts';
+import { createWorkspace, type RowsFrom, type Workspace } from './workspace.ts';
+
+export class Decoder {
+  readonly shape: EngineShape;
+  readonly plan: WeightPlan;
+  readonly workspace: Workspace;
+  private readonly buffers: Buffers;
+  private readonly embedding: Stack;
+  private readonly head: Stack;
+  private readonly finalNormWeight: GPUBuffer;
+  private readonly layers: DecodeLayer[];
+  private readonly embed: Record<RowsFrom, Kernel[]>;
+  private readonly finalNorm: Record<RowsFrom, Kernel>;
+  private readonly headProduct: Product;
+
+  /** @throws RoundoffError `out-of-memory`; nothing is held then */
+  static create(model: LanguageModel, shape: EngineShape): Decoder {
+    const buffers = new Buffers();
+    try {
+      return new Decoder(model, shape, buffers);
+    } catch (error) {
+      buffers.dispose();
+      throw error;
+    }
+  }
+
+  private constructor(model: LanguageModel, shape: EngineShape, buffers: Buffers) {
+    this.buffers = buffers;
+    const { hiddenSize, vocabSize, rmsNormEps } = shape.config;
+    this.shape = shape;
+    this.plan = planWeights(model);
+    const workspace = createWorkspace(shape, buffers);
+    this.workspace = workspace;
+    const rotary = rotaryBuffers(model, shape, buffers);
+    this.embedding = createStack(this.plan.embedding, buffers);
+    this.head = this.plan.head ? createStack(this.plan.head, buffers) : this.embedding;
+    this.finalNormWeight = buffers.bound('norms', 4 * hiddenSize);
+    this.layers = this.plan.layers.map((plans, index) => new DecodeLayer(index, plans, { shape, workspace, rotary, buffers }));
+    this.embed = { prompt: this.embedKernels('prompt'), state: this.embedKernels('state') };
+    const norm = (from: RowsFrom) => {
+      const { hidden, final, selected } = workspace;
+      return kernelOf(normShader(hiddenSize, rmsNormEps, true), [hidden, this.finalNormWeight, final, selected[from]]);
+    };
+    this.finalNorm = { prompt: norm('prompt'), state: norm('state') };
+    this.headProduct = new Product(this.head, { x: workspace.final, y: workspace.logits, stride: vocabSize, epilogue: 'store' }, buffers);
+    this.fill(model);
+  }
+
+  /** Whether the model differs in values alone from the one the engine was made for. */
+  fits(model: LanguageModel): boolean {
+    return JSON.stringify([model.config, planWeights(model)]) === JSON.stringify([this.shape.config, this.plan]);
+  }
+
+  /** Takes the model's present weights. */
+  fill(model: LanguageModel): void {
+    fillStack(model, this.embedding);
+    if (this.head !== this.embedding) fillStack(model, this.head);
+    copyRows(model.parameter(finalNormName) as tf.Tensor1D, this.finalNormWeight, 0, this.shape.config.hiddenSize);
+    for (const layer of this.layers) layer.fill(model);
+    flush();
+  }
+
+  /** Kernels that draw tokens, after prompts and in decode steps. @param words from `samplerWords` */
+  samplers(settings: SamplingSettings, words: GPUBuffer): Record<RowsFrom, Kernel> {
+    const { logits, places, selected, states, uniforms, outcomes, step } = this.workspace;
+    const shape = samplerShape({ vocabSize: this.shape.config.vocabSize, slots: this.shape.slots }, settings);
+    const drawn = shape.draws ? [uniforms] : [];
+    const sampler = (from: RowsFrom) =>
+      kernelOf(sampleShader(shape), [logits, places[from], selected[from], states, outcomes, step, words, ...drawn]);
+    return { prompt: sampler('prompt'), state: sampler('state') };
+  }
+
+  recordCopies(recorder: Recorder, pairs: number): void {
+    for (const layer of this.layers) layer.recordCopies(recorder, pairs);
+  }
+
+  /**
+   * One pass over `rows` rows, then logits of `wanted` of them.
+   * @param longest most positions that a row attends to
+   */
+  record(recorder: Recorder, from: RowsFrom, rows: number, wanted: number, longest: number): void {
+    for (const kernel of this.embed[from]) recorder.run(kernel, rows);
+    for (const layer of this.layers) layer.record(recorder, from, rows, longest);
+    if (wanted === 0) return;
+    recorder.run(this.finalNorm[from], wanted);
+    recordProduct(recorder, this.headProduct, this.shape, 'state', wanted);
+  }
+
+  /** Bytes of all buffers. */
+  get sizeBytes(): number {
+    return this.buffers.sizeBytes;
+  }
+
+  dispose(): void {
+    this.buffers.dispose();
+  }
+
+  /** One per window of the table. */
+  private embedKernels(from: RowsFrom): Kernel[] {
+    const { hidden, places, states, decodeSlots, step, promptIds } = this.workspace;
+    const { config } = this.shape;
+    const { format } = this.plan.embedding;
+    return windowsOf(this.embedding).map((window) => {
+      const range = this.buffers.filled('places', Uint32Array.of(window.first, window.rows, 0, 0), GPUBufferUsage.UNIFORM);
+      const rows = from === 'state' ? [states, range, places.state, decodeSlots, step] : [promptIds, range];
+      const weights = weightParts(format).map((part) => windowBinding(this.embedding, part, window));
+      return kernelOf(embedShader(config, format, from), [hidden, ...rows, ...weights]);
+    });
+  }
+}
+
+function rotaryBuffers(model: LanguageModel, { capacity, config }: EngineShape, buffers: Buffers): RotaryBuffers {
+  const { cos, sin } = model.rotary.upTo(capacity);
+  const copyOf = (table: tf.Tensor2D) => {
+    const buffer = buffers.bound('rotary tables', 4 * table.size);
+    copyRows(table, buffer, 0, config.headDim / 2);
+    return buffer;
+  };
+  return { cosines: copyOf(cos), sines: copyOf(sin) };
+}
