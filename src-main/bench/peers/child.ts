@@ -20,7 +20,7 @@ async function* perform(asked: ChildRequest): AsyncGenerator<unknown> {
       yield (await import('./environment.ts')).describeDevice(asked.backend);
       break;
     case 'prepare':
-      yield (await import('./prepare.ts')).preparePeerFiles(asked.sizes, asked.gguf);
+      yield (await import('./prepare.ts')).preparePeerFiles(asked.sizes, asked.cases, asked.gguf);
       break;
     case 'peaks': {
       const { selectBackend } = await import('../../engine/backends/select.ts');
