@@ -9,6 +9,7 @@ export { type DropoutSettings, dropout, dropoutLinear } from './dropout/index.ts
 export { embedding } from './embedding/index.ts';
 export { codeRange, fakeQuantize, type Grid, type GridParameters, gridParameters, straightThrough } from './fake-quantize/index.ts';
 export { clipByGlobalNorm, globalNorm } from './gradient-norm/index.ts';
+export { firstNonFiniteHalf, type HalfType, type HalfWeight, halfLinear, packHalf, unpackHalf } from './half-linear/index.ts';
 export { kronecker } from './kronecker/index.ts';
 export { linear } from './linear/index.ts';
 export { type LinearCrossEntropyOptions, linearCrossEntropy } from './linear-cross-entropy/index.ts';
