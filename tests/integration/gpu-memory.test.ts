@@ -22,7 +22,7 @@ const attention = { num_attention_heads: 2, num_key_value_heads: 1, head_dim: 16
 const common = {
   ...{ type: 'train', objective: { kind: 'sft' }, steps: 2, optimizer: { learningRate: 1e-4 } },
 };
-/** Every batch holds all examples, the longest too. */
+/** One example, so that no sequence is shorter than the estimate takes it to be. */
 const data = (limit: number) => ({ path: path.join(resourcesDir, 'sample/training/abacus.jsonl'), limit, maxTokens: 192 });
 
 /** Shapes as published in the models' config.json. */

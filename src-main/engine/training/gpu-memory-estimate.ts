@@ -1,7 +1,7 @@
 /**
  * Peak bytes of GPU buffers of a training on the webgpu backend, before it runs. What is held at once at the end of a backward pass: weights,
  * moments and gradients, tables of the vocabulary on their way, and what each token has left behind. The factors were fitted to the counted
- * peaks of small models, which do not depend on the machine.
+ * peaks of small models, which do not depend on the machine; batches of unequal sequences stay below the estimate.
  */
 import type { TrainStage } from '#contract/training.ts';
 import { nf4BlockSize } from '../formats/nf4.ts';
@@ -11,7 +11,7 @@ import { decoderLinears, layerLinears, linearShape, parameterCount } from '../mo
 import { readTrainingStart } from './start.ts';
 
 /** Values per token and unit of width that a decoder layer holds, gradients included; scores are per head and token of the sequence. */
-const held = { hidden: 13.8, queries: 20, intermediate: 6, scores: 6.4, adapterOutputs: 1.1, input: 2, head: 10.8 };
+const held = { hidden: 13.8, queries: 20, intermediate: 6, scores: 6.4, adapterOutputs: 1.1, input: 2, head: 4 };
 
 export const nf4Form: FrozenForm = { bits: 4, groupSize: nf4BlockSize, isNf4: true, hasZeroPoints: false };
 
