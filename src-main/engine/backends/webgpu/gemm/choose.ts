@@ -4,6 +4,7 @@ import { type MatrixShape, matrixMemory } from './matrix-kernel.ts';
 import type { Product } from './product.ts';
 import type { RowShape } from './row-kernel.ts';
 import { type TileShape, tileMemory, tileThreads } from './tile-kernel.ts';
+import { winner } from './tune.ts';
 
 export type Kernel =
   | { kind: 'plain' }
@@ -22,11 +23,18 @@ const busy = 128;
 const leastDepth = 256;
 const mostSlices = 32;
 
-export function choose(product: Product): Kernel {
+/** `run` computes a product with a given kernel, for measurements. */
+export function choose(product: Product, run: (product: Product, kernel: Kernel) => void): Kernel {
   if (gpu().software) return { kind: 'plain' };
-  const { m, n } = product;
   if (rowsFit(product)) return { kind: 'rows', shape: rowShape(product) };
-  return candidates(product)[m <= 64 || n <= 64 ? 0 : 1]!;
+  const all = candidates(product);
+  return winner(product, all, run) ?? unmeasured(product, all);
+}
+
+/** Small tiles for small products; subgroup matrices where there are any that may be used. */
+function unmeasured({ m, n }: Product, all: readonly Kernel[]): Kernel {
+  const small = m <= 64 || n <= 64;
+  return all.find(({ kind }) => kind === 'matrix' && !small) ?? all[small ? 0 : 1] ?? all[0]!;
 }
 
 /** Kernels worth measuring, from small tiles to large, then subgroup matrices. */

@@ -1,0 +1,146 @@
+/**
+ * Measures which kernel multiplies a kind of product fastest on this adapter: once per transposes, types, precision and size class, the first
+ * time a large product of the kind is seen. It goes on beside the run, which uses the default kernel meanwhile, and later runs read the result
+ * from the cache. Trials are bounded in number and size, so they take some tenths of a second.
+ */
+import { flush } from '../compute.ts';
+import { gpu } from '../device.ts';
+import { isTiming, timeKernels } from '../timing.ts';
+import type { Kernel } from './choose.ts';
+import { type ElementType, spanOf } from './operands.ts';
+import type { Product } from './product.ts';
+import { readWinners, tuneFolder, writeWinners } from './tune-cache.ts';
+
+/** Multiply-adds from which on a product is worth measuring, and the largest side of a trial. */
+const worthwhile = 2 ** 27;
+const largestSide = 2048;
+const trials = 3;
+const mostKinds = 32;
+
+type Run = (product: Product, kernel: Kernel) => void;
+
+let device: GPUDevice | null = null;
+let winners = new Map<string, string>();
+const asked = new Set<string>();
+let working: Promise<void> = Promise.resolve();
+
+/** The candidate measured to be fastest; null where that is not known (yet), or the product is too small to matter. */
+export function winner(product: Product, candidates: readonly Kernel[], run: Run): Kernel | null {
+  if (product.m * product.n * product.k < worthwhile || candidates.length < 2) return null;
+  start();
+  const kind = kindOf(product);
+  const name = winners.get(kind);
+  const known = candidates.find((kernel) => kernelName(kernel) === name);
+  if (known) return known;
+  if (!asked.has(kind) && asked.size < mostKinds) {
+    asked.add(kind);
+    // A failure is the device's, which every later wait for it reports.
+    working = working.then(() => tune(kind, product, candidates, run)).catch(() => {});
+  }
+  return null;
+}
+
+/** Ends when everything that was asked for has been measured. */
+export async function tuned(): Promise<void> {
+  await working;
+}
+
+/** Reads the cache for a device that is new here. */
+function start(): void {
+  if (device === gpu().device) return;
+  device = gpu().device;
+  winners = readWinners(tuneFolder(), gpu().name);
+  asked.clear();
+}
+
+async function tune(kind: string, product: Product, candidates: readonly Kernel[], run: Run): Promise<void> {
+  const on = gpu().device;
+  const trial = trialOf(product);
+  try {
+    let best = Number.POSITIVE_INFINITY;
+    for (const kernel of candidates) {
+      const milliseconds = await measure(() => run(trial.product, kernel));
+      if (device !== on) return;
+      if (milliseconds >= best) continue;
+      best = milliseconds;
+      winners.set(kind, kernelName(kernel));
+    }
+    keep();
+  } finally {
+    flush();
+    for (const buffer of trial.buffers) buffer.destroy();
+  }
+}
+
+function keep(): void {
+  try {
+    writeWinners(tuneFolder(), gpu().name, winners);
+  } catch {
+    // A folder that cannot be written costs the next run a measurement, no more.
+  }
+}
+
+/** Milliseconds of the fastest trial: the GPU's own time, or where it keeps none that until it has answered. The first run compiles. */
+async function measure(work: () => void): Promise<number> {
+  const { timestamps, health } = gpu();
+  const { queue } = gpu().device;
+  const once = async () => {
+    flush();
+    const start = performance.now();
+    work();
+    flush();
+    await health.wait(queue.onSubmittedWorkDone());
+    return performance.now() - start;
+  };
+  await once();
+  const times: number[] = [];
+  for (let i = 0; i < trials; i++) {
+    if (!timestamps || isTiming()) times.push(await once());
+    else times.push(await passTime(work));
+  }
+  return Math.min(...times);
+}
+
+async function passTime(work: () => void): Promise<number> {
+  // Nothing else is recorded meanwhile: the work is recorded and submitted without waiting.
+  const { kernels } = await timeKernels(async () => {
+    flush();
+    work();
+    flush();
+  });
+  return kernels.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+}
+
+/** The product on buffers of its own, no side longer than a trial's. */
+function trialOf(product: Product): { product: Product; buffers: GPUBuffer[] } {
+  const [m, n, k] = [product.m, product.n, product.k].map((side) => Math.min(side, largestSide)) as [number, number, number];
+  const buffer = (elements: number) => gpu().device.createBuffer({ size: 4 * elements, usage: GPUBufferUsage.STORAGE });
+  const [a, b, c] = [buffer(m * k), buffer(n * k), buffer(m * n)];
+  const { transA, transB } = product;
+  const once = { count: 1, strideA: 0, strideB: 0, strideC: 0 };
+  const trial: Product = {
+    ...product,
+    ...{ m, n, k, bias: null, accumulate: false, alpha: 1, inner: once, outer: once },
+    ...{ lda: transA ? m : k, ldb: transB ? k : n, ldc: n },
+    a: spanOf(a, product.a.type),
+    b: spanOf(b, typeB(product)),
+    c: spanOf(c),
+  };
+  return { product: trial, buffers: [a, b, c] };
+}
+
+/** What is computed from packed weights goes by what f32 gives. */
+function typeB({ b }: Pick<Product, 'b'>): ElementType {
+  return 'code' in b ? 'f32' : b.type;
+}
+
+/** Everything that may make another kernel the fastest; sizes by powers of two. */
+function kindOf({ a, b, transA, transB, precision, m, n, k, inner, outer }: Product): string {
+  const types = `${a.type}${transA ? 't' : 'n'}-${typeB({ b })}${transB ? 't' : 'n'}`;
+  const sizes = [m, n, k].map((side) => Math.min(Math.round(Math.log2(side)), Math.log2(largestSide)));
+  return `${types}-${precision}-${sizes.join('.')}${inner.count * outer.count > 1 ? '-batch' : ''}`;
+}
+
+export function kernelName(kernel: Kernel): string {
+  return 'shape' in kernel ? `${kernel.kind} ${JSON.stringify(kernel.shape)}` : kernel.kind;
+}
