@@ -1,14 +1,16 @@
 /**
  * Measures which kernel multiplies a kind of product fastest on this adapter: once per transposes, types, precision and size class, the first
- * time a large product of the kind is seen. It goes on beside the run, which uses the default kernel meanwhile, and later runs read the result
- * from the cache. Trials are bounded in number and size, so they take some tenths of a second.
+ * time a large product of the kind is seen. It goes on beside the run, which uses register tiles meanwhile, and later runs read the result from
+ * the cache. Trials are bounded in number and size, so they take some tenths of a second. A kernel that the adapter refuses, or that does not
+ * compute what the first one does, is left out.
  */
 import { flush } from '../compute.ts';
 import { gpu } from '../device.ts';
 import { isTiming, timeKernels } from '../timing.ts';
 import type { Kernel } from './choose.ts';
-import { type ElementType, spanOf } from './operands.ts';
+import type { ElementType } from './operands.ts';
 import type { Product } from './product.ts';
+import { type Trial, trialOf } from './trial.ts';
 import { readWinners, tuneFolder, writeWinners } from './tune-cache.ts';
 
 /** Multiply-adds from which on a product is worth measuring, and the largest side of a trial. */
@@ -55,21 +57,39 @@ function start(): void {
 
 async function tune(kind: string, product: Product, candidates: readonly Kernel[], run: Run): Promise<void> {
   const on = gpu().device;
-  const trial = trialOf(product);
+  const trial = trialOf(product, typeB(product), largestSide);
   try {
+    let expected: Float32Array | null = null;
     let best = Number.POSITIVE_INFINITY;
     for (const kernel of candidates) {
-      const milliseconds = await measure(() => run(trial.product, kernel));
+      const result = await resultOf(trial, () => run(trial.product, kernel));
       if (device !== on) return;
+      expected ??= result;
+      if (!result || !expected || !equal(result, expected)) continue;
+      const milliseconds = await measure(() => run(trial.product, kernel));
       if (milliseconds >= best) continue;
       best = milliseconds;
       winners.set(kind, kernelName(kernel));
     }
     keep();
   } finally {
-    flush();
-    for (const buffer of trial.buffers) buffer.destroy();
+    trial.destroy();
   }
+}
+
+/** What a kernel computes; null where the adapter refuses it, which costs the device nothing. */
+async function resultOf(trial: Trial, work: () => void): Promise<Float32Array | null> {
+  const { device, health } = gpu();
+  trial.clear();
+  device.pushErrorScope('validation');
+  work();
+  flush();
+  if (await health.wait(device.popErrorScope())) return null;
+  return trial.result();
+}
+
+function equal(a: Float32Array, b: Float32Array): boolean {
+  return a.every((value, index) => value === b[index]);
 }
 
 function keep(): void {
@@ -80,25 +100,22 @@ function keep(): void {
   }
 }
 
-/** Milliseconds of the fastest trial: the GPU's own time, or where it keeps none that until it has answered. The first run compiles. */
+/** Milliseconds of the fastest trial: the GPU's own time, or where it keeps none that until it has answered. */
 async function measure(work: () => void): Promise<number> {
-  const { timestamps, health } = gpu();
-  const { queue } = gpu().device;
-  const once = async () => {
-    flush();
-    const start = performance.now();
-    work();
-    flush();
-    await health.wait(queue.onSubmittedWorkDone());
-    return performance.now() - start;
-  };
-  await once();
+  const { timestamps } = gpu();
   const times: number[] = [];
-  for (let i = 0; i < trials; i++) {
-    if (!timestamps || isTiming()) times.push(await once());
-    else times.push(await passTime(work));
-  }
+  for (let i = 0; i < trials; i++) times.push(await (timestamps && !isTiming() ? passTime(work) : wallTime(work)));
   return Math.min(...times);
+}
+
+async function wallTime(work: () => void): Promise<number> {
+  const { device, health } = gpu();
+  flush();
+  const start = performance.now();
+  work();
+  flush();
+  await health.wait(device.queue.onSubmittedWorkDone());
+  return performance.now() - start;
 }
 
 async function passTime(work: () => void): Promise<number> {
@@ -109,24 +126,6 @@ async function passTime(work: () => void): Promise<number> {
     flush();
   });
   return kernels.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
-}
-
-/** The product on buffers of its own, no side longer than a trial's. */
-function trialOf(product: Product): { product: Product; buffers: GPUBuffer[] } {
-  const [m, n, k] = [product.m, product.n, product.k].map((side) => Math.min(side, largestSide)) as [number, number, number];
-  const buffer = (elements: number) => gpu().device.createBuffer({ size: 4 * elements, usage: GPUBufferUsage.STORAGE });
-  const [a, b, c] = [buffer(m * k), buffer(n * k), buffer(m * n)];
-  const { transA, transB } = product;
-  const once = { count: 1, strideA: 0, strideB: 0, strideC: 0 };
-  const trial: Product = {
-    ...product,
-    ...{ m, n, k, bias: null, accumulate: false, alpha: 1, inner: once, outer: once },
-    ...{ lda: transA ? m : k, ldb: transB ? k : n, ldc: n },
-    a: spanOf(a, product.a.type),
-    b: spanOf(b, typeB(product)),
-    c: spanOf(c),
-  };
-  return { product: trial, buffers: [a, b, c] };
 }
 
 /** What is computed from packed weights goes by what f32 gives. */
