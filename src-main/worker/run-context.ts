@@ -3,7 +3,7 @@ import path from 'node:path';
 import type { RunRequest } from '#contract/worker.ts';
 import { readModelConfig } from '../engine/model/config.ts';
 import type { LanguageModel } from '../engine/model/language-model.ts';
-import { loadModel } from '../engine/model/load.ts';
+import { frozenStorage, loadModel } from '../engine/model/load.ts';
 import { loadTokenizer, type ModelTokenizer } from '../engine/model/tokenizer.ts';
 import type { EventEmitter } from './event-emitter.ts';
 
@@ -35,8 +35,9 @@ export class RunContext {
     return path.join(this.request.outputDir, `stage-${stage}`);
   }
 
+  /** For inference. */
   async model(): Promise<LanguageModel> {
-    this.loaded ??= await loadModel(this.currentDir, { signal: this.signal });
+    this.loaded ??= await loadModel(this.currentDir, { signal: this.signal, storage: frozenStorage() });
     return this.loaded;
   }
 

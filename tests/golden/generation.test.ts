@@ -4,6 +4,7 @@ import { selectBackend } from '../../src-main/engine/backends/select.ts';
 import type { LanguageModel } from '../../src-main/engine/model/language-model.ts';
 import { loadModel } from '../../src-main/engine/model/load.ts';
 import { createGenerator, type GenerationResult } from '../../src-main/engine/rollouts/generator.ts';
+import { nativeBackends } from '../unit/engine/ops/op-check.ts';
 import { type GoldenName, goldenModel, goldenNames } from './fixtures.ts';
 
 const greedy = { temperature: 0, topP: 1, topK: 0, maxNewTokens: 40, stopTokenIds: [], logprobs: true };
@@ -32,6 +33,17 @@ async function logprobsOf(model: LanguageModel, promptIds: number[], tokenIds: n
   tf.dispose([ids, all]);
   return tokenIds.map((id, index) => values[(promptIds.length + index - 1) * vocab + id]!);
 }
+
+it.runIf(nativeBackends.includes('tensorflow')).each(goldenNames)(
+  'greedy generation of %s on tensorflow equals transformers’',
+  async (name) => {
+    await selectBackend('tensorflow');
+    const model = await loadModel(goldenModel(name).dir);
+    const results = await generate(model, name, 'tensor', 3);
+    expect(results.map((result) => result.tokenIds)).toEqual(goldenModel(name).greedy);
+    model.dispose();
+  },
+);
 
 describe.each(goldenNames)('greedy generation of %s', (name) => {
   const golden = goldenModel(name);

@@ -5,6 +5,8 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { parseScheme } from '#contract/scheme.ts';
 import { selectBackend } from '../../src-main/engine/backends/select.ts';
 import { lossAndGradients, type Trainee } from '../../src-main/engine/training/index.ts';
+import { valuesOf } from '../support/test-backend.ts';
+import { testBackends } from '../unit/engine/ops/op-check.ts';
 import { gradientsOf, microBatch, quantizedFolder, traineeOf } from '../unit/engine/training/trainees/support.ts';
 import { fixturePath, goldenModel } from './fixtures.ts';
 
@@ -19,10 +21,6 @@ interface Case {
 }
 
 const { rank, alpha, cases } = JSON.parse(readFileSync(fixturePath('qat.json'), 'utf8')) as { rank: number; alpha: number; cases: Case[] };
-
-beforeAll(async () => {
-  await selectBackend('wasm');
-});
 
 async function startOf({ kind, scheme, scales }: Case): Promise<Trainee> {
   if (kind === 'quantized') return traineeOf(goldenModel('qwen3-tied').dir, { trains: { kind, scheme: parseScheme(scheme!), scales } });
@@ -41,7 +39,9 @@ async function startOf({ kind, scheme, scales }: Case): Promise<Trainee> {
   return trainee;
 }
 
-describe('loss and gradients equal those of torch', () => {
+describe.each(testBackends)('on %s, loss and gradients equal those of torch', (backend) => {
+  beforeAll(() => selectBackend(backend));
+
   it.each(cases)('$kind $scheme $scales', async (reference) => {
     const trainee = await startOf(reference);
     const micro = microBatch();
@@ -50,7 +50,7 @@ describe('loss and gradients equal those of torch', () => {
     tf.dispose(leaves);
     // A token's code may round the other way in float32, which moves what comes after by a step of the grid.
     const tolerance = reference.activations ? 2e-3 : 1e-4;
-    expect(Math.abs(loss.dataSync()[0]! - reference.loss)).toBeLessThan(tolerance * reference.loss);
+    expect(Math.abs((await valuesOf(loss))[0]! - reference.loss)).toBeLessThan(tolerance * reference.loss);
     const gradients = await gradientsOf(trainee);
     for (const [name, { norm, values }] of Object.entries(reference.gradients)) {
       const actual = gradients.get(name)!;

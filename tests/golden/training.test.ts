@@ -1,9 +1,11 @@
 /** The training loop against PyTorch: the same steps from the same weights, made by make-training-fixtures.py. */
 import { readFileSync } from 'node:fs';
-import { beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { selectBackend } from '../../src-main/engine/backends/select.ts';
 import { loadModel } from '../../src-main/engine/model/load.ts';
 import { type StepMetrics, train } from '../../src-main/engine/training/index.ts';
+import { valuesOf } from '../support/test-backend.ts';
+import { testBackends } from '../unit/engine/ops/op-check.ts';
 import { fixturePath } from './fixtures.ts';
 
 interface Reference {
@@ -16,11 +18,8 @@ interface Reference {
 
 const reference = JSON.parse(readFileSync(fixturePath('training.json'), 'utf8')) as Reference;
 
-beforeAll(async () => {
-  await selectBackend('wasm');
-});
-
-test('losses, gradient norms, learning rates and weights equal those of torch', async () => {
+test.each(testBackends)('losses, gradient norms, learning rates and weights equal those of torch on %s', async (backend) => {
+  await selectBackend(backend);
   const { settings, sequences } = reference;
   const model = await loadModel(fixturePath('models', 'qwen3-tied'));
   const metrics: StepMetrics[] = [];
@@ -51,7 +50,7 @@ test('losses, gradient norms, learning rates and weights equal those of torch', 
     expect(Math.abs(metrics[index]!.gradientNorm - expected.gradientNorm)).toBeLessThan(1e-3 * expected.gradientNorm);
   }
   for (const [name, values] of Object.entries(reference.weights)) {
-    const trained = model.parameter(name).dataSync();
+    const trained = await valuesOf(model.parameter(name));
     for (const [index, value] of values.entries()) expect(Math.abs(trained[index]! - value), `${name}[${index}]`).toBeLessThan(1e-4);
   }
   model.dispose();

@@ -15,6 +15,8 @@ import {
 import { PolicyMetrics, rolloutMetrics } from '../../src-main/engine/training/rl/policy-metrics.ts';
 import type { Completion } from '../../src-main/engine/training/rl/rollout.ts';
 import { type RlObjective, rlSchema } from '../../src-preload/contract/training.ts';
+import { valuesOf } from '../support/test-backend.ts';
+import { testBackends } from '../unit/engine/ops/op-check.ts';
 import { fixturePath } from './fixtures.ts';
 
 interface Case {
@@ -63,10 +65,6 @@ const reference = JSON.parse(readFileSync(fixturePath('trl.json'), 'utf8')) as R
 const promptIds = [2, 3, 4];
 const endToken = 1;
 
-beforeAll(async () => {
-  await selectBackend('wasm');
-});
-
 function objectiveOf({ lossType, scaleRewards, beta, clipLow, clipHigh, old, maskTruncated, importance }: Case): RlObjective {
   const { temperature, groupSize, maxNewTokens } = reference;
   return rlSchema.parse({
@@ -87,7 +85,7 @@ const completions = reference.completions.map((tokenIds, index): Completion => {
 });
 
 /** Our loss and its gradient in the logits of each completion's tokens: the output layer is the identity, so hidden states are logits. */
-function learn(batches: LearningBatch[], objective: RlObjective) {
+async function learn(batches: LearningBatch[], objective: RlObjective) {
   const { vocab, maxNewTokens } = reference;
   const head = tf.eye(vocab) as tf.Tensor2D;
   const metrics = new PolicyMetrics(objective);
@@ -104,9 +102,9 @@ function learn(batches: LearningBatch[], objective: RlObjective) {
         onTokens: (said) => told.push(said),
       });
     const { value, grad } = tf.valueAndGrad(policy)(tf.tensor2d(hidden, [packed.mask.size, vocab]));
-    loss += value.dataSync()[0]!;
-    const slopes = grad.dataSync();
-    metrics.add(batch, told[0]!.logProbabilities.dataSync(), told[0]!.entropies.dataSync());
+    loss += (await valuesOf(value))[0]!;
+    const slopes = await valuesOf(grad);
+    metrics.add(batch, await valuesOf(told[0]!.logProbabilities), await valuesOf(told[0]!.entropies));
     eachToken(batch, (_, index, token, row) => {
       for (let j = 0; j < vocab; j++) gradient[((first + index) * maxNewTokens + token) * vocab + j] = slopes[row * vocab + j]!;
     });
@@ -115,7 +113,9 @@ function learn(batches: LearningBatch[], objective: RlObjective) {
   return { loss, gradient, metrics: metrics.read() };
 }
 
-describe('policy learning', () => {
+describe.each(testBackends)('policy learning on %s', (backend) => {
+  beforeAll(() => selectBackend(backend));
+
   const arranged = [true, false].flatMap((packs) => reference.cases.map((entry) => ({ entry, packs })));
 
   test.each(
@@ -128,7 +128,7 @@ describe('policy learning', () => {
       ];
       return [`${entry.lossType}, scaled by ${entry.scaleRewards} ${options.join(', ')}`, entry, packs] as const;
     }),
-  )('%s: advantages, loss and gradient equal those of TRL', (_, expected, packs) => {
+  )('%s: advantages, loss and gradient equal those of TRL', async (_, expected, packs) => {
     const objective = objectiveOf(expected);
     const cut = learningBatches(completions, completions.length / expected.accumulation, objective);
     const batches = cut.map((batch) => ({ ...batch, packs }));
@@ -140,7 +140,7 @@ describe('policy learning', () => {
       if (expected.old) sequence.old = Float64Array.from(reference.old[index]!.slice(0, length));
       if (expected.beta > 0) sequence.reference = Float64Array.from(reference.reference[index]!.slice(0, length));
     }
-    const { loss, gradient, metrics } = learn(batches, objective);
+    const { loss, gradient, metrics } = await learn(batches, objective);
     expect(Math.abs(loss - expected.loss)).toBeLessThan(2e-6);
     const largest = Math.max(...expected.gradient.map(Math.abs));
     for (const [place, value] of expected.gradient.entries())
@@ -169,33 +169,39 @@ describe('policy learning', () => {
   });
 });
 
-test.each(reference.distillation.entries)('distillation at temperature $temperature with mix $mix equals that of torch', (expected) => {
-  const { hidden, head, teacherHidden, teacherHead, mask } = reference.distillation;
-  const counted = mask.reduce((sum, value) => sum + value, 0);
-  const teacher = { hidden: tf.tensor2d(teacherHidden), head: tf.tensor2d(teacherHead) };
-  const shares = tf.tensor1d(mask.map((value) => value / counted));
-  const { temperature, mix } = expected;
-  const { value, grads } = tf.valueAndGrads((x, w) => linearKl(x as tf.Tensor2D, w as tf.Tensor2D, teacher, { shares, temperature, mix }))([
-    tf.tensor2d(hidden),
-    tf.tensor2d(head),
-  ]);
-  expect(value.dataSync()[0]).toBeCloseTo(expected.loss, 5);
-  for (const [index, wanted] of [expected.dHidden, expected.dHead].entries()) {
-    const values = grads[index]!.dataSync();
-    for (const [place, slope] of wanted.flat().entries()) expect(Math.abs(values[place]! - slope)).toBeLessThan(2e-6);
-  }
-});
+describe.each(testBackends)('on %s', (backend) => {
+  beforeAll(() => selectBackend(backend));
 
-test('steps of AdamW equal those of torch', () => {
-  const { start, gradients, after } = reference.adamw;
-  const variable = tf.variable(tf.tensor1d(start));
-  const moments = createMoments(variable);
-  for (const [index, gradient] of gradients.entries()) {
-    adamW(variable, tf.tensor1d(gradient), moments, {
-      ...{ learningRate: 3e-3, step: index + 1, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1 },
-      gradientScale: tf.scalar(1),
-    });
-    const values = variable.dataSync();
-    for (const [place, value] of after[index]!.entries()) expect(Math.abs(values[place]! - value)).toBeLessThan(1e-6);
-  }
+  test.each(reference.distillation.entries)(
+    'distillation at temperature $temperature with mix $mix equals that of torch',
+    async (expected) => {
+      const { hidden, head, teacherHidden, teacherHead, mask } = reference.distillation;
+      const counted = mask.reduce((sum, value) => sum + value, 0);
+      const teacher = { hidden: tf.tensor2d(teacherHidden), head: tf.tensor2d(teacherHead) };
+      const shares = tf.tensor1d(mask.map((value) => value / counted));
+      const { temperature, mix } = expected;
+      const { value, grads } = tf.valueAndGrads((x, w) =>
+        linearKl(x as tf.Tensor2D, w as tf.Tensor2D, teacher, { shares, temperature, mix }),
+      )([tf.tensor2d(hidden), tf.tensor2d(head)]);
+      expect((await valuesOf(value))[0]).toBeCloseTo(expected.loss, 5);
+      for (const [index, wanted] of [expected.dHidden, expected.dHead].entries()) {
+        const values = await valuesOf(grads[index]!);
+        for (const [place, slope] of wanted.flat().entries()) expect(Math.abs(values[place]! - slope)).toBeLessThan(2e-6);
+      }
+    },
+  );
+
+  test('steps of AdamW equal those of torch', async () => {
+    const { start, gradients, after } = reference.adamw;
+    const variable = tf.variable(tf.tensor1d(start));
+    const moments = createMoments(variable);
+    for (const [index, gradient] of gradients.entries()) {
+      adamW(variable, tf.tensor1d(gradient), moments, {
+        ...{ learningRate: 3e-3, step: index + 1, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1 },
+        gradientScale: tf.scalar(1),
+      });
+      const values = await valuesOf(variable);
+      for (const [place, value] of after[index]!.entries()) expect(Math.abs(values[place]! - value)).toBeLessThan(1e-6);
+    }
+  });
 });

@@ -10,10 +10,11 @@ export interface ChecksReport {
   notRun: { names: string[]; reason: string } | null;
 }
 
-export function runAllChecks(deadline: number): ChecksReport {
+/** Those whose names have the text `named`. */
+export function runAllChecks(named: string, deadline: number): ChecksReport {
   const answers: CheckAnswer[] = [];
   for (;;) {
-    const { lines, failure } = runChild({ task: 'checks', from: answers.length }, { limitMs: deadline - performance.now() });
+    const { lines, failure } = runChild({ task: 'checks', named, from: answers.length }, { limitMs: deadline - performance.now() });
     const [first, ...said] = lines as [{ checks?: string[] } | undefined, ...CheckAnswer[]];
     const names = first?.checks;
     if (!names) return { total: null, answers, notRun: { names: [], reason: failure ?? 'the checks answered nothing' } };

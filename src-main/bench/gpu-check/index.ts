@@ -26,6 +26,7 @@ const usage = `usage: gpu-check.sh [options]
   --quick               small sizes
   --allow-software      accept a software adapter
   --cases NAME,…        these measurements alone: ${peerCaseIds.join(', ')}, or none
+  --checks TEXT         only the reference checks whose name has this text
   --skip PART,…         without these parts: checks, study, peers`;
 
 const root = appRoot();
@@ -61,7 +62,7 @@ async function main(): Promise<number> {
   };
   if (!options.skip.includes('checks')) {
     say('checking kernels against their references');
-    report.checks = runAllChecks(started + 0.4 * (deadline - started));
+    report.checks = runAllChecks(options.checks, started + 0.4 * (deadline - started));
   }
   if (!options.skip.includes('study')) {
     say('running the study on the GPU and on the processor');
@@ -90,6 +91,8 @@ interface Options {
   quick: boolean;
   allowSoftware: boolean;
   cases: PeerCaseId[];
+  /** Part of their names; all have the empty one. */
+  checks: string;
   skip: string[];
 }
 
@@ -99,7 +102,12 @@ function readOptions(): Options | string {
     const { values } = parseArgs({
       options: {
         ...{ out: { type: 'string' }, minutes: { type: 'string', default: '10' }, quick: { type: 'boolean', default: false } },
-        ...{ 'allow-software': { type: 'boolean', default: false }, cases: { type: 'string' }, skip: { type: 'string', default: '' } },
+        ...{
+          'allow-software': { type: 'boolean', default: false },
+          cases: { type: 'string' },
+          checks: { type: 'string', default: '' },
+          skip: { type: 'string', default: '' },
+        },
       } as const,
     });
     const minutes = Number(values.minutes);
@@ -109,7 +117,7 @@ function readOptions(): Options | string {
     if (unknown) return `there is no case "${unknown}"`;
     return {
       ...{ out: values.out ?? process.env.OUT, minutes, quick: values.quick, allowSoftware: values['allow-software'] },
-      ...{ cases: named as PeerCaseId[], skip: values.skip.split(',') },
+      ...{ cases: named as PeerCaseId[], checks: values.checks, skip: values.skip.split(',') },
     };
   } catch (error) {
     return (error as Error).message;

@@ -9,13 +9,14 @@ export type CheckAnswer =
   | { check: string; outcome: 'failed'; reason: string };
 
 /**
- * First the names of all, so that those a crash leaves out are known; then an answer for each from number `from`. It ends with the first that
+ * First the names of those that have the text `named`, so that those a crash leaves out are known; then an answer for each from number `from`. It ends with the first that
  * throws, because a device that rejected a command answers nothing else: the rest is for a new process.
  */
-export async function* runChecks(from: number): AsyncGenerator<{ checks: string[] } | CheckAnswer> {
-  yield { checks: gpuChecks.map(({ name }) => name) };
+export async function* runChecks(named: string, from: number): AsyncGenerator<{ checks: string[] } | CheckAnswer> {
+  const asked = gpuChecks.filter(({ name }) => name.includes(named));
+  yield { checks: asked.map(({ name }) => name) };
   await selectBackend('webgpu');
-  for (const { name: check, run } of gpuChecks.slice(from)) {
+  for (const { name: check, run } of asked.slice(from)) {
     try {
       const result = await run();
       if (result === null) yield { check, outcome: 'not on this device' };

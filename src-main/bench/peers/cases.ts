@@ -15,6 +15,8 @@ export const peerCaseIds = [
 ] as const;
 export type PeerCaseId = (typeof peerCaseIds)[number];
 
+export const casesWithoutModel: readonly PeerCaseId[] = ['gemm-f32', 'gemm-f16', 'toy-step'];
+
 export interface PeerSizes {
   shape: ModelShape;
   shapeName: string;

@@ -20,7 +20,7 @@ async function* perform(asked: ChildRequest): AsyncGenerator<unknown> {
       yield (await import('./environment.ts')).describeDevice(asked.backend);
       break;
     case 'prepare':
-      yield (await import('./prepare.ts')).preparePeerFiles(asked.sizes, asked.gguf);
+      yield (await import('./prepare.ts')).preparePeerFiles(asked.sizes, asked.cases, asked.gguf);
       break;
     case 'peaks': {
       const { selectBackend } = await import('../../engine/backends/select.ts');
@@ -39,7 +39,7 @@ async function* perform(asked: ChildRequest): AsyncGenerator<unknown> {
       yield withMemory(await (await import('./onnxruntime.ts')).measureOnnxRuntime(asked.sizes));
       break;
     case 'checks':
-      yield* (await import('../gpu-check/run-checks.ts')).runChecks(asked.from);
+      yield* (await import('../gpu-check/run-checks.ts')).runChecks(asked.named, asked.from);
   }
 }
 

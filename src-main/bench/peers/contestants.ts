@@ -41,8 +41,10 @@ export function ourselves(backend: BackendName): Contestant {
 /** Looks for every peer; takes a few seconds. `webgpu` says whether there is an adapter for the stock library. */
 export function findPeers({ webgpu }: { webgpu: boolean }): Field {
   const fields = [pythonPeers(), llamaPeers(), stockWebgpu(webgpu), onnxRuntime()];
+  const all = fields.flatMap(({ contestants }) => contestants);
+  const isSlowToStart = ({ name }: Contestant) => name.includes(' compiled');
   return {
-    contestants: fields.flatMap(({ contestants }) => contestants),
+    contestants: [...all.filter((one) => !isSlowToStart(one)), ...all.filter(isSlowToStart)],
     missing: fields.flatMap(({ missing }) => missing),
     versions: Object.assign({}, ...fields.map(({ versions }) => versions)) as Record<string, string>,
   };

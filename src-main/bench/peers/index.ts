@@ -49,12 +49,14 @@ export interface PeersResult {
   sizes: PeerSizes;
 }
 
-const limits = { prepareMs: 1_200_000, peaksMs: 120_000, caseMs: { full: 3_600_000, quick: 180_000 } };
+const limits = { prepareMs: 1_200_000, peaksMs: 120_000 };
+const caseLimits = { quick: 180_000, hurried: 150_000, free: 3_600_000 };
 
 /** @throws RoundoffError `backend-unavailable` when our backend does not start */
 export function runPeers(options: PeersOptions): PeersResult {
   const { backend, sizes, quick, withPeers = true, onProgress = () => {} } = options;
   const left = (limit: number) => Math.min(limit, (options.deadline ?? Number.POSITIVE_INFINITY) - performance.now());
+  const caseMs = quick ? caseLimits.quick : options.deadline === undefined ? caseLimits.free : caseLimits.hurried;
   const notes: string[] = [];
   const device = ask<DeviceDescription>(
     runChild({ task: 'environment', backend }, { limitMs: left(limits.peaksMs) }),
@@ -68,14 +70,17 @@ export function runPeers(options: PeersOptions): PeersResult {
   const peaks = ask<Peaks>(runChild({ task: 'peaks', backend, quick }, { limitMs: left(limits.peaksMs) }), notes, 'the peak of the device');
   onProgress('making models of random weights');
   const gguf = field.contestants.some(({ name }) => name.startsWith('llama.cpp'));
-  const files = ask<PeerFiles>(runChild({ task: 'prepare', sizes, gguf }, { limitMs: left(limits.prepareMs) }), notes, 'the models');
+  const files = ask<PeerFiles>(
+    runChild({ task: 'prepare', sizes, gguf, cases: chosen.map(({ id }) => id) }, { limitMs: left(limits.prepareMs) }),
+    notes,
+    'the models',
+  );
   const contestants = [ourselves(backend), ...field.contestants];
-  const rows =
-    device === null
-      ? []
-      : chosen.map((entry) =>
-          measureCase(entry, contestants, files ?? noFiles, options, () => left(limits.caseMs[quick ? 'quick' : 'full'])),
-        );
+  const rows = device === null ? [] : chosen.map((entry) => emptyRow(entry, sizes));
+  const measureOne = (row: PeerRow, contestant: Contestant) => measureInto(row, contestant, files ?? noFiles, options, left(caseMs));
+  // Against the clock everyone's part is measured in the order of its weight; otherwise side by side, so that a busy moment meets all.
+  if (options.deadline !== undefined) for (const contestant of contestants) for (const row of rows) measureOne(row, contestant);
+  else for (const row of rows) for (const contestant of contestants) measureOne(row, contestant);
   const environment = {
     processor: `${os.cpus()[0]?.model.trim() ?? 'unknown'}, ${os.availableParallelism()} cores`,
     ...{ memory: `${(os.totalmem() / 2 ** 30).toFixed(0)} GiB`, node: process.version, ...field.versions },
@@ -83,7 +88,7 @@ export function runPeers(options: PeersOptions): PeersResult {
   return { device: device ?? unknownDevice, environment, peaks, rows, missing: field.missing, notes, sizes };
 }
 
-const noFiles: PeerFiles = { dense: '', w4: '', nf4: '', ggufHalf: null, ggufQ4: null };
+const noFiles: PeerFiles = { dense: null, w4: null, nf4: null, ggufHalf: null, ggufQ4: null };
 const unknownDevice: DeviceDescription = { device: 'none', software: false, features: [], limits: {} };
 
 function ask<T extends object>(answers: Parameters<typeof lastAnswer>[0], notes: string[], what: string): T | null {
@@ -93,16 +98,16 @@ function ask<T extends object>(answers: Parameters<typeof lastAnswer>[0], notes:
   return null;
 }
 
-function measureCase(entry: PeerCase, contestants: Contestant[], files: PeerFiles, options: PeersOptions, left: () => number): PeerRow {
-  const { sizes, onProgress = () => {} } = options;
-  const row: PeerRow = { id: entry.id, title: entry.title(sizes), mark: entry.mark, ours: null, peers: [], failures: [] };
-  for (const [index, { name, cases, measure }] of contestants.entries()) {
-    if (!cases.includes(entry.id)) continue;
-    onProgress(`${row.title}: ${name}`);
-    const figure = measure(entry.id, sizes, files, left());
-    if (isFailure(figure)) row.failures.push({ name, reason: figure.reason });
-    else if (index === 0) row.ours = figure;
-    else row.peers.push({ name, figure });
-  }
-  return row;
+function emptyRow({ id, title, mark }: PeerCase, sizes: PeerSizes): PeerRow {
+  return { id, title: title(sizes), mark, ours: null, peers: [], failures: [] };
+}
+
+function measureInto(row: PeerRow, contestant: Contestant, files: PeerFiles, options: PeersOptions, limitMs: number): void {
+  const { name, cases, measure } = contestant;
+  if (!cases.includes(row.id)) return;
+  options.onProgress?.(`${row.title}: ${name}`);
+  const figure = measure(row.id, options.sizes, files, limitMs);
+  if (isFailure(figure)) row.failures.push({ name, reason: figure.reason });
+  else if (name === ourselves(options.backend).name) row.ours = figure;
+  else row.peers.push({ name, figure });
 }

@@ -3,11 +3,11 @@ import type { BackendName } from '#contract/worker.ts';
 import type { KernelTime } from '../../engine/backends/webgpu/timing.ts';
 import type { PeerCaseId, PeerSizes } from './cases.ts';
 
-/** Folders and files that the cases read; null where their making failed or nobody needs them. */
+/** Folders and files that the cases read; null where no case needs them. */
 export interface PeerFiles {
-  dense: string;
-  w4: string;
-  nf4: string;
+  dense: string | null;
+  w4: string | null;
+  nf4: string | null;
   /** For llama.cpp. */
   ggufHalf: string | null;
   ggufQ4: string | null;
@@ -15,12 +15,12 @@ export interface PeerFiles {
 
 export type ChildRequest =
   | { task: 'environment'; backend: BackendName }
-  | { task: 'prepare'; sizes: PeerSizes; gguf: boolean }
+  | { task: 'prepare'; sizes: PeerSizes; gguf: boolean; cases: PeerCaseId[] }
   | { task: 'peaks'; backend: BackendName; quick: boolean }
   | { task: 'measure'; backend: BackendName; caseId: PeerCaseId; sizes: PeerSizes; files: PeerFiles }
   | { task: 'stock-webgpu'; caseId: PeerCaseId; sizes: PeerSizes }
   | { task: 'onnxruntime'; sizes: PeerSizes }
-  | { task: 'checks'; from: number };
+  | { task: 'checks'; named: string; from: number };
 
 export interface PeerFigure {
   value: number;

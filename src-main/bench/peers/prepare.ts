@@ -10,20 +10,23 @@ import { type GgufFormat, writeGgufModel } from '../../engine/formats/exporters/
 import { openCheckpoint } from '../../engine/formats/safetensors.ts';
 import { readModelConfig } from '../../engine/model/config.ts';
 import { quantizeCheckpoint } from '../../engine/quantizers/streaming/quantize-checkpoint.ts';
-import type { PeerSizes } from './cases.ts';
+import { casesWithoutModel, type PeerCaseId, type PeerSizes } from './cases.ts';
 import type { PeerFiles } from './messages.ts';
 
-/** Computes on `wasm`. What is there already is kept. */
-export async function preparePeerFiles(sizes: PeerSizes, gguf: boolean): Promise<PeerFiles> {
+/** What these cases read. Computes on `wasm`; what is there already is kept. */
+export async function preparePeerFiles(sizes: PeerSizes, cases: readonly PeerCaseId[], gguf: boolean): Promise<PeerFiles> {
+  const has = (id: PeerCaseId) => cases.includes(id);
+  const files: PeerFiles = { dense: null, w4: null, nf4: null, ggufHalf: null, ggufQ4: null };
+  if (cases.every((id) => casesWithoutModel.includes(id))) return files;
   await selectBackend('wasm');
   const dense = await randomCheckpoint(sizes.shapeName.split(' ')[0]!.toLowerCase(), sizes.shape);
   await writeCalibration(dense, sizes.gptq);
   return {
     dense,
-    w4: await rounded(dense, 'rtn', 'W4G128'),
-    nf4: await rounded(dense, 'nf4', 'NF4'),
-    ggufHalf: gguf ? await ggufFile(dense, 'gguf-f16') : null,
-    ggufQ4: gguf ? await ggufFile(dense, 'gguf-q4_0') : null,
+    w4: has('decode-w4') ? await rounded(dense, 'rtn', 'W4G128') : null,
+    nf4: has('decode-nf4') ? await rounded(dense, 'nf4', 'NF4') : null,
+    ggufHalf: gguf && (has('decode-1') || has('decode-64')) ? await ggufFile(dense, 'gguf-f16') : null,
+    ggufQ4: gguf && has('decode-w4') ? await ggufFile(dense, 'gguf-q4_0') : null,
   };
 }
 

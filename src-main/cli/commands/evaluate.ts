@@ -9,7 +9,7 @@ import type { SampleResult, TextWindow } from '#contract/worker.ts';
 import { selectBackend } from '../../engine/backends/select.ts';
 import { evaluateModel } from '../../engine/benchmarks/evaluate.ts';
 import { writeWholeFile } from '../../engine/formats/atomic-file.ts';
-import { loadModel } from '../../engine/model/load.ts';
+import { frozenStorage, loadModel } from '../../engine/model/load.ts';
 import { loadTokenizer } from '../../engine/model/tokenizer.ts';
 import { duration } from '../../reports/format.ts';
 import { addReferenceOptions, type ReferenceOptions, referenceDetails } from '../benchmark-options.ts';
@@ -48,7 +48,7 @@ async function evaluate(context: CliContext, dir: string, options: EvaluateOptio
   const texts = benchmarks.filter(isText);
   const startedAt = performance.now();
   const backend = await selectBackend(options.backend);
-  const model = await loadModel(dir, { signal });
+  const model = await loadModel(dir, { signal, storage: frozenStorage() });
   const tokenizer = await loadTokenizer(dir, { vocabSize: model.config.vocabSize });
   let samples: SampleResult[] = [];
   const windows: TextWindow[] = [];

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { selectBackend } from '../../engine/backends/select.ts';
 import { renderPrompt } from '../../engine/benchmarks/prompts.ts';
-import { loadModel } from '../../engine/model/load.ts';
+import { frozenStorage, loadModel } from '../../engine/model/load.ts';
 import { loadTokenizer } from '../../engine/model/tokenizer.ts';
 import { createGenerator } from '../../engine/rollouts/generator.ts';
 import type { GenerationResult } from '../../engine/rollouts/settings.ts';
@@ -32,7 +32,7 @@ async function generate(context: CliContext, dir: string, options: GenerateOptio
   const { temperature, topP, topK, maxNewTokens, seed } = options;
   const { signal, progress } = context;
   await selectBackend(options.backend);
-  const model = await loadModel(dir, { signal });
+  const model = await loadModel(dir, { signal, storage: frozenStorage() });
   const tokenizer = await loadTokenizer(dir, { vocabSize: model.config.vocabSize });
   const template = { systemPrompt: options.system ?? null, promptTemplate: '{question}' };
   const prompts = options.prompt.map((question) => renderPrompt({ question }, template, tokenizer));

@@ -121,12 +121,12 @@ export class LanguageModel {
     this.parameters.set(name, tf.keep(tf.tensor(values, [...shape])));
   }
 
-  /** Replaces how a decoder linear computes. The model takes ownership; a packed op also frees the dense weight. */
+  /** Replaces how a decoder linear computes. The model takes ownership; an op with weights of its own also frees the dense weight. */
   setLinear(module: string, op: LinearOp): void {
     const previous = this.linear(module);
     if (previous !== op) previous.dispose();
     this.linears.set(module, op);
-    if (op.kind !== 'packed') return;
+    if (op.kind !== 'packed' && op.kind !== 'half') return;
     this.parameters.get(`${module}.weight`)?.dispose();
     this.parameters.delete(`${module}.weight`);
   }

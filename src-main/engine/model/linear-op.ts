@@ -9,7 +9,7 @@ import type { StoredLinear } from '../formats/stored-linear.ts';
 import { dequantizeWeight, disposePacked, linear, type PackedWeight, packedLinear, packWeight, unpackWeight } from '../ops/index.ts';
 
 export interface LinearOp {
-  readonly kind: 'dense' | 'fake-quantized' | 'packed' | 'lora';
+  readonly kind: 'dense' | 'half' | 'fake-quantized' | 'packed' | 'lora';
   /** [rows, in] → [rows, out], bias included. */
   apply(input: tf.Tensor2D): tf.Tensor2D;
   /** The float weights [out, in] this op computes with. The caller disposes the result. */

@@ -21,7 +21,9 @@ import {
 } from '../formats/quantized-layout.ts';
 import { foreignReaders } from '../formats/readers/index.ts';
 import { type Checkpoint, openCheckpoint } from '../formats/safetensors.ts';
+import { firstNonFiniteHalf, type HalfType, packHalf } from '../ops/index.ts';
 import { configFile, type ModelConfig, readModelConfig } from './config.ts';
+import { HalfLinearOp } from './half-linear-op.ts';
 import { LanguageModel } from './language-model.ts';
 import { PackedLinearOp, type ParameterMap } from './linear-op.ts';
 import { LoraLinear } from './lora-linear.ts';
@@ -29,6 +31,13 @@ import { activationSizes, decoderLinears, linearShape, parameterShapes } from '.
 
 export interface LoadOptions {
   signal?: AbortSignal;
+  /** 'half' keeps decoder linears that are stored in 16 bits so, for models whose weights are not trained; 'full' (the default) makes them float32. */
+  storage?: 'full' | 'half';
+}
+
+/** How models whose weights stay as they are lie in the memory of the active backend: in half of it on the GPU, whose kernels read 16 bits. */
+export function frozenStorage(): 'full' | 'half' {
+  return tf.getBackend() === 'webgpu' ? 'half' : 'full';
 }
 
 /**
@@ -44,8 +53,10 @@ export async function loadModel(dir: string, options: LoadOptions = {}): Promise
     const adapter = await readAdapterSettings(dir, config, problems);
     checkTensors(checkpoint, storedShapes(config, layout), problems);
     problems.throwErrors(dir);
-    const parameters = await readParameters(checkpoint, config, layout.schemes, problems, options);
-    const model = await attachStored(new LanguageModel(config, parameters), checkpoint, layout, problems, options);
+    const halves = options.storage === 'half' ? halfModules(checkpoint, config, layout) : new Map<string, HalfType>();
+    const elsewhere = new Set([...layout.schemes.keys(), ...halves.keys()]);
+    const parameters = await readParameters(checkpoint, config, elsewhere, problems, options);
+    const model = await attachStored(new LanguageModel(config, parameters), checkpoint, { ...layout, halves }, problems, options);
     return adapter ? await attachAdapter(model, dir, adapter) : model;
   } finally {
     await checkpoint.close();
@@ -113,14 +124,14 @@ export function checkTensors(checkpoint: Checkpoint, shapes: ReadonlyMap<string,
 async function readParameters(
   checkpoint: Checkpoint,
   config: ModelConfig,
-  schemes: ReadonlyMap<string, StoredScheme>,
+  elsewhere: ReadonlySet<string>,
   problems: ProblemList,
   options: LoadOptions,
 ): Promise<ParameterMap> {
   const parameters: ParameterMap = new Map();
   try {
     for (const [name, shape] of parameterShapes(config)) {
-      if (schemes.has(name.replace(/\.weight$/, '')) && name.endsWith('.weight')) continue;
+      if (name.endsWith('.weight') && elsewhere.has(name.slice(0, -'.weight'.length))) continue;
       throwIfCancelled(options.signal, 'Loading the model');
       const values = await checkpoint.readFloats(name);
       const bad = firstNonFinite(values);
@@ -135,14 +146,35 @@ async function readParameters(
   }
 }
 
+/** Dense decoder linears that are stored in 16 bits, and how. */
+function halfModules(checkpoint: Checkpoint, config: ModelConfig, { schemes }: StoredLayout): Map<string, HalfType> {
+  const types: Partial<Record<string, HalfType>> = { F16: 'f16', BF16: 'bf16' };
+  const modules = new Map<string, HalfType>();
+  for (const module of decoderLinears(config)) {
+    const [outFeatures, inFeatures] = linearShape(config, module);
+    if (schemes.has(module) || (outFeatures * inFeatures) % 2 === 1) continue;
+    const type = types[checkpoint.entry(`${module}.weight`).dtype];
+    if (type) modules.set(module, type);
+  }
+  return modules;
+}
+
 async function attachStored(
   model: LanguageModel,
   checkpoint: Checkpoint,
-  { schemes, activations }: StoredLayout,
+  { schemes, activations, halves }: StoredLayout & { halves: ReadonlyMap<string, HalfType> },
   problems: ProblemList,
   options: LoadOptions,
 ): Promise<LanguageModel> {
   try {
+    for (const [module, type] of halves) {
+      throwIfCancelled(options.signal, 'Loading the model');
+      const shape = linearShape(model.config, module);
+      const bytes = await checkpoint.readBytes(`${module}.weight`);
+      const bad = firstNonFiniteHalf(bytes, type);
+      if (bad) reportNonFinite(`${module}.weight`, shape, bad.index, bad.value, problems);
+      model.setLinear(module, new HalfLinearOp(model.parameters, module, packHalf(bytes, shape, type)));
+    }
     for (const [module, scheme] of schemes) {
       throwIfCancelled(options.signal, 'Loading the model');
       const stored = await readStoredLinear(checkpoint, module, linearShape(model.config, module), scheme, problems);

@@ -8,7 +8,7 @@ import { fingerprint } from '../data/fingerprint.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { copyModel } from '../model/copy-model.ts';
 import type { LanguageModel } from '../model/language-model.ts';
-import { loadModel } from '../model/load.ts';
+import { frozenStorage, loadModel } from '../model/load.ts';
 import type { ModelTokenizer } from '../model/tokenizer.ts';
 import { BatchOrder } from './batch-order.ts';
 import type { TrainingData } from './examples.ts';
@@ -72,7 +72,7 @@ async function createKdTask(
   examples: TrainingData,
 ): Promise<KdTask> {
   const dir = objective.teacher ?? baseDir;
-  const teacher = await loadModel(dir, signal ? { signal } : {});
+  const teacher = await loadModel(dir, { storage: frozenStorage(), ...(signal ? { signal } : {}) });
   try {
     checkTeacher(dir, teacher, config, objective);
     if (!objective.cacheTeacher) return new KdTask({ ...options, objective, teacher, cache: null });

@@ -9,6 +9,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { RoundoffError } from '#contract/errors.ts';
 import { registerGradients } from '../gradients.ts';
 import { cudaEnvironment } from './cuda-environment.ts';
+import { registerGather } from './kernels.ts';
 import { bindingFile, readTensorflowPack, tensorflowPackDir } from './pack.ts';
 
 const packageName = '@tensorflow/tfjs-node-gpu';
@@ -58,6 +59,7 @@ function load(binding: string, cuda: boolean): void {
     NodeJSKernelBackend: new (native: unknown, packageName: string) => tf.KernelBackend;
   };
   require(`${packageName}/dist/register_all_kernels.js`);
+  registerGather();
   // The package brings the gradients of the whole `tfjs` along; ours hold on every backend.
   registerGradients();
   tf.registerBackend('tensorflow', () => new NodeJSKernelBackend(native, packageName));

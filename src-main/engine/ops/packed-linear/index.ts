@@ -1,6 +1,7 @@
 /**
- * A linear whose weights stay packed in the backend's memory: 2 to 8 bits on integer grids, or NF4. They are dequantized inside the op, one
- * linear at a time, and forgotten; the backward pass dequantizes again. Values are those of the stored codes, exactly.
+ * A linear whose weights stay packed in the backend's memory: 2 to 8 bits on integer grids, or NF4. Kernels of the backend multiply by them in
+ * place, forward and backward; where it has none they are dequantized inside the op, one linear at a time, and forgotten. Values are those of
+ * the stored codes, exactly.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { nf4BlockSize } from '../../formats/nf4.ts';
@@ -67,26 +68,39 @@ export function disposePacked({ words, scales, zeros, groupIndex }: PackedWeight
 
 /** The weights [out, in]. */
 export function dequantizeWeight(weight: PackedWeight): tf.Tensor2D {
-  const { layout, words, scales, zeros, groupIndex } = weight;
+  const { layout } = weight;
   const kernel = layout.coding === 'nf4' ? 'DequantizeNf4' : 'DequantizeInteger';
   if (!hasKernel(kernel)) return dequantizeReference(weight);
-  const inputs = { words, scales, ...(zeros ? { zeros } : {}), ...(groupIndex ? { groupIndex } : {}) };
-  return runKernel(kernel, inputs, { ...layout, ...streamShape(layout) })[0] as tf.Tensor2D;
+  return runKernel(kernel, partsOf(weight), { ...layout, ...streamShape(layout) })[0] as tf.Tensor2D;
 }
 
 /**
- * x · Wᵀ + bias with W dequantized for this call alone. Differentiable in x: the weights are constants.
+ * x · Wᵀ + bias. Differentiable in x: the weights are constants.
  * @param x [rows, in]
  * @returns [rows, out]
  */
 export function packedLinear(x: tf.Tensor2D, weight: PackedWeight, bias: tf.Tensor1D | null): tf.Tensor2D {
   const op = tf.customGrad((...inputs: (tf.Tensor | tf.GradSaveFunc)[]) => {
-    const value = linear(inputs[0] as tf.Tensor2D, dequantizeWeight(weight), bias);
+    const value = product(inputs[0] as tf.Tensor2D, weight, bias);
     // What a gradient function makes on the way lives until the whole backward pass ends, unless it tidies up itself.
-    const gradFunc = (dy: tf.Tensor) => tf.tidy(() => tf.matMul(dy as tf.Tensor2D, dequantizeWeight(weight)));
+    const gradFunc = (dy: tf.Tensor) => tf.tidy(() => inputGradient(dy as tf.Tensor2D, weight));
     return { value, gradFunc };
   });
   return tf.tidy(() => op(x) as tf.Tensor2D);
+}
+
+function product(x: tf.Tensor2D, weight: PackedWeight, bias: tf.Tensor1D | null): tf.Tensor2D {
+  if (!hasKernel('PackedLinear')) return linear(x, dequantizeWeight(weight), bias);
+  return runKernel('PackedLinear', { x, ...partsOf(weight), ...(bias ? { bias } : {}) }, weight.layout)[0] as tf.Tensor2D;
+}
+
+function inputGradient(dy: tf.Tensor2D, weight: PackedWeight): tf.Tensor2D {
+  if (!hasKernel('PackedLinearGradInput')) return tf.matMul(dy, dequantizeWeight(weight));
+  return runKernel('PackedLinearGradInput', { dy, ...partsOf(weight) }, weight.layout)[0] as tf.Tensor2D;
+}
+
+function partsOf({ words, scales, zeros, groupIndex }: PackedWeight): Record<string, tf.Tensor> {
+  return { words, scales, ...(zeros ? { zeros } : {}), ...(groupIndex ? { groupIndex } : {}) };
 }
 
 function wordTensor(words: Int32Array): tf.Tensor1D {

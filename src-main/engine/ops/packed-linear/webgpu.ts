@@ -1,73 +1,66 @@
-/** Dequantization on the webgpu backend: one invocation per weight reads its bit field from one or two words. */
+/** Packed weights on the webgpu backend: products that read them in place, and dequantization. */
 import type * as tf from '@tensorflow/tfjs-core';
-import { nf4Levels } from '../../formats/nf4.ts';
-import { groupSize as invocations, registerWebGpuKernel } from '../webgpu-program.ts';
+import { groupNumber } from '../../backends/webgpu/compute.ts';
+import { gemm } from '../../backends/webgpu/gemm/index.ts';
+import type { ComputedMatrix } from '../../backends/webgpu/gemm/operands.ts';
+import { type GpuCall, registerGpuKernel } from '../gpu-kernel.ts';
+import { sizeOf } from '../kernel.ts';
+import type { PackedWeightLayout } from './weight.ts';
+import { packedEightType, packedMatrix } from './wgsl.ts';
 
-interface Attributes {
-  bits: number;
-  outFeatures: number;
-  inFeatures: number;
-  groupSize: number;
-  wordsPerRow: number;
-  groups: number;
-  symmetric?: boolean;
+/** x [rows, in], the tensors of a `PackedWeight` and bias [out]; attributes: its layout. Result [rows, out]. */
+registerGpuKernel('PackedLinear', ({ inputs, attributes, output }) => {
+  const { x, bias } = inputs as { x: tf.TensorInfo; bias?: tf.TensorInfo };
+  const { outFeatures: n, inFeatures: k } = attributes as unknown as PackedWeightLayout;
+  const m = sizeOf(x) / k;
+  const y = output([m, n]);
+  gemm({ a: x, b: matrixOf(inputs, attributes), c: y, m, n, k, transB: true, ...(bias ? { bias } : {}) });
+  return [y];
+});
+
+/** dy [rows, out] and the rest as above; result [rows, in]. */
+registerGpuKernel('PackedLinearGradInput', ({ inputs, attributes, output }) => {
+  const { dy } = inputs as { dy: tf.TensorInfo };
+  const { outFeatures: k, inFeatures: n } = attributes as unknown as PackedWeightLayout;
+  const m = sizeOf(dy) / k;
+  const dx = output([m, n]);
+  gemm({ a: dy, b: matrixOf(inputs, attributes), c: dx, m, n, k });
+  return [dx];
+});
+
+const invocations = 64;
+
+for (const kernel of ['DequantizeInteger', 'DequantizeNf4']) {
+  registerGpuKernel(kernel, ({ inputs, attributes, output, dispatch }) => {
+    const { name, reads, integers, code } = matrixOf(inputs, attributes);
+    const { outFeatures, inFeatures } = attributes as unknown as PackedWeightLayout;
+    const y = output([outFeatures, inFeatures]);
+    const quads = Math.ceil(inFeatures / 4);
+    dispatch({
+      name: `dequantize-${name}`,
+      reads,
+      writes: { y },
+      integers: { ...integers, quads, count: outFeatures * quads },
+      workgroups: Math.ceil((outFeatures * quads) / invocations),
+      code: () => `${packedEightType}${groupNumber}${code}
+      @compute @workgroup_size(${invocations}) fn main(
+        @builtin(workgroup_id) id : vec3<u32>, @builtin(num_workgroups) groups : vec3<u32>, @builtin(local_invocation_index) lane : u32
+      ) {
+        wStart(lane);
+        workgroupBarrier();
+        let place = groupNumber(id, groups) * ${invocations}u + lane;
+        if (place >= parameters.count) { return; }
+        let row = place / parameters.quads;
+        let column = 4u * (place % parameters.quads);
+        let values = wFour(row, column);
+        for (var i = 0u; i < 4u && column + i < parameters.inFeatures; i++) { y[row * parameters.inFeatures + column + i] = values[i]; }
+      }`,
+    });
+    return [y];
+  });
 }
-type Inputs = { words: tf.TensorInfo; scales: tf.TensorInfo; zeros?: tf.TensorInfo; groupIndex?: tf.TensorInfo };
 
-/** The field of `bits` bits from bit `bit` of a stream; `stream` is an input's name. */
-const fieldOf = (stream: string) => `
-fn ${stream}Field(first : i32, bit : i32) -> i32 {
-  let place = first + bit / 32;
-  let shift = u32(bit % 32);
-  var value = bitcast<u32>(${stream}[place]) >> shift;
-  if (shift + u32(uniforms.bits) > 32u) { value |= bitcast<u32>(${stream}[place + 1]) << (32u - shift); }
-  return i32(value & ((1u << u32(uniforms.bits)) - 1u));
-}`;
-
-registerWebGpuKernel('DequantizeInteger', ({ inputs, attributes, run }) => {
-  const { words, scales, zeros, groupIndex } = inputs as Inputs;
-  const { bits, outFeatures, inFeatures, groupSize, wordsPerRow, groups } = attributes as unknown as Attributes;
-  const count = outFeatures * inFeatures;
-  const zero = zeros ? 'zerosField(0, place * uniforms.bits)' : '1 << u32(uniforms.bits - 1)';
-  const y = run({
-    name: `dequantize-integer-${zeros ? 'z' : ''}${groupIndex ? 'g' : ''}`,
-    outputShape: [outFeatures, inFeatures],
-    inputs: { words, scales, ...(zeros ? { zeros } : {}), ...(groupIndex ? { groupIndex } : {}) },
-    workgroups: Math.ceil(count / invocations),
-    integers: { bits, columns: inFeatures, size: groupSize, wordsPerRow, groups, count },
-    code: `${fieldOf('words')}${zeros ? fieldOf('zeros') : ''}
-    fn main(index : i32) {
-      let at = group() * ${invocations} + i32(localIndex);
-      if (at >= uniforms.count) { return; }
-      let row = at / uniforms.columns;
-      let column = at % uniforms.columns;
-      let place = row * uniforms.groups + ${groupIndex ? 'groupIndex[column]' : 'column / uniforms.size'};
-      let code = wordsField(row * uniforms.wordsPerRow, column * uniforms.bits);
-      result[at] = scales[place] * f32(code - (${zero}));
-    }`,
-  });
-  return [y];
-});
-
-registerWebGpuKernel('DequantizeNf4', ({ inputs, attributes, run }) => {
-  const { words, scales } = inputs as Inputs;
-  const { outFeatures, inFeatures, groupSize } = attributes as unknown as Attributes;
-  const count = outFeatures * inFeatures;
-  const y = run({
-    name: 'dequantize-nf4',
-    outputShape: [outFeatures, inFeatures],
-    inputs: { words, scales },
-    workgroups: Math.ceil(count / invocations),
-    integers: { size: groupSize, count },
-    code: `
-    const levels = array<f32, 16>(${[...nf4Levels].map((level) => (Number.isInteger(level) ? level.toFixed(1) : String(level))).join(', ')});
-    fn main(index : i32) {
-      let at = group() * ${invocations} + i32(localIndex);
-      if (at >= uniforms.count) { return; }
-      let code = (bitcast<u32>(words[at / 8]) >> u32(4 * (at % 8))) & 15u;
-      var table = levels;
-      result[at] = table[code] * scales[at / uniforms.size];
-    }`,
-  });
-  return [y];
-});
+function matrixOf(inputs: GpuCall['inputs'], attributes: GpuCall['attributes']): ComputedMatrix {
+  const { words, scales, zeros = null, groupIndex = null } = inputs as Record<string, tf.TensorInfo>;
+  return packedMatrix({ layout: attributes as unknown as PackedWeightLayout, words: words!, scales: scales!, zeros, groupIndex });
+}

@@ -10,7 +10,7 @@ import { RandomStream } from '../../data/random-stream.ts';
 import { type AdapterMatrices, type AdapterSettings, adapterBytes, adapterNames } from '../../formats/adapter.ts';
 import { storedLinearBytes } from '../../formats/stored-linear.ts';
 import type { LanguageModel } from '../../model/language-model.ts';
-import { loadModel } from '../../model/load.ts';
+import { frozenStorage, loadModel } from '../../model/load.ts';
 import { LoraLinear, type LowRankUpdate } from '../../model/lora-linear.ts';
 import { decoderLinears, linearShape } from '../../model/parameters.ts';
 import { recomputingForward } from '../recompute.ts';
@@ -157,7 +157,7 @@ export async function createLoraTrainee({ start, stage, seed, signal }: LoraSour
     ...(start.schemes.size === 0 ? ['The base is not quantized: this is plain LoRA'] : []),
     ...(start.adapter ? ['Training goes on from the adapter in the model folder'] : []),
   ];
-  const model = await loadModel(start.dir, signal ? { signal } : {});
+  const model = await loadModel(start.dir, { storage: frozenStorage(), ...(signal ? { signal } : {}) });
   const { activationCheckpointing } = stage;
   return new LoraTrainee(model, { settings, seed, activationCheckpointing, sourceDir: start.dir, notes });
 }

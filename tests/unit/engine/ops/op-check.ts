@@ -15,6 +15,9 @@ export const testBackends: BackendName[] = await (async () => {
   return ['wasm', ...others.filter(({ available }) => available).map(({ name }) => name)] satisfies BackendName[];
 })();
 
+/** Those that compute on the processor at its own speed: where a whole training is checked. */
+export const nativeBackends = testBackends.filter((name) => name !== 'webgpu');
+
 /** All cases, but the first alone on webgpu: a software adapter spends seconds compiling shaders for every new shape. */
 export function casesFor<T>(backend: BackendName, cases: readonly T[]): readonly T[] {
   return backend === 'webgpu' ? cases.slice(0, 1) : cases;

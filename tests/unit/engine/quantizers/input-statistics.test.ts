@@ -34,6 +34,21 @@ describe.each(testBackends)('InputStatistics on %s', (backend) => {
     },
   );
 
+  it('is as exact after many rows as after few', async () => {
+    const [n, batches, rows] = [6, 8, 2500];
+    const values = Float32Array.from(normals(batches * rows * n, 3), (value) => value + 1);
+    const statistics = new InputStatistics();
+    for (let batch = 0; batch < batches; batch++) {
+      const part = tf.tensor2d(values.subarray(batch * rows * n, (batch + 1) * rows * n), [rows, n]);
+      statistics.add(part);
+      part.dispose();
+    }
+    const [hessian, expected] = [await statistics.hessian(), hessianOf(values, n)];
+    const worst = Math.max(...expected.map((value, place) => Math.abs(hessian[place]! / value - 1)));
+    expect(worst).toBeLessThan(backend === 'webgpu' ? 4e-7 : 1e-6);
+    statistics.dispose();
+  });
+
   it('says so when nothing has been added', async () => {
     await expect(new InputStatistics().hessian()).rejects.toThrow('no calibration input');
   });

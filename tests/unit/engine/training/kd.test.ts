@@ -43,6 +43,13 @@ async function learn(task: KdTask, trainee: WeightsTrainee, step = 0) {
   return { loss, largest };
 }
 
+/** To the last bit on wasm; the other backends add up in an order of their own each time. */
+function expectSame(actual: { loss: number; largest: number }, expected: { loss: number; largest: number }): void {
+  if (testBackend === 'wasm') expect(actual).toEqual(expected);
+  expect(Math.abs(actual.loss / expected.loss - 1)).toBeLessThan(1e-6);
+  expect(Math.abs(actual.largest / expected.largest - 1)).toBeLessThan(1e-6);
+}
+
 /** Mean divergence over the response tokens of all examples, from both models' logits in double precision. */
 async function expectedLoss(
   trainee: WeightsTrainee,
@@ -140,13 +147,13 @@ describe('KdTask', () => {
       return createTask(teacher, { topK: 3, cacheTeacher: true }, { store: await TeacherCache.open(folder, key), indexOf });
     };
     const first = await open();
-    expect(await learn(first, trainee, 0)).toEqual(expected[0]);
+    expectSame(await learn(first, trainee, 0), expected[0]!);
     expect(asked).toBe(2);
-    expect(await learn(first, trainee, 1)).toEqual(expected[1]);
+    expectSame(await learn(first, trainee, 1), expected[1]!);
     expect(asked).toBe(2);
     first.dispose();
     const second = await open();
-    expect(await learn(second, trainee, 2)).toEqual(expected[2]);
+    expectSame(await learn(second, trainee, 2), expected[2]!);
     expect(asked).toBe(2);
     second.dispose();
     trainee.dispose();

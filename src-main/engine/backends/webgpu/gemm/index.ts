@@ -2,9 +2,11 @@
  * Matrix products on the GPU: C = alpha · A · B (+ bias) (+ C), any transposes, batches and sizes; sums are f32 whatever the operands. Operands
  * that one binding does not hold are computed in parts.
  */
+import { RoundoffError } from '#contract/errors.ts';
 import type { Operand } from '../compute.ts';
 import { gpu } from '../device.ts';
-import { advance, type ElementType, fitsBinding, spanOf } from './operands.ts';
+import { candidates, type Kernel } from './choose.ts';
+import { advance, type ComputedMatrix, type ElementType, fitsBinding, type Span, spanOf } from './operands.ts';
 import { type Batch, extents, type Product } from './product.ts';
 
 export type { Batch } from './product.ts';
@@ -15,7 +17,7 @@ export interface Gemm {
   /** [m, k], or [k, m] with `transA`. */
   a: Operand;
   /** [k, n], or [n, k] with `transB`. */
-  b: Operand;
+  b: Operand | ComputedMatrix;
   /** f32 [m, n]. It must not overlap A or B. */
   c: Operand;
   m: number;
@@ -39,8 +41,10 @@ export interface Gemm {
   bias?: Operand;
   /** f32 by default; f16 and bf16 operands are int32 tensors with two values per word, in row-major order. */
   types?: { a?: ElementType; b?: ElementType };
-  /** 'half' lets f32 and bf16 operands be rounded to f16 where that is faster; 'exact' by default. */
+  /** 'half' lets f32 and bf16 operands be rounded to f16 where that is faster; by default as `setProductPrecision` says, at first 'exact'. */
   precision?: 'exact' | 'half';
+  /** By default chosen by shape and measurements. */
+  kernel?: Kernel;
 }
 
 const once: Batch = { count: 1, strideA: 0, strideB: 0, strideC: 0 };
@@ -49,11 +53,28 @@ const partSize = 64;
 /** Rows or columns that a workgroup computes at least. */
 const smallestTile = 16;
 
+let defaultPrecision: Product['precision'] = 'exact';
+
+/** The precision of products that name none; f16 operands wherever that is faster, for trainings that allow it. */
+export function setProductPrecision(precision: Product['precision']): void {
+  defaultPrecision = precision;
+}
+
 export function gemm(spec: Gemm): void {
+  const product = productOf(spec);
+  if (product.m > 0 && product.n > 0 && product.inner.count > 0 && product.outer.count > 0) inParts(product);
+}
+
+/** The kernels that could compute it on this adapter, whole products only: for checks and measurements. */
+export function gemmKernels(spec: Gemm): Kernel[] {
+  return candidates(productOf(spec));
+}
+
+function productOf(spec: Gemm): Product {
   const { m, n, k, transA = false, transB = false, first = {}, batch = { ...once, outer: once } } = spec;
-  const product: Product = {
+  return {
     a: advance(spanOf(spec.a, spec.types?.a), first.a ?? 0),
-    b: advance(spanOf(spec.b, spec.types?.b), first.b ?? 0),
+    b: 'code' in spec.b ? spec.b : advance(spanOf(spec.b, spec.types?.b), first.b ?? 0),
     c: advance(spanOf(spec.c), first.c ?? 0),
     bias: spec.bias ? spanOf(spec.bias) : null,
     m,
@@ -68,9 +89,9 @@ export function gemm(spec: Gemm): void {
     outer: batch.outer ?? once,
     alpha: spec.alpha ?? 1,
     accumulate: spec.accumulate ?? false,
-    precision: spec.precision ?? 'exact',
+    precision: spec.precision ?? defaultPrecision,
+    kernel: spec.kernel ?? null,
   };
-  if (m > 0 && n > 0 && product.inner.count > 0 && product.outer.count > 0) inParts(product);
 }
 
 /** Runs the product, halved as often as it takes for one dispatch to hold it. */
@@ -85,7 +106,7 @@ function partition(product: Product): (product: Product) => void {
   const extent = extents(product);
   const [largeA, largeB, largeC] = [
     !fitsBinding(a, extent.a, limits),
-    !fitsBinding(b, extent.b, limits),
+    !('code' in b) && !fitsBinding(b, extent.b, limits),
     !fitsBinding(c, extent.c, limits),
   ];
   const mostGroups = limits.maxComputeWorkgroupsPerDimension;
@@ -105,7 +126,7 @@ function halveBatch(product: Product, level: 'inner' | 'outer'): void {
   inParts({
     ...product,
     a: advance(product.a, count * batch.strideA),
-    b: advance(product.b, count * batch.strideB),
+    b: advanceB(product.b, count * batch.strideB),
     c: advance(product.c, count * batch.strideC),
     [level]: { ...batch, count: batch.count - count },
   });
@@ -122,7 +143,7 @@ function halveN(product: Product): void {
   const { n, b, c, bias, ldb, transB } = product;
   const first = half(n);
   inParts({ ...product, n: first });
-  const rest = { b: advance(b, transB ? first * ldb : first), c: advance(c, first), bias: bias && advance(bias, first) };
+  const rest = { b: advanceB(b, transB ? first * ldb : first), c: advance(c, first), bias: bias && advance(bias, first) };
   inParts({ ...product, ...rest, n: n - first });
 }
 
@@ -130,10 +151,21 @@ function halveK(product: Product): void {
   const { k, a, b, lda, ldb, transA, transB } = product;
   const first = half(k);
   inParts({ ...product, k: first });
-  const rest = { a: advance(a, transA ? first * lda : first), b: advance(b, transB ? first : first * ldb) };
+  const rest = { a: advance(a, transA ? first * lda : first), b: advanceB(b, transB ? first : first * ldb) };
   inParts({ ...product, ...rest, k: k - first, bias: null, accumulate: true });
 }
 
 function half(count: number): number {
   return count > partSize ? partSize * Math.ceil(count / 2 / partSize) : Math.ceil(count / 2);
+}
+
+/** @throws RoundoffError `unsupported` for a computed matrix, which is read from its beginning only */
+function advanceB(b: Product['b'], elements: number): Span | ComputedMatrix {
+  if (!('code' in b)) return advance(b, elements);
+  if (elements === 0) return b;
+  throw new RoundoffError(
+    'unsupported',
+    `A product with packed weights is larger than the GPU ${gpu().name} binds at once.`,
+    'Lower the batch size, or choose the wasm backend.',
+  );
 }

@@ -19,9 +19,9 @@ const unpackPair: Record<'f16' | 'bf16', string> = {
 
 /** WGSL function `NAMEOne(at)`: the value of element `at` of a buffer read one value at a time. */
 export function oneFunction(name: 'a' | 'b', type: ElementType): string {
-  if (type === 'f32') return `fn ${name}One(at : u32) -> f32 { return ${name}[at]; }`;
-  return `${unpackPair[type].replace('NAME', name)}
-  fn ${name}One(at : u32) -> f32 { let pair = ${name}Pair(${name}[at / 2u]); return select(pair.x, pair.y, at % 2u == 1u); }`;
+  const bits = `(${name}[at / 2u] >> (16u * (at % 2u)))`;
+  const value = { f32: `${name}[at]`, f16: `unpack2x16float(${bits}).x`, bf16: `bitcast<f32>(${bits} << 16u)` }[type];
+  return `fn ${name}One(at : u32) -> f32 { return ${value}; }`;
 }
 
 /**
@@ -40,6 +40,28 @@ export function fetchFunction(name: 'a' | 'b', type: ElementType, vector: boolea
   const values = type === 'f32' ? `${name}[at / 4u]` : `vec4<f32>(${name}Pair(${name}[at / 4u].x), ${name}Pair(${name}[at / 4u].y))`;
   return `${type === 'f32' ? '' : unpackPair[type].replace('NAME', name)}
   ${head} return select(vec4<f32>(), ${values}, major < majorEnd && minor < minorEnd); }`;
+}
+
+/** A matrix B that a shader computes from other buffers, such as packed weights: the stored form [n, k] that `transB` stands for. */
+export interface ComputedMatrix {
+  /** Names the code. */
+  name: string;
+  reads: Record<string, Operand>;
+  /** Members of `parameters` that the code uses. */
+  integers: Record<string, number>;
+  /**
+   * WGSL functions `wOne(row, column)`, `wFour(row, column)` and `wEight(row, column) -> PackedEight` as `packedReader` has them, and
+   * `wStart(lane)`, which is called before anything else.
+   */
+  code: string;
+}
+
+/** `fetchFunction` for a computed B. */
+export function computedFetch(): string {
+  return `fn bFetch(base : u32, major : u32, minor : u32, majorEnd : u32, minorEnd : u32) -> vec4<f32> {
+    let inside = (vec4<u32>(minor) + vec4<u32>(0, 1, 2, 3) < vec4<u32>(minorEnd)) & vec4<bool>(major < majorEnd);
+    return select(vec4<f32>(), wFour(major, minor), inside);
+  }`;
 }
 
 /** Elements `first` … `first + count − 1` of an operand. */

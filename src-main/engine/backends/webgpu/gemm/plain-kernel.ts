@@ -3,26 +3,29 @@
  * workgroup computes a 32 × 32 tile of C, each invocation 4 × 4 values of it.
  */
 import { oneFunction } from './operands.ts';
-import { itemBases, type Variant } from './tile-kernel.ts';
+import { itemBases, packedEightType, startUp, type Variant } from './variant.ts';
 
 export const plainTile = 32;
 const tileK = 16;
 const threads = 64;
 
-export function plainKernelName({ typeA, typeB, bias, accumulate }: Variant): string {
-  return `gemm-plain-${typeA}-${typeB}${bias ? '-bias' : ''}${accumulate ? '-accumulate' : ''}`;
+export function plainKernelName({ typeA, typeB, bias, accumulate, computed, transB }: Variant): string {
+  return `gemm-plain-${typeA}-${computed ? `${computed.name}${transB ? 't' : 'n'}` : typeB}${bias ? '-bias' : ''}${accumulate ? '-accumulate' : ''}`;
 }
 
 /** A value of A lies `rowA` elements after the one above it, `columnA` after the one before it; B likewise. */
-export function plainKernel({ typeA, typeB, bias, accumulate }: Variant): string {
+export function plainKernel(variant: Variant): string {
+  const { typeA, typeB, bias, accumulate, computed, transB } = variant;
+  const b = computed ? `wOne(${transB ? 'n, q' : 'q, n'})` : 'bOne(bBase + q * parameters.rowB + n * parameters.columnB)';
   return `
 ${oneFunction('a', typeA)}
-${oneFunction('b', typeB)}
+${computed ? `${packedEightType}\n${computed.code}` : oneFunction('b', typeB)}
 var<workgroup> aTile : array<array<f32, ${plainTile}>, ${tileK}>;
 var<workgroup> bTile : array<array<f32, ${plainTile}>, ${tileK}>;
 
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) group : vec3<u32>, @builtin(local_invocation_index) lane : u32) {
+  ${startUp(variant)}
   ${itemBases}
   let row = 4u * (lane / 8u);
   let column = 4u * (lane % 8u);
@@ -32,10 +35,11 @@ fn main(@builtin(workgroup_id) group : vec3<u32>, @builtin(local_invocation_inde
       let kk = i % ${tileK}u;
       let m = group.y * ${plainTile}u + i / ${tileK}u;
       let n = group.x * ${plainTile}u + i / ${tileK}u;
-      let a = aOne(aBase + m * parameters.rowA + (k0 + kk) * parameters.columnA);
-      let b = bOne(bBase + (k0 + kk) * parameters.rowB + n * parameters.columnB);
-      aTile[kk][i / ${tileK}u] = select(0.0, a, m < parameters.m && k0 + kk < kEnd);
-      bTile[kk][i / ${tileK}u] = select(0.0, b, n < parameters.n && k0 + kk < kEnd);
+      let q = k0 + kk;
+      let a = aOne(aBase + m * parameters.rowA + q * parameters.columnA);
+      let b = ${b};
+      aTile[kk][i / ${tileK}u] = select(0.0, a, m < parameters.m && q < kEnd);
+      bTile[kk][i / ${tileK}u] = select(0.0, b, n < parameters.n && q < kEnd);
     }
     workgroupBarrier();
     for (var kk = 0u; kk < min(${tileK}u, kEnd - k0); kk++) {

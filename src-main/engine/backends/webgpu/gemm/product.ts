@@ -1,5 +1,6 @@
 /** A matrix product whose operands are placed in buffers. */
-import type { Span } from './operands.ts';
+import type { Kernel } from './choose.ts';
+import type { ComputedMatrix, Span } from './operands.ts';
 
 /** Elements from one item of a batch to the next; 0 repeats an operand. */
 export interface Batch {
@@ -12,7 +13,7 @@ export interface Batch {
 /** A product whose operands are placed: what `run` computes in one dispatch, or two. */
 export interface Product {
   a: Span;
-  b: Span;
+  b: Span | ComputedMatrix;
   c: Span;
   bias: Span | null;
   m: number;
@@ -28,6 +29,7 @@ export interface Product {
   alpha: number;
   accumulate: boolean;
   precision: 'exact' | 'half';
+  kernel: Kernel | null;
 }
 
 /** Elements from an operand's first to its last. */

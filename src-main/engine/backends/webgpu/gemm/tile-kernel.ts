@@ -3,7 +3,7 @@
  * a block of it in registers. Both slices are staged with k outermost, so the inner loop reads vectors whatever the transposes; slices whose
  * rows run along k are transposed in registers, four rows at a time. The next slices are fetched while the present ones are multiplied.
  */
-import { type ElementType, fetchFunction } from './operands.ts';
+import { fetchFunctions, itemBases, range, startUp, storeFunction, type Variant, variantName } from './variant.ts';
 
 export interface TileShape {
   /** Of the tile of C, and the depth of a slice. */
@@ -13,56 +13,41 @@ export interface TileShape {
   /** Of an invocation's block, multiples of 4. */
   blockM: number;
   blockN: number;
-}
-
-export interface Variant {
-  transA: boolean;
-  transB: boolean;
-  typeA: ElementType;
-  typeB: ElementType;
-  /** Whether A, B and C are read and written four values at a time. */
-  vectorA: boolean;
-  vectorB: boolean;
-  vectorC: boolean;
   /** Slices are staged as f16. */
   half: boolean;
-  bias: boolean;
-  accumulate: boolean;
 }
 
 export function tileThreads({ tileM, tileN, blockM, blockN }: TileShape): number {
   return (tileM / blockM) * (tileN / blockN);
 }
 
-export function tileKernelName({ tileM, tileN, tileK, blockM, blockN }: TileShape, variant: Variant): string {
-  return `gemm-${tileM}x${tileN}x${tileK}-${blockM}x${blockN}-${variantName(variant)}`;
+/** Bytes of workgroup memory at most. */
+export function tileMemory({ tileM, tileN, tileK, half }: TileShape): number {
+  return tileK * (tileM + tileN + 8) * (half ? 2 : 4);
 }
 
-/** Everything that makes one variant's shader another than the next. */
-export function variantName({ transA, transB, typeA, typeB, vectorA, vectorB, vectorC, half, bias, accumulate }: Variant): string {
-  const vectors = [vectorA, vectorB, vectorC].map((vector) => (vector ? '4' : '1')).join('');
-  const flags = `${half ? 'h' : ''}${bias ? 'b' : ''}${accumulate ? 'a' : ''}`;
-  return `${typeA}${transA ? 't' : 'n'}-${typeB}${transB ? 't' : 'n'}-${vectors}${flags}`;
+export function tileKernelName({ tileM, tileN, tileK, blockM, blockN, half }: TileShape, variant: Variant): string {
+  return `gemm-${tileM}x${tileN}x${tileK}-${blockM}x${blockN}${half ? 'h' : ''}-${variantName(variant)}`;
 }
 
 export function tileKernel(shape: TileShape, variant: Variant): string {
   const { tileM, tileN, tileK, blockM, blockN } = shape;
   const threads = tileThreads(shape);
-  const half = variant.half ? 'f16' : 'f32';
+  const half = shape.half ? 'f16' : 'f32';
   const a = stage({ name: 'a', extent: tileM, tileK, threads, alongK: !variant.transA });
   const b = stage({ name: 'b', extent: tileN, tileK, threads, alongK: variant.transB });
   const [rows, columns] = [range(blockM), range(blockN / 4)];
   const threadsM = tileM / blockM;
   const threadsN = tileN / blockN;
   return `
-${fetchFunction('a', variant.typeA, variant.vectorA)}
-${fetchFunction('b', variant.typeB, variant.vectorB)}
+${fetchFunctions(variant)}
 ${storeFunction(variant)}
 var<workgroup> aTile : array<vec4<${half}>, ${tileK * a.stride}>;
 var<workgroup> bTile : array<vec4<${half}>, ${tileK * b.stride}>;
 
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) group : vec3<u32>, @builtin(local_invocation_index) lane : u32) {
+  ${startUp(variant)}
   ${itemBases}
   let aFirst = group.y * ${tileM}u;
   let bFirst = group.x * ${tileN}u;
@@ -100,39 +85,6 @@ fn main(@builtin(workgroup_id) group : vec3<u32>, @builtin(local_invocation_inde
       return columns.map((j) => `cStore(cBase, ${row}, bFirst + 4u * (laneN + ${j * threadsN}u), sum${i}_${j});`).join(' ');
     })
     .join('\n  ')}
-}`;
-}
-
-/** Where the operands of this workgroup's batch item start, and its slice of k; `group.z` counts slices within items. */
-export const itemBases = `
-  let item = group.z / parameters.slices;
-  let slice = group.z % parameters.slices;
-  let inner = item % parameters.inner;
-  let outer = item / parameters.inner;
-  let aBase = parameters.firstA + inner * parameters.strideA + outer * parameters.outerA;
-  let bBase = parameters.firstB + inner * parameters.strideB + outer * parameters.outerB;
-  let cBase = parameters.firstC + inner * parameters.strideC + outer * parameters.outerC + slice * parameters.strideSlice;
-  let kBegin = slice * parameters.sliceK;
-  let kEnd = min(parameters.k, kBegin + parameters.sliceK);`;
-
-/** WGSL function `cStore(base, row, column, values)`: writes up to four values of a row of C. */
-export function storeFunction({ vectorC, bias, accumulate }: Pick<Variant, 'vectorC' | 'bias' | 'accumulate'>): string {
-  const place = (i: number) => (vectorC ? `column + ${i}u` : 'at');
-  const biased = (i: number) => `bias[parameters.firstBias + ${place(i)}]`;
-  if (vectorC) {
-    return `fn cStore(base : u32, row : u32, column : u32, values : vec4<f32>) {
-  if (row >= parameters.m || column >= parameters.n) { return; }
-  let at = (base + row * parameters.ldc + column) / 4u;
-  c[at] = parameters.alpha * values${bias ? ` + vec4<f32>(${range(4).map(biased).join(', ')})` : ''}${accumulate ? ' + c[at]' : ''};
-}`;
-  }
-  return `fn cStore(base : u32, row : u32, column : u32, values : vec4<f32>) {
-  if (row >= parameters.m) { return; }
-  for (var i = 0u; i < 4u && column + i < parameters.n; i++) {
-    let at = column + i;
-    let place = base + row * parameters.ldc + at;
-    c[place] = parameters.alpha * values[i]${bias ? ` + ${biased(0)}` : ''}${accumulate ? ' + c[place]' : ''};
-  }
 }`;
 }
 
@@ -185,8 +137,4 @@ function stage(options: { name: 'a' | 'b'; extent: number; tileK: number; thread
     fetch: each(({ register }) => perUnit.map((i) => fetch(register(i), i)).join(' ')),
     store: (half) => each(({ register }) => store(register, half)),
   };
-}
-
-function range(count: number): number[] {
-  return Array.from({ length: count }, (_, index) => index);
 }
