@@ -128,6 +128,8 @@ export class GpuGenerator implements Generator {
         throwIfCancelled(signal, 'Generation');
         const round = schedule.plan();
         if (round) flights.push(runner.start(round));
+        // One that fails while another is waited for is heard of when its turn comes.
+        flights.at(-1)?.catch(() => {});
         if (flights.length === 0) break;
         if (round && flights.length < mostInFlight) continue;
         for (const { index, ...result } of schedule.accept(await gpu().health.wait(flights.shift()!))) {
@@ -139,7 +141,10 @@ export class GpuGenerator implements Generator {
         await new Promise((resolve) => setImmediate(resolve));
       }
     } finally {
-      await Promise.allSettled(flights);
+      // A GPU that has failed does not answer any more.
+      await gpu()
+        .health.wait(Promise.allSettled(flights))
+        .catch(() => {});
       runner.dispose();
     }
   }
