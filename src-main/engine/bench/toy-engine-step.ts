@@ -1,7 +1,7 @@
 /** The yardstick's training step in the engine's ops. */
 import * as tf from '@tensorflow/tfjs-core';
 import {
-  adamW,
+  adamWAll,
   causalAttention,
   createMoments,
   embedding,
@@ -20,9 +20,8 @@ export function engineStep(model: ToyModel): { (): tf.Scalar; dispose(): void } 
   const run = () => {
     step++;
     const { value, grads } = tf.variableGrads(() => engineLoss(model), model.variables);
-    model.variables.forEach((variable, index) => {
-      adamW(variable, grads[variable.name]!, moments[index]!, { learningRate, step, epsilon: 1e-7 });
-    });
+    const updates = model.variables.map((parameter, index) => ({ parameter, gradient: grads[parameter.name]!, moments: moments[index]! }));
+    adamWAll(updates, { learningRate, step, epsilon: 1e-7 });
     tf.dispose(grads);
     return value;
   };

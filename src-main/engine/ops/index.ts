@@ -1,7 +1,7 @@
 /** The ops models, quantizers and training are written in. Each runs on every backend, with a kernel of its own where that pays. */
 import '../backends/gradients.ts';
 
-export { type AdamWSettings, adamW, createMoments, type Moments } from './adam-w/index.ts';
+export { type AdamWSettings, adamW, adamWAll, createMoments, type Moments, type ParameterUpdate } from './adam-w/index.ts';
 export { causalAttention, packedRowsPay } from './causal-attention/index.ts';
 export { clampRows } from './clamp-rows/index.ts';
 export { type ClippedGrid, clippedQuantize, type RangeFactors, roundToGrid } from './clipped-quantize/index.ts';

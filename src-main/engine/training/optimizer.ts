@@ -1,6 +1,6 @@
 /** AdamW over the parameters of a trainee, updated in place, each group at its own rate. */
 import * as tf from '@tensorflow/tfjs-core';
-import { adamW, createMoments, type Moments } from '../ops/index.ts';
+import { adamWAll, createMoments, type Moments } from '../ops/index.ts';
 import type { RateGroup, TrainableParameter } from './trainee.ts';
 
 export interface OptimizerEntry extends TrainableParameter {
@@ -28,16 +28,17 @@ export class Optimizer {
   /** Update number `step`, from 1. `gradients` in the order of `entries`. */
   update(gradients: readonly tf.Tensor[], step: number, rates: Readonly<Record<RateGroup, number>>, gradientScale: tf.Scalar): void {
     const { beta1, beta2, epsilon, weightDecay } = this.constants;
-    for (const [index, { variable, moments, decays, rate }] of this.entries.entries()) {
-      adamW(variable, gradients[index]!, moments, {
-        learningRate: rates[rate],
-        step,
-        beta1,
-        beta2,
-        epsilon,
-        weightDecay: decays ? weightDecay : 0,
-        gradientScale,
+    const alike = Map.groupBy(this.entries.keys(), (index) => {
+      const { decays, rate } = this.entries[index]!;
+      return `${decays} ${rate}`;
+    });
+    for (const indices of alike.values()) {
+      const { decays, rate } = this.entries[indices[0]!]!;
+      const updates = indices.map((index) => {
+        const { variable, moments } = this.entries[index]!;
+        return { parameter: variable, gradient: gradients[index]!, moments };
       });
+      adamWAll(updates, { learningRate: rates[rate], step, beta1, beta2, epsilon, weightDecay: decays ? weightDecay : 0, gradientScale });
     }
   }
 

@@ -1,6 +1,7 @@
 /** AdamW with decoupled weight decay, updating parameters and moments in place (Loshchilov & Hutter, arXiv 1711.05101, algorithm 2). */
 import * as tf from '@tensorflow/tfjs-core';
 import { adamWInHeap } from './wasm.ts';
+import { adamWOnGpu } from './webgpu.ts';
 
 export interface AdamWSettings {
   learningRate: number;
@@ -29,18 +30,41 @@ export function createMoments(parameter: tf.Tensor): Moments {
   }));
 }
 
-/**
- * One update of one parameter: m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g², w ← w(1 − lr·decay) − lr·m̂/(√v̂ + ε) with bias-corrected m̂, v̂.
- * Afterwards `parameter` and `moments` hold the new values under the same tensors.
- */
+export interface ParameterUpdate {
+  parameter: tf.Variable;
+  gradient: tf.Tensor;
+  moments: Moments;
+}
+
+/** `adamWAll` of one parameter. */
 export function adamW(parameter: tf.Variable, gradient: tf.Tensor, moments: Moments, settings: AdamWSettings): void {
+  adamWAll([{ parameter, gradient, moments }], settings);
+}
+
+/**
+ * One update of each parameter: m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g², w ← w(1 − lr·decay) − lr·m̂/(√v̂ + ε) with bias-corrected m̂, v̂.
+ * Afterwards the parameters and moments hold the new values under the same tensors; a parameter must not share its buffer with its gradient.
+ */
+export function adamWAll(updates: readonly ParameterUpdate[], settings: AdamWSettings): void {
   const { learningRate, step, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0, gradientScale } = settings;
-  if (tf.getBackend() === 'wasm') {
+  const constants = { learningRate, step, beta1, beta2, epsilon, weightDecay };
+  if (tf.getBackend() === 'webgpu') {
+    adamWOnGpu(updates, constants, gradientScale);
+  } else if (tf.getBackend() === 'wasm') {
     const scale = gradientScale ?? tf.scalar(1);
-    adamWInHeap(parameter, gradient, moments, { learningRate, step, beta1, beta2, epsilon, weightDecay, gradientScale: scale });
+    for (const { parameter, gradient, moments } of updates) {
+      adamWInHeap(parameter, gradient, moments, { ...constants, gradientScale: scale });
+    }
     if (!gradientScale) scale.dispose();
-    return;
+  } else {
+    for (const update of updates) composedAdamW(update, constants, gradientScale);
   }
+}
+
+type Constants = Required<Omit<AdamWSettings, 'gradientScale'>>;
+
+function composedAdamW({ parameter, gradient, moments }: ParameterUpdate, constants: Constants, gradientScale?: tf.Scalar): void {
+  const { learningRate, step, beta1, beta2, epsilon, weightDecay } = constants;
   tf.tidy(() => {
     const g = gradientScale ? tf.mul(gradient, gradientScale) : gradient;
     moments.mean.assign(tf.add(tf.mul(moments.mean, beta1), tf.mul(g, 1 - beta1)));

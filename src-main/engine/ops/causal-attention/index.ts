@@ -5,6 +5,7 @@ import { RoundoffError } from '#contract/errors.ts';
 import { hasKernel, runKernel } from '../kernel.ts';
 import { causalAttentionReference } from './reference.ts';
 import './wasm.ts';
+import './webgpu.ts';
 
 export interface CausalAttentionOptions {
   /** Factor on the scores, 1/√headDim when left out. */

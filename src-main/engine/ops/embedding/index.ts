@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { hasKernel, runKernel } from '../kernel.ts';
 import { embeddingReference } from './reference.ts';
 import './wasm.ts';
+import './webgpu.ts';
 
 /**
  * @param table [vocab, size]

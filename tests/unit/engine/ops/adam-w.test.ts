@@ -50,6 +50,8 @@ describe.each(testBackends)('adamW on %s', (backend) => {
     await expectClose(clipped.scale, [0.2], 1e-6, 'scale');
     await expectClose(clipByGlobalNorm(gradients, 10).scale, [1], 0, 'scale when below the limit');
     const many = Array.from({ length: 100 }, () => tf.ones([4]));
+    const uneven = [tf.ones([3, 5]), tf.ones([40_000]), tf.ones([1])];
+    await expectClose(globalNorm(uneven), [Math.sqrt(40_016)], 1e-6, 'norm over sizes of every kind');
     await expectClose(globalNorm(many), [20], 1e-6, 'norm over as many gradients as a model has');
   });
 });

@@ -67,9 +67,9 @@ const longCases: Sizes[] = [
   { batch: 2, seq: 64, keys: 64, heads: 4, kvHeads: 4, headDim: 32 },
 ];
 
-describe('causalAttention kernel', () => {
+describe.each(testBackends)('causalAttention kernel on %s', (backend) => {
   it.each(longCases)('equals the composed form for $seq of $keys positions', async (sizes) => {
-    await selectBackend('wasm');
+    await selectBackend(backend);
     const { batch, seq, keys, heads, kvHeads, headDim } = sizes;
     const make = (shape: number[], seed: number) => tf.tensor(Float32Array.from(normals(tf.util.sizeFromShape(shape), seed)), shape);
     const inputs = [
@@ -90,6 +90,16 @@ describe('causalAttention kernel', () => {
     }
   });
 
+  it('lets NaN through to the rows that see it', async () => {
+    await selectBackend(backend);
+    const q = tf.ones([1, 3, 1, 4]) as tf.Tensor4D;
+    const k = tf.tensor4d([1, 1, 1, 1, 1, Number.NaN, 1, 1, 1, 1, 1, 1], [1, 3, 1, 4]);
+    const out = await causalAttention(q, k, q).data();
+    expect([...out].map(Number.isNaN)).toEqual([false, false, false, false, ...Array(8).fill(true)]);
+  });
+});
+
+describe('causalAttention kernel', () => {
   it('gives a row the same bits whatever follows it or shares its batch', async () => {
     await selectBackend('wasm');
     const [heads, headDim, seq] = [2, 8, 21];
@@ -101,14 +111,6 @@ describe('causalAttention kernel', () => {
       const rows = (await causalAttention(...prefix).data()) as Float32Array;
       expect(rows).toEqual(full.slice(seq * heads * headDim, (seq + length) * heads * headDim));
     }
-  });
-
-  it('lets NaN through to the rows that see it', async () => {
-    await selectBackend('wasm');
-    const q = tf.ones([1, 3, 1, 4]) as tf.Tensor4D;
-    const k = tf.tensor4d([1, 1, 1, 1, 1, Number.NaN, 1, 1, 1, 1, 1, 1], [1, 3, 1, 4]);
-    const out = await causalAttention(q, k, q).data();
-    expect([...out].map(Number.isNaN)).toEqual([false, false, false, false, ...Array(8).fill(true)]);
   });
 
   it('refuses shapes that do not fit', async () => {
