@@ -1,5 +1,7 @@
 /** Every check of a GPU kernel. An area adds a file to `checks/` and a line here. */
 import type { GpuCheck } from './check.ts';
+import { decodeChecks } from './checks/decode.ts';
+import { gemmChecks } from './checks/gemm.ts';
 import { lossChecks } from './checks/losses.ts';
 import { opChecks } from './checks/ops.ts';
 import { packedChecks } from './checks/packed.ts';
@@ -8,4 +10,12 @@ import { trainingChecks } from './checks/training.ts';
 
 export type { GpuCheck, GpuCheckResult } from './check.ts';
 
-export const gpuChecks: readonly GpuCheck[] = [...opChecks, ...packedChecks, ...lossChecks, ...quantizerChecks, ...trainingChecks];
+export const gpuChecks: readonly GpuCheck[] = [
+  ...opChecks,
+  ...gemmChecks,
+  ...packedChecks,
+  ...lossChecks,
+  ...quantizerChecks,
+  ...trainingChecks,
+  ...decodeChecks,
+];

@@ -1,7 +1,7 @@
 /**
  * Streams calibration samples through the decoder, layer after layer. It owns their order and their hidden states, so a layer sees
  * what the already quantized layers before it produce, and statistics of one layer at a time are all that is ever held. Hidden states lie
- * outside the backend, in memory or on disk; a batch is on the backend while it is computed with.
+ * where `createStore` finds room for them.
  */
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
@@ -10,7 +10,7 @@ import { throwIfCancelled } from '../data/cancellation.ts';
 import type { LanguageModel, LayerHooks } from '../model/language-model.ts';
 import type { InputSite } from '../model/layer-activations.ts';
 import { afterAttention, afterMlp, attentionInput, attentionOutput, mlpInput, mlpOutput, transformed } from '../model/layer-steps.ts';
-import { type BatchShape, createStore, type HiddenStore, readTensor, writeTensor } from './hidden-states.ts';
+import { type BatchShape, createStore, gatherRows, type HiddenStore, readTensor, writeTensor, writeValues } from './hidden-states.ts';
 import { InputStatistics } from './input-statistics.ts';
 
 /** Tokens that go through a layer at once. */
@@ -71,7 +71,7 @@ export class Calibrator {
       calibrator.hidden = await calibrator.newStore(model.config.hiddenSize);
       for (const [index, batch] of batches.entries()) {
         await calibrator.breathe();
-        if (options.embed) await calibrator.hidden.write(index, await options.embed(batch));
+        if (options.embed) await writeValues(calibrator.hidden, index, await options.embed(batch));
         else
           await writeTensor(
             calibrator.hidden,
@@ -166,7 +166,7 @@ export class Calibrator {
    */
   async forEachBatch(visit: (input: tf.Tensor3D, output: tf.Tensor3D | null, batch: number) => void | Promise<void>): Promise<void> {
     await this.forEachInput(async (input, batch) => {
-      const output = this.outputs ? await readTensor(this.outputs, batch, this.shapes[batch]!) : null;
+      const output = this.outputs ? await this.statesOf(this.outputs, batch) : null;
       try {
         await visit(input, output, batch);
       } finally {
@@ -206,18 +206,18 @@ export class Calibrator {
 
   private async rowsOf(store: HiddenStore, indices: readonly number[]): Promise<tf.Tensor3D> {
     const [perBatch, seq] = this.shapes[0]!;
-    const size = seq * store.width;
-    const rows = new Float32Array(indices.length * size);
-    for (const [row, index] of indices.entries()) {
-      rows.set(await store.readPart(Math.floor(index / perBatch), (index % perBatch) * size, size), row * size);
-    }
-    return tf.tensor3d(rows, [indices.length, seq, store.width]);
+    const rows = indices.map((index) => ({ batch: Math.floor(index / perBatch), first: (index % perBatch) * seq }));
+    return gatherRows(store, rows, seq);
+  }
+
+  private statesOf(store: HiddenStore, batch: number): Promise<tf.Tensor3D> {
+    return readTensor<tf.Rank.R3>(store, batch, [...this.shapes[batch]!, store.width]);
   }
 
   private async forEachInput(visit: (input: tf.Tensor3D, batch: number) => Promise<void>): Promise<void> {
-    for (const [batch, shape] of this.shapes.entries()) {
+    for (const batch of this.shapes.keys()) {
       await this.breathe();
-      const input = await readTensor(this.required(this.hidden), batch, shape);
+      const input = await this.statesOf(this.required(this.hidden), batch);
       try {
         await visit(input, batch);
       } finally {
@@ -272,7 +272,7 @@ export class Calibrator {
   ): Promise<void> {
     await this.forEachInput(async (hidden, batch) => {
       const [size, seq] = this.shapes[batch]!;
-      const values = inner ? tf.tensor2d(await inner.read(batch), [size * seq, inner.width]) : computeInner(hidden);
+      const values = inner ? await readTensor<tf.Rank.R2>(inner, batch, [size * seq, inner.width]) : computeInner(hidden);
       const next = compute(hidden, values);
       values.dispose();
       await writeTensor(this.required(this.hidden), batch, next);

@@ -1,16 +1,27 @@
 /**
- * Hidden states of calibration batches, outside the backend's memory: in ordinary arrays, or in a file of the working folder when asked.
- * A batch is on the backend only while it is computed with.
+ * Hidden states of calibration batches: on a GPU whose memory has room for them, and else outside the backend's memory, in ordinary arrays or
+ * in a file of the working folder when asked. There a batch is on the backend only while it is computed with.
  */
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import * as tf from '@tensorflow/tfjs-core';
 import { RoundoffError } from '#contract/errors.ts';
 import { floatsAt, pointerOf } from '../backends/wasm/memory.ts';
+import { gpu } from '../backends/webgpu/device.ts';
 import { writeError } from '../formats/atomic-file.ts';
 
 /** Where the values of batches lie; every batch has `rows · width` floats. */
-export interface HiddenStore {
+export type HiddenStore = OutsideStore | GpuStore;
+
+interface GpuStore {
   readonly width: number;
+  /** By batch; they belong to the store. */
+  readonly tensors: tf.Tensor[];
+  close(): Promise<void>;
+}
+
+interface OutsideStore {
+  readonly width: number;
+  readonly tensors: null;
   /** The values of a batch, as they are until the next call. */
   read(batch: number): Promise<Float32Array>;
   /** `count` values of a batch from number `first`; as they are until the next call. */
@@ -24,15 +35,36 @@ export interface HiddenStore {
 /** [batch, seq] of one calibration batch. */
 export type BatchShape = readonly [number, number];
 
+/** Of the GPU's memory that is free when a store is made. */
+const gpuShare = 0.25;
+
 /** @param file keep values there instead of in memory */
 export async function createStore(shapes: readonly BatchShape[], width: number, file: string | null): Promise<HiddenStore> {
-  return file === null ? memoryStore(width) : fileStore(shapes, width, file);
+  if (file !== null) return fileStore(shapes, width, file);
+  const sizeBytes = 4 * width * shapes.reduce((sum, [batch, seq]) => sum + batch * seq, 0);
+  return tf.getBackend() === 'webgpu' && fitsOnGpu(sizeBytes) ? gpuStore(width) : memoryStore(width);
 }
 
-function memoryStore(width: number): HiddenStore {
-  const batches: Float32Array[] = [];
+function fitsOnGpu(sizeBytes: number): boolean {
+  const { budgetBytes, usedBytes } = gpu().memory;
+  return budgetBytes !== null && sizeBytes <= gpuShare * (budgetBytes - usedBytes);
+}
+
+function gpuStore(width: number): GpuStore {
+  const tensors: tf.Tensor[] = [];
   return {
     width,
+    tensors,
+    close: async () => {
+      tf.dispose(tensors.splice(0));
+    },
+  };
+}
+
+function memoryStore(width: number): OutsideStore {
+  const batches: Float32Array[] = [];
+  return {
+    ...{ width, tensors: null },
     read: async (batch) => batches[batch]!,
     readPart: async (batch, first, count) => batches[batch]!.subarray(first, first + count),
     write: async (batch, values) => {
@@ -45,7 +77,7 @@ function memoryStore(width: number): HiddenStore {
   };
 }
 
-async function fileStore(shapes: readonly BatchShape[], width: number, path: string): Promise<HiddenStore> {
+async function fileStore(shapes: readonly BatchShape[], width: number, path: string): Promise<OutsideStore> {
   const sizes = shapes.map(([batch, seq]) => batch * seq * width);
   const offsets = sizes.map((_, index) => 4 * sizes.slice(0, index).reduce((sum, size) => sum + size, 0));
   const handle = await open(path, 'w+');
@@ -57,7 +89,7 @@ async function fileStore(shapes: readonly BatchShape[], width: number, path: str
     return values;
   };
   return {
-    width,
+    ...{ width, tensors: null },
     read: (batch) => readPart(batch, 0, sizes[batch]!),
     readPart,
     write: async (batch, values) => {
@@ -97,16 +129,42 @@ async function transfer(path: string, handle: FileHandle, way: 'read' | 'write',
   }
 }
 
-/** A batch on the backend. The caller disposes it. */
-export async function readTensor(store: HiddenStore, batch: number, [size, seq]: BatchShape): Promise<tf.Tensor3D> {
-  return tf.tensor3d(await store.read(batch), [size, seq, store.width]);
+/** A batch on the backend, of the shape given. The caller disposes it. */
+export async function readTensor<R extends tf.Rank>(store: HiddenStore, batch: number, shape: tf.ShapeMap[R]): Promise<tf.Tensor<R>> {
+  return store.tensors ? tf.reshape(store.tensors[batch]!, shape) : tf.tensor(await store.read(batch), shape);
 }
 
-/** Takes a batch off the backend; the tensor is disposed. */
+/** The first `seq` rows after row `first` of each batch named, [rows, seq, width]. The caller disposes it. */
+export async function gatherRows(store: HiddenStore, rows: readonly { batch: number; first: number }[], seq: number): Promise<tf.Tensor3D> {
+  const { width, tensors } = store;
+  if (tensors) {
+    return tf.tidy(() => {
+      const parts = rows.map(({ batch, first }) => tf.slice(tf.reshape(tensors[batch]!, [-1, width]), [first, 0], [seq, width]));
+      return tf.reshape(tf.concat(parts), [rows.length, seq, width]) as tf.Tensor3D;
+    });
+  }
+  const size = seq * width;
+  const values = new Float32Array(rows.length * size);
+  for (const [row, { batch, first }] of rows.entries()) values.set(await store.readPart(batch, first * width, size), row * size);
+  return tf.tensor3d(values, [rows.length, seq, width]);
+}
+
+/** Takes a batch over: off the backend, unless the store is there. */
 export async function writeTensor(store: HiddenStore, batch: number, tensor: tf.Tensor): Promise<void> {
+  if (store.tensors) {
+    store.tensors[batch]?.dispose();
+    store.tensors[batch] = tf.keep(tensor);
+    return;
+  }
   try {
     await store.write(batch, tf.getBackend() === 'wasm' ? floatsAt(pointerOf(tensor), tensor.size) : await tensor.data<'float32'>());
   } finally {
     tensor.dispose();
   }
+}
+
+/** Copies a batch's values into the store. */
+export async function writeValues(store: HiddenStore, batch: number, values: Float32Array): Promise<void> {
+  if (store.tensors) await writeTensor(store, batch, tf.tensor1d(values.slice()));
+  else await store.write(batch, values);
 }

@@ -1,6 +1,6 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { commandNames } from '#contract/commands.ts';
 import type { CommandResult } from '#contract/errors.ts';
 import { createServices, type Services } from '../../../src-main/ipc/services.ts';
@@ -8,6 +8,9 @@ import { resourcesDir, tinyStudy, workerEntry } from '../../support/study-run.ts
 import { temporaryFolder } from '../../support/temporary-folder.ts';
 
 const folder = temporaryFolder('services');
+// Every command is given: nothing of the user's may be removed, and nothing fetched.
+vi.stubEnv('ROUNDOFF_RUNTIMES', path.join(folder, 'runtimes'));
+vi.stubEnv('PIP_INDEX_URL', 'http://127.0.0.1:9/simple');
 const open: Services[] = [];
 let count = 0;
 

@@ -19,6 +19,11 @@ interface Recording {
 
 let recording: Recording | null = null;
 
+/** Whether kernels are being timed already; recordings do not nest. */
+export function isTiming(): boolean {
+  return recording !== null;
+}
+
 /** What to begin a pass with whose time counts for `name`; null while nothing is timed, or where the recording is full. */
 export function timedPass(name: string): GPUComputePassDescriptor | null {
   if (!recording) return null;

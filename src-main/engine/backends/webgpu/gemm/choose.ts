@@ -4,6 +4,7 @@ import { type MatrixShape, matrixMemory } from './matrix-kernel.ts';
 import type { Product } from './product.ts';
 import type { RowShape } from './row-kernel.ts';
 import { type TileShape, tileMemory, tileThreads } from './tile-kernel.ts';
+import { winner } from './tune.ts';
 
 export type Kernel =
   | { kind: 'plain' }
@@ -22,11 +23,17 @@ const busy = 128;
 const leastDepth = 256;
 const mostSlices = 32;
 
-export function choose(product: Product): Kernel {
+/** `run` computes a product with a given kernel, for measurements. */
+export function choose(product: Product, run: (product: Product, kernel: Kernel) => void): Kernel {
   if (gpu().software) return { kind: 'plain' };
-  const { m, n } = product;
   if (rowsFit(product)) return { kind: 'rows', shape: rowShape(product) };
-  return candidates(product)[m <= 64 || n <= 64 ? 0 : 1]!;
+  const all = candidates(product);
+  return winner(product, all, run) ?? unmeasured(product, all);
+}
+
+/** Register tiles, small ones for small products: subgroup matrices have to prove themselves on the adapter first. */
+function unmeasured({ m, n }: Product, all: readonly Kernel[]): Kernel {
+  return all[m <= 64 || n <= 64 ? 0 : 1]!;
 }
 
 /** Kernels worth measuring, from small tiles to large, then subgroup matrices. */

@@ -5,7 +5,7 @@
 import { RoundoffError } from '#contract/errors.ts';
 import type { Operand } from '../compute.ts';
 import { gpu } from '../device.ts';
-import type { Kernel } from './choose.ts';
+import { candidates, type Kernel } from './choose.ts';
 import { advance, type ComputedMatrix, type ElementType, fitsBinding, type Span, spanOf } from './operands.ts';
 import { type Batch, extents, type Product } from './product.ts';
 
@@ -41,7 +41,7 @@ export interface Gemm {
   bias?: Operand;
   /** f32 by default; f16 and bf16 operands are int32 tensors with two values per word, in row-major order. */
   types?: { a?: ElementType; b?: ElementType };
-  /** 'half' lets f32 and bf16 operands be rounded to f16 where that is faster; 'exact' by default. */
+  /** 'half' lets f32 and bf16 operands be rounded to f16 where that is faster; by default as `setProductPrecision` says, at first 'exact'. */
   precision?: 'exact' | 'half';
   /** By default chosen by shape and measurements. */
   kernel?: Kernel;
@@ -53,9 +53,26 @@ const partSize = 64;
 /** Rows or columns that a workgroup computes at least. */
 const smallestTile = 16;
 
+let defaultPrecision: Product['precision'] = 'exact';
+
+/** The precision of products that name none; f16 operands wherever that is faster, for trainings that allow it. */
+export function setProductPrecision(precision: Product['precision']): void {
+  defaultPrecision = precision;
+}
+
 export function gemm(spec: Gemm): void {
+  const product = productOf(spec);
+  if (product.m > 0 && product.n > 0 && product.inner.count > 0 && product.outer.count > 0) inParts(product);
+}
+
+/** The kernels that could compute it on this adapter, whole products only: for checks and measurements. */
+export function gemmKernels(spec: Gemm): Kernel[] {
+  return candidates(productOf(spec));
+}
+
+function productOf(spec: Gemm): Product {
   const { m, n, k, transA = false, transB = false, first = {}, batch = { ...once, outer: once } } = spec;
-  const product: Product = {
+  return {
     a: advance(spanOf(spec.a, spec.types?.a), first.a ?? 0),
     b: 'code' in spec.b ? spec.b : advance(spanOf(spec.b, spec.types?.b), first.b ?? 0),
     c: advance(spanOf(spec.c), first.c ?? 0),
@@ -72,10 +89,9 @@ export function gemm(spec: Gemm): void {
     outer: batch.outer ?? once,
     alpha: spec.alpha ?? 1,
     accumulate: spec.accumulate ?? false,
-    precision: spec.precision ?? 'exact',
+    precision: spec.precision ?? defaultPrecision,
     kernel: spec.kernel ?? null,
   };
-  if (m > 0 && n > 0 && product.inner.count > 0 && product.outer.count > 0) inParts(product);
 }
 
 /** Runs the product, halved as often as it takes for one dispatch to hold it. */

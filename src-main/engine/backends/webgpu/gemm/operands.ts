@@ -19,9 +19,9 @@ const unpackPair: Record<'f16' | 'bf16', string> = {
 
 /** WGSL function `NAMEOne(at)`: the value of element `at` of a buffer read one value at a time. */
 export function oneFunction(name: 'a' | 'b', type: ElementType): string {
-  if (type === 'f32') return `fn ${name}One(at : u32) -> f32 { return ${name}[at]; }`;
-  return `${unpackPair[type].replace('NAME', name)}
-  fn ${name}One(at : u32) -> f32 { let pair = ${name}Pair(${name}[at / 2u]); return select(pair.x, pair.y, at % 2u == 1u); }`;
+  const bits = `(${name}[at / 2u] >> (16u * (at % 2u)))`;
+  const value = { f32: `${name}[at]`, f16: `unpack2x16float(${bits}).x`, bf16: `bitcast<f32>(${bits} << 16u)` }[type];
+  return `fn ${name}One(at : u32) -> f32 { return ${value}; }`;
 }
 
 /**

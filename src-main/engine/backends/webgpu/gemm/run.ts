@@ -12,7 +12,10 @@ import { type TileShape, tileKernel, tileKernelName } from './tile-kernel.ts';
 import type { Variant } from './variant.ts';
 
 export function runProduct(product: Product): void {
-  const kernel = product.kernel ?? choose(product);
+  runWith(product, product.kernel ?? choose(product, runWith));
+}
+
+function runWith(product: Product, kernel: Kernel): void {
   const slices = 'slices' in kernel ? kernel.slices : 1;
   if (slices > 1 && product.k > slices) runSlices(product, kernel, slices);
   else runKernel(product, kernel, { slices: 1, sliceK: product.k, strideSlice: 0 });
