@@ -12,6 +12,9 @@ import { type Gpu, openGpu } from './device.ts';
 import { registerMatMul } from './matmul.ts';
 import { shareTensorPool } from './tensor-pool.ts';
 
+/** The library's own choice of 15 submits a training step dozens of times; the GPU is to begin early all the same. */
+const dispatchesPerSubmit = 64;
+
 let started: Promise<string> | undefined;
 
 /** Makes `webgpu` the active backend; returns the device's name. @throws RoundoffError `backend-unavailable` */
@@ -38,6 +41,7 @@ async function start(options: { allowSoftware: boolean }): Promise<string> {
   registerCast();
   tf.removeBackend('webgpu');
   tf.registerBackend('webgpu', () => watched(new WebGPUBackend(opened.device, found.adapter.info), opened), 3);
+  tf.env().set('WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE', dispatchesPerSubmit);
   if (!(await tf.setBackend('webgpu'))) {
     throw new RoundoffError(
       'backend-unavailable',

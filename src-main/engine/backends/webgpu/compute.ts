@@ -11,6 +11,8 @@ import { timedPass } from './timing.ts';
 interface TensorBackend {
   tensorMap: { get(dataId: object): { resource?: GPUBuffer } };
   commandQueueOwnedIds: WeakSet<object>;
+  /** Tensors that were disposed of while recorded commands use them: their buffers are free after the next submit, which starts a new list. */
+  tensorDataPendingDisposal: object[];
   commandEncoder: GPUCommandEncoder | null;
   computePassEncoder: GPUComputePassEncoder | null;
   dispatchCountInPass: number;
@@ -59,6 +61,10 @@ export interface KernelDispatch {
 export const groupNumber = `
 fn groupNumber(id : vec3<u32>, count : vec3<u32>) -> u32 { return id.y * count.x + id.x; }
 `;
+
+/** Recorded commands are submitted early when so much memory waits for it. */
+const mostHeldBytes = 256 * 2 ** 20;
+let held: { list: readonly object[]; counted: number; bytes: number } = { list: [], counted: 0, bytes: 0 };
 
 const cachedParameters = 4096;
 const cachedGroups = 16384;
@@ -251,9 +257,17 @@ function record(
   pass.dispatchWorkgroups(...workgroups);
   if (timing) backend.endComputePassEncoder();
   backend.dispatchCountInPass++;
-  if (backend.dispatchCountInPass < (tf.env().get('WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE') as number)) return;
+  const isFull = backend.dispatchCountInPass >= (tf.env().get('WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE') as number);
+  if (!isFull && heldBytes(backend) < mostHeldBytes) return;
   backend.endComputePassEncoder();
   backend.submitQueue();
+}
+
+/** Bytes of tensors that only recorded commands still need. */
+function heldBytes({ tensorDataPendingDisposal: list, tensorMap }: TensorBackend): number {
+  if (held.list !== list) held = { list, counted: 0, bytes: 0 };
+  for (; held.counted < list.length; held.counted++) held.bytes += tensorMap.get(list[held.counted]!).resource?.size ?? 0;
+  return held.bytes;
 }
 
 /** A number of workgroups over as many dimensions as it takes. */

@@ -94,6 +94,22 @@ describe.skipIf(!testBackends.includes('webgpu'))('kernels of our own', () => {
     expect([...new Float32Array(read.getMappedRange())]).toEqual([2, 3, 4, 5]);
   });
 
+  it('are submitted early when much memory waits for it', async () => {
+    const values = 2 ** 24;
+    const x = tf.ones([values]);
+    flush();
+    const { tensorDataPendingDisposal: before } = tf.backend() as unknown as { tensorDataPendingDisposal: object[] };
+    for (let i = 0; i < 5; i++) {
+      const y = emptyTensor([values]);
+      affine(x, y, 1, i);
+      asTensor(y).dispose();
+    }
+    const { tensorDataPendingDisposal: after } = tf.backend() as unknown as { tensorDataPendingDisposal: object[] };
+    expect(before.length).toBe(4);
+    expect(after.length).toBe(0);
+    x.dispose();
+  });
+
   it('are timed by name', async () => {
     if (!gpu().timestamps) return;
     const x = tf.ones([1 << 16]);
