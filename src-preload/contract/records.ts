@@ -5,6 +5,7 @@
 import type { ProblemKind } from './benchmarks.ts';
 import type { ErrorInfo } from './errors.ts';
 import type { GpuDescription } from './gpu.ts';
+import type { MemoryTask } from './memory-tasks.ts';
 import type { TrialProgress } from './preflight.ts';
 import type { EvaluationProtocol } from './protocol.ts';
 import type { Recipe, StudySpec } from './recipe.ts';
@@ -59,8 +60,8 @@ export interface ModelInspection {
   hash: string;
   /** Checkpoint size by scheme. */
   schemeSizes: { scheme: string; sizeBytes: number; bitsPerWeight: number; unsupported: string | null }[];
-  /** Estimated peak memory by task. */
-  memory: { task: 'evaluate' | 'quantize-gptq' | 'train'; bytes: number }[];
+  /** Estimated peak memory by task; `gpu-…` of the GPU's, on webgpu. */
+  memory: { task: MemoryTask; bytes: number }[];
   chatTemplate: boolean;
   problems: InspectionProblem[];
 }

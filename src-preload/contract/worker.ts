@@ -185,8 +185,9 @@ export interface TrainSummary {
   /** Largest resident memory of the process during the stage, and what was estimated before it. */
   peakMemoryBytes: number;
   estimatedMemoryBytes?: number;
-  /** Most bytes of GPU buffers in use at once; on webgpu only. */
+  /** Most bytes of GPU buffers in use at once, and what was estimated before; on webgpu only. */
   peakGpuMemoryBytes?: number;
+  estimatedGpuMemoryBytes?: number;
 }
 export interface EvaluateSummary {
   type: 'evaluate';

@@ -2,6 +2,7 @@
  * Trains one model folder in a process of its own, so that its memory can be measured: `node train-child.ts JSON`, with the options below.
  * Prints the summary, or the error, as JSON in its last line.
  */
+import type { BackendName } from '#contract/worker.ts';
 import { selectBackend } from '../../src-main/engine/backends/select.ts';
 import { readModelConfig } from '../../src-main/engine/model/config.ts';
 import { loadTokenizer } from '../../src-main/engine/model/tokenizer.ts';
@@ -13,10 +14,12 @@ export interface TrainChildOptions {
   outDir: string;
   /** Input of a train stage. */
   stage: unknown;
+  /** wasm by default. */
+  backend?: BackendName;
 }
 
-const { sourceDir, outDir, stage } = JSON.parse(process.argv[2]!) as TrainChildOptions;
-await selectBackend('wasm');
+const { sourceDir, outDir, stage, backend = 'wasm' } = JSON.parse(process.argv[2]!) as TrainChildOptions;
+await selectBackend(backend);
 const { vocabSize } = await readModelConfig(sourceDir);
 const { summary } = await trainCheckpoint({
   ...{ sourceDir, baseDir: sourceDir, outDir, seed: 1, modelHash: 'child' },

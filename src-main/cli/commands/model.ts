@@ -1,5 +1,6 @@
 /** `model inspect`: what a model folder holds, and every problem in it. */
 import type { Command } from 'commander';
+import { memoryTasks } from '#contract/memory-tasks.ts';
 import type { ModelInspection } from '#contract/records.ts';
 import { inspectModel } from '../../engine/model/inspect.ts';
 import { bytes, count } from '../../reports/format.ts';
@@ -39,6 +40,6 @@ function facts(model: ModelInspection): string[] {
     '',
     textTable(['scheme', 'size', 'bits per weight', ''], schemes, new Set([1, 2])),
     '',
-    ...model.memory.map(({ task, bytes: needed }) => `memory to ${task}: about ${bytes(needed)}`),
+    ...model.memory.map(({ task, bytes: needed }) => `memory: ${memoryTasks[task]}: about ${bytes(needed)}`),
   ];
 }

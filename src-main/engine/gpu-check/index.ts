@@ -1,5 +1,6 @@
 /** Every check of a GPU kernel. An area adds a file to `checks/` and a line here. */
 import type { GpuCheck } from './check.ts';
+import { decodeChecks } from './checks/decode.ts';
 import { gemmChecks } from './checks/gemm.ts';
 import { lossChecks } from './checks/losses.ts';
 import { opChecks } from './checks/ops.ts';
@@ -16,4 +17,5 @@ export const gpuChecks: readonly GpuCheck[] = [
   ...lossChecks,
   ...quantizerChecks,
   ...trainingChecks,
+  ...decodeChecks,
 ];

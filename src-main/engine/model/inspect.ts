@@ -15,6 +15,7 @@ import { ProblemList } from '../formats/problems.ts';
 import { companionFiles } from '../formats/quantized-checkpoint.ts';
 import type { ExpectedTensor } from '../formats/quantized-layout.ts';
 import { type Checkpoint, scanCheckpoint, weightsIndexFile } from '../formats/safetensors.ts';
+import { gpuMemoryEstimates } from '../training/gpu-memory-tasks.ts';
 import { configFile, type ModelConfig, scanModelConfig } from './config.ts';
 import { checkTensors, firstNonFinite, readStoredLayout, reportNonFinite, type StoredLayout, storedShapes } from './load.ts';
 import { decoderLinears, headName, parameterCount, parameterShapes } from './parameters.ts';
@@ -171,7 +172,7 @@ function describe(
     contextLength: config.contextLength,
     tiedEmbeddings: config.tiedEmbeddings,
     schemeSizes: unsupported ? sizes.map((size) => ({ ...size, unsupported })) : sizes,
-    memory: memoryEstimates(config),
+    memory: [...memoryEstimates(config), ...gpuMemoryEstimates(config)],
   };
 }
 

@@ -95,7 +95,8 @@ export class PackedLinearOp implements LinearOp {
   readonly kind = 'packed';
   private readonly parameters: ParameterMap;
   private readonly module: string;
-  private readonly packed: PackedWeight;
+  /** What it computes with. */
+  readonly packed: PackedWeight;
   private readonly remainder: Remainder;
 
   constructor(parameters: ParameterMap, module: string, stored: StoredLinear) {

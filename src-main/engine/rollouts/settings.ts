@@ -56,6 +56,9 @@ export interface GenerationOptions {
   onProgress?(progress: GenerationProgress): void;
 }
 
+/** `lossless`: half precision where that changes no value; `half`: all dense weights rounded to it. */
+export type WeightPrecision = 'float32' | 'lossless' | 'half';
+
 export interface GeneratorOptions {
   /** Sequences generated at the same time. */
   slots: number;
@@ -67,6 +70,8 @@ export interface GeneratorOptions {
   weightBudgetBytes?: number;
   /** Decode steps that the GPU decode engine computes before it reports tokens; results do not depend on it. */
   stepsPerSubmit?: number;
+  /** How the GPU decode engine holds dense weights; `lossless` when left out. */
+  weightPrecision?: WeightPrecision;
   /** Take all memory that the slots may ever need at once, so that a run that does not fit fails at its start. */
   reserve?: boolean;
 }

@@ -8,12 +8,14 @@ import { objectiveTitle, type TrainStage, trainsTitle } from '#contract/training
 import type { TrainSummary } from '#contract/worker.ts';
 import { fingerprint } from '../data/fingerprint.ts';
 import type { SavedCheckpoint } from '../formats/quantized-checkpoint.ts';
+import type { ModelConfig } from '../model/config.ts';
 import type { LanguageModel } from '../model/language-model.ts';
 import type { ModelTokenizer } from '../model/tokenizer.ts';
-import { MemoryMeter } from '../quantizers/memory-meter.ts';
+import { activeGpu, MemoryMeter } from '../quantizers/memory-meter.ts';
 import { restoreParameters, type TrainingProgress } from './checkpoint.ts';
 import { createTask, type PreparedTask } from './create-task.ts';
 import { createTrainee } from './create-trainee.ts';
+import { estimateGpuTrainingMemory, frozenWeightBytes } from './gpu-memory-estimate.ts';
 import { type LoopSettings, runTraining, type StepMetrics } from './loop.ts';
 import { estimateTrainingMemory } from './memory-estimate.ts';
 import type { SavedModel, SaveOptions, Trainee } from './trainee.ts';
@@ -69,6 +71,7 @@ export async function trainCheckpoint(options: TrainCheckpointOptions): Promise<
     await rm(workDir, { recursive: true, force: true });
     const memory = {
       ...meter.peaks(),
+      ...(activeGpu() ? { estimatedGpuMemoryBytes: await estimateOnGpu(options, trainee.config, prepared.longest) } : {}),
       estimatedMemoryBytes: estimateTrainingMemory(trainee.config, stage, prepared.longest),
     };
     const summary = { ...summarize(options, trainee, prepared, saved, progress), ...memory };
@@ -78,6 +81,11 @@ export async function trainCheckpoint(options: TrainCheckpointOptions): Promise<
     trainee?.dispose();
     meter.stop();
   }
+}
+
+async function estimateOnGpu({ stage, sourceDir }: TrainCheckpointOptions, config: ModelConfig, longest?: number): Promise<number> {
+  const frozenBytes = await frozenWeightBytes(sourceDir, config);
+  return estimateGpuTrainingMemory({ config, stage, frozenBytes, ...(longest === undefined ? {} : { longest }) });
 }
 
 function saveOptions({ stage, signal }: TrainCheckpointOptions, steps: number, replace: boolean): SaveOptions {

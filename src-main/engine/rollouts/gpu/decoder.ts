@@ -8,6 +8,7 @@ import type { LanguageModel } from '../../model/language-model.ts';
 import { finalNormName } from '../../model/parameters.ts';
 import type { SamplingSettings } from '../settings.ts';
 import { Buffers } from './buffers.ts';
+import { copyTensor } from './convert.ts';
 import { embedShader, normShader } from './kernels/rows.ts';
 import { samplerShape, sampleShader } from './kernels/sample.ts';
 import { weightParts } from './kernels/weight-format.ts';
@@ -15,7 +16,7 @@ import { DecodeLayer, type RotaryBuffers, recordProduct } from './layer.ts';
 import { Product, windowBinding, windowsOf } from './product.ts';
 import { type Kernel, kernelOf, type Recorder } from './program.ts';
 import type { EngineShape } from './shape.ts';
-import { copyRows, createStack, fillStack, planWeights, type Stack, type WeightPlan } from './weights.ts';
+import { createStack, fillStack, type Stack, type WeightPlan } from './weights.ts';
 import { createWorkspace, type RowsFrom, type Workspace } from './workspace.ts';
 
 export class Decoder {
@@ -32,21 +33,21 @@ export class Decoder {
   private readonly headProduct: Product;
 
   /** @throws RoundoffError `out-of-memory`; nothing is held then */
-  static create(model: LanguageModel, shape: EngineShape): Decoder {
+  static create(model: LanguageModel, shape: EngineShape, plan: WeightPlan): Decoder {
     const buffers = new Buffers();
     try {
-      return new Decoder(model, shape, buffers);
+      return new Decoder(model, shape, plan, buffers);
     } catch (error) {
       buffers.dispose();
       throw error;
     }
   }
 
-  private constructor(model: LanguageModel, shape: EngineShape, buffers: Buffers) {
+  private constructor(model: LanguageModel, shape: EngineShape, plan: WeightPlan, buffers: Buffers) {
     this.buffers = buffers;
     const { hiddenSize, vocabSize, rmsNormEps } = shape.config;
     this.shape = shape;
-    this.plan = planWeights(model);
+    this.plan = plan;
     const workspace = createWorkspace(shape, buffers);
     this.workspace = workspace;
     const rotary = rotaryBuffers(model, shape, buffers);
@@ -64,16 +65,11 @@ export class Decoder {
     this.fill(model);
   }
 
-  /** Whether the model differs in values alone from the one the engine was made for. */
-  fits(model: LanguageModel): boolean {
-    return JSON.stringify([model.config, planWeights(model)]) === JSON.stringify([this.shape.config, this.plan]);
-  }
-
   /** Takes the model's present weights. */
   fill(model: LanguageModel): void {
     fillStack(model, this.embedding);
     if (this.head !== this.embedding) fillStack(model, this.head);
-    copyRows(model.parameter(finalNormName) as tf.Tensor1D, this.finalNormWeight, 0, this.shape.config.hiddenSize);
+    copyTensor(model.parameter(finalNormName), this.finalNormWeight);
     for (const layer of this.layers) layer.fill(model);
     flush();
   }
@@ -127,11 +123,11 @@ export class Decoder {
   }
 }
 
-function rotaryBuffers(model: LanguageModel, { capacity, config }: EngineShape, buffers: Buffers): RotaryBuffers {
+function rotaryBuffers(model: LanguageModel, { capacity }: EngineShape, buffers: Buffers): RotaryBuffers {
   const { cos, sin } = model.rotary.upTo(capacity);
   const copyOf = (table: tf.Tensor2D) => {
     const buffer = buffers.bound('rotary tables', 4 * table.size);
-    copyRows(table, buffer, 0, config.headDim / 2);
+    copyTensor(table, buffer);
     return buffer;
   };
   return { cosines: copyOf(cos), sines: copyOf(sin) };

@@ -1,14 +1,14 @@
 /** One decoder layer of the engine: its weights, its cache and its kernels. */
-import type * as tf from '@tensorflow/tfjs-core';
 import type { LanguageModel } from '../../model/language-model.ts';
 import type { Buffers } from './buffers.ts';
+import { copyTensor } from './convert.ts';
 import { attentionShader, mergeShader, segmentPositions } from './kernels/attention.ts';
 import { appendShader, cacheBytes, copyShader } from './kernels/cache.ts';
 import { normShader } from './kernels/rows.ts';
 import { Product } from './product.ts';
 import { type Kernel, kernelOf, type Recorder } from './program.ts';
 import { cacheShape, type EngineShape, fewSlots, paddedRows } from './shape.ts';
-import { copyRows, createStack, fillStack, type Stack, type StackName, type StackPlan, stackNames } from './weights.ts';
+import { createStack, fillStack, type Stack, type StackName, type StackPlan, stackNames } from './weights.ts';
 import type { RowsFrom, Workspace } from './workspace.ts';
 
 /** Shared by all layers; cosines and sines are [positions, headDim / 2]. */
@@ -72,10 +72,7 @@ export class DecodeLayer {
   /** Records copies of the model's present weights. */
   fill(model: LanguageModel): void {
     for (const name of stackNames) fillStack(model, this.stacks[name]);
-    for (const [name, buffer] of this.norms) {
-      const weight = model.parameter(`model.layers.${this.index}.${name}.weight`) as tf.Tensor1D;
-      copyRows(weight, buffer, 0, weight.size);
-    }
+    for (const [name, buffer] of this.norms) copyTensor(model.parameter(`model.layers.${this.index}.${name}.weight`), buffer);
   }
 
   recordCopies(recorder: Recorder, pairs: number): void {

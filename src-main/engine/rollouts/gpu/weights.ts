@@ -1,12 +1,17 @@
 /**
  * A model's weights as the decode engine holds them: linears that read one input stacked over each other, in buffers of its own, so that new
- * values go where the old ones were. They are copied on the GPU, in the order of the tensor library's own commands.
+ * values go where the old ones were.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { dispatch, groupNumber, rowWindows } from '../../backends/webgpu/compute.ts';
+import { flush } from '../../backends/webgpu/compute.ts';
+import { nf4BlockSize } from '../../formats/nf4.ts';
 import type { LanguageModel } from '../../model/language-model.ts';
+import { PackedLinearOp } from '../../model/linear-op.ts';
 import { embeddingName, headName, linearShape } from '../../model/parameters.ts';
-import type { Buffers } from './buffers.ts';
+import type { PackedWeight } from '../../ops/index.ts';
+import type { WeightPrecision } from '../settings.ts';
+import { Buffers } from './buffers.ts';
+import { convertRows, copyTensor, expandZeros, flagLosses, lossOf, readWords } from './convert.ts';
 import { partWords, type WeightFormat, type WeightPart, weightParts } from './kernels/weight-format.ts';
 
 /** Linears stacked over each other, or a table. */
@@ -43,10 +48,11 @@ export interface WeightPlan {
   head: StackPlan | null;
 }
 
-const dense: WeightFormat = { kind: 'float32' };
-
-/** How each of the model's weights is to be held. */
-export function planWeights(model: LanguageModel): WeightPlan {
+/**
+ * How each of the model's weights is to be held: packed codes as they are, half precision where that loses nothing, float32 otherwise.
+ * @param precision `half` rounds what would lose to binary16, within its range; `float32` keeps dense weights whole
+ */
+export async function planWeights(model: LanguageModel, precision: WeightPrecision): Promise<WeightPlan> {
   const layers = Array.from({ length: model.config.layers }, (_, index) => {
     const stack = (name: StackName) => {
       const modules = stackModules[name].map((module) => `model.layers.${index}.${module}`);
@@ -54,24 +60,74 @@ export function planWeights(model: LanguageModel): WeightPlan {
     };
     return Object.fromEntries(stackNames.map(stack)) as Record<StackName, StackPlan>;
   });
-  return { layers, embedding: tablePlan(model, embeddingName), head: model.config.tiedEmbeddings ? null : tablePlan(model, headName) };
+  const head = model.config.tiedEmbeddings ? null : tablePlan(model, headName);
+  const plan = { layers, embedding: tablePlan(model, embeddingName), head };
+  if (precision !== 'float32') await halveDense(model, plan, precision === 'half');
+  return plan;
+}
+
+/** Gives dense stacks the smallest form that holds their values. */
+async function halveDense(model: LanguageModel, { layers, embedding, head }: WeightPlan, mayRound: boolean): Promise<void> {
+  const all = [...layers.flatMap((layer) => stackNames.map((name) => layer[name])), embedding, ...(head ? [head] : [])];
+  const dense = all.filter(({ format }) => format.kind === 'float32');
+  const buffers = new Buffers();
+  try {
+    const flags = buffers.storage('losses', 4 * dense.length);
+    for (const [place, { modules }] of dense.entries()) {
+      for (const module of modules) tf.tidy(() => flagLosses(denseValues(model, module), flags, place));
+    }
+    flush();
+    const losses = await readWords(flags);
+    for (const [place, stack] of dense.entries()) {
+      const kind = (['bfloat16', 'float16'] as const).find((half) => (losses[place]! & lossOf[half]) === 0);
+      const rounds = mayRound && (losses[place]! & lossOf.range) === 0;
+      if (kind || rounds) stack.format = { kind: kind ?? 'float16' };
+    }
+  } finally {
+    buffers.dispose();
+  }
 }
 
 function stackPlan(model: LanguageModel, modules: readonly string[]): StackPlan {
   const shapes = modules.map((module) => linearShape(model.config, module));
+  const inFeatures = shapes[0]![1];
   return {
     label: modules.join(' '),
     modules,
-    inFeatures: shapes[0]![1],
+    inFeatures,
     outFeatures: shapes.reduce((sum, [out]) => sum + out, 0),
-    format: dense,
+    format: packedFormat(model, modules, inFeatures) ?? { kind: 'float32' },
     hasBias: modules.some((module) => model.linear(module).bias()),
   };
 }
 
+/** The form of linears whose codes can lie over each other as they are; null otherwise. */
+function packedFormat(model: LanguageModel, modules: readonly string[], inFeatures: number): WeightFormat | null {
+  const weights = modules.map((module) => packedWeight(model, module));
+  const [first] = weights;
+  const sameLayout = (weight: PackedWeight | null) =>
+    weight && JSON.stringify({ ...weight.layout, outFeatures: 0 }) === JSON.stringify({ ...first!.layout, outFeatures: 0 });
+  if (!first || !weights.every(sameLayout)) return null;
+  const grouped = weights.some((weight) => weight!.groupIndex);
+  if (grouped && weights.length > 1) return null;
+  const { layout } = first;
+  if (layout.coding === 'nf4') return inFeatures % nf4BlockSize === 0 ? { kind: 'nf4' } : null;
+  return { kind: 'integer', bits: layout.bits, groupSize: layout.groupSize, symmetric: layout.symmetric, grouped };
+}
+
+function packedWeight(model: LanguageModel, module: string): PackedWeight | null {
+  const op = model.linear(module);
+  return op instanceof PackedLinearOp ? op.packed : null;
+}
+
 function tablePlan({ config }: LanguageModel, name: string): StackPlan {
   const { vocabSize, hiddenSize } = config;
-  return { label: name, modules: [name], inFeatures: hiddenSize, outFeatures: vocabSize, format: dense, hasBias: false };
+  return { label: name, modules: [name], inFeatures: hiddenSize, outFeatures: vocabSize, format: { kind: 'float32' }, hasBias: false };
+}
+
+/** Float weights of a linear, or a table. Within `tf.tidy`. */
+function denseValues(model: LanguageModel, module: string): tf.Tensor2D {
+  return (model.parameters.get(module) as tf.Tensor2D | undefined) ?? model.linear(module).weight();
 }
 
 /** Buffers for a stack, without values yet. */
@@ -86,44 +142,33 @@ export function createStack(plan: StackPlan, buffers: Buffers): Stack {
 }
 
 /** Records copies of the model's present values. */
-export function fillStack(model: LanguageModel, { plan, parts, bias }: Stack): void {
+export function fillStack(model: LanguageModel, stack: Stack): void {
+  const { plan, bias } = stack;
   let row = 0;
   for (const module of plan.modules) {
-    tf.tidy(() => {
-      const isTable = model.parameters.has(module);
-      const weight = isTable ? (model.parameter(module) as tf.Tensor2D) : model.linear(module).weight();
-      copyRows(weight, parts.weights!, row, plan.inFeatures);
-      const values = isTable ? null : model.linear(module).bias();
-      if (values) copyRows(values, bias!, row, 1);
-      row += weight.shape[0];
-    });
+    const isTable = model.parameters.has(module);
+    const rows = isTable ? plan.outFeatures : linearShape(model.config, module)[0];
+    const packed = isTable ? null : packedWeight(model, module);
+    if (packed && (plan.format.kind === 'integer' || plan.format.kind === 'nf4')) fillPacked(stack, packed, row, rows);
+    else fillDense(model, stack, module, row, rows);
+    const values = isTable ? null : model.linear(module).bias();
+    if (values && bias) copyTensor(values, bias, row);
+    row += rows;
   }
 }
 
-/** Values of a tensor of 32-bit words into rows of `words` each, from row `first` on. */
-export function copyRows(from: tf.Tensor, to: GPUBuffer, first: number, words: number): void {
-  const rows = from.size / words;
-  for (const window of rowWindows(rows, 4 * words)) {
-    const target = alignedWindow(to, 4 * (first + window.first) * words, 4 * window.rows * words);
-    dispatch({
-      name: 'decode-copy-words',
-      reads: { source: { of: from, as: 'u32', offset: 4 * window.first * words, size: 4 * window.rows * words } },
-      writes: { to: { of: to, as: 'u32', offset: target.offset, size: target.size } },
-      integers: { count: window.rows * words, shift: target.shift },
-      workgroups: Math.ceil((window.rows * words) / 256),
-      code: () => `${groupNumber}
-@compute @workgroup_size(256) fn main(
-  @builtin(workgroup_id) id : vec3<u32>, @builtin(num_workgroups) groups : vec3<u32>, @builtin(local_invocation_index) t : u32
-) {
-  let place = groupNumber(id, groups) * 256u + t;
-  if (place < parameters.count) { to[place + parameters.shift] = source[place]; }
-}`,
-    });
-  }
+function fillDense(model: LanguageModel, { plan, parts }: Stack, module: string, row: number, rows: number): void {
+  const { format, inFeatures } = plan;
+  const conversion = format.kind === 'bfloat16' || format.kind === 'float16' ? format.kind : 'copy';
+  tf.tidy(() => convertRows(conversion, denseValues(model, module), parts.weights!, { rows, words: inFeatures, first: row }));
 }
 
-/** A window of a buffer that begins where the device lets a binding begin; the wanted bytes follow after \`shift\` words. */
-function alignedWindow(buffer: GPUBuffer, offset: number, size: number): { offset: number; size: number; shift: number } {
-  const start = Math.floor(offset / 256) * 256;
-  return { offset: start, size: Math.min(buffer.size - start, size + offset - start), shift: (offset - start) / 4 };
+function fillPacked({ plan, parts }: Stack, { words, scales, zeros, groupIndex }: PackedWeight, row: number, rows: number): void {
+  const { format, inFeatures } = plan;
+  const perRow = (part: WeightPart) => partWords(format, part, inFeatures);
+  convertRows('copy', words, parts.weights!, { rows, words: perRow('weights'), first: row });
+  convertRows('copy', scales, parts.scales!, { rows, words: perRow('scales'), first: row });
+  if (format.kind !== 'integer') return;
+  if (zeros) expandZeros(zeros, format.bits, rows * perRow('zeros'), parts.zeros!, row * perRow('zeros'));
+  if (groupIndex) copyTensor(groupIndex, parts.groupIndex!);
 }

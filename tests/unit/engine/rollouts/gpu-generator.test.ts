@@ -3,10 +3,17 @@ import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
 import { gpu } from '../../../../src-main/engine/backends/webgpu/device.ts';
+import { RandomStream } from '../../../../src-main/engine/data/random-stream.ts';
+import { nf4BlockCount } from '../../../../src-main/engine/formats/nf4.ts';
+import { roundScales } from '../../../../src-main/engine/formats/packed-linear.ts';
+import { dequantizeStored, type StoredLinear } from '../../../../src-main/engine/formats/stored-linear.ts';
 import { createRandomModel } from '../../../../src-main/engine/model/init.ts';
 import type { LanguageModel } from '../../../../src-main/engine/model/language-model.ts';
+import { PackedLinearOp } from '../../../../src-main/engine/model/linear-op.ts';
 import { loadModel } from '../../../../src-main/engine/model/load.ts';
+import { decoderLinears, linearShape } from '../../../../src-main/engine/model/parameters.ts';
 import { createGenerator, DropList, type GenerationResult, type SamplingSettings } from '../../../../src-main/engine/rollouts/generator.ts';
+import { GpuGenerator } from '../../../../src-main/engine/rollouts/gpu/gpu-generator.ts';
 import type { GeneratorOptions } from '../../../../src-main/engine/rollouts/settings.ts';
 import { goldenModel, goldenNames } from '../../../golden/fixtures.ts';
 import { testBackends } from '../ops/op-check.ts';
@@ -15,6 +22,7 @@ import { collect, requests, tinyConfigs } from './tiny-models.ts';
 const sampled: SamplingSettings = { temperature: 0.9, topP: 0.95, topK: 0, maxNewTokens: 16, stopTokenIds: [7], logprobs: true };
 const capacity = 64;
 const list = requests(13, 41);
+const few = list.slice(0, 3);
 
 async function generate(model: LanguageModel, options: Partial<GeneratorOptions>, settings = sampled, asked = list) {
   const generator = createGenerator(model, { slots: 9, capacity, ...options });
@@ -84,9 +92,9 @@ describe.skipIf(!testBackends.includes('webgpu'))('the GPU decode engine', () =>
     );
     expect(some.size).toBe(9);
     for (const [key, result] of some) expect(result).toEqual(all.get(key));
-    const few = await generate(model, { slots: 2 });
-    expect(await generate(model, { slots: 5, stepsPerSubmit: 3 })).toEqual(few);
-    expect(tokensOf(few)).toEqual(tokensOf(all));
+    const narrow = await generate(model, { slots: 2 });
+    expect(await generate(model, { slots: 5, stepsPerSubmit: 3 })).toEqual(narrow);
+    expect(tokensOf(narrow)).toEqual(tokensOf(all));
   });
 
   it('shares prompts and their beginnings without changing a bit', async () => {
@@ -184,11 +192,76 @@ describe.skipIf(!testBackends.includes('webgpu'))('the GPU decode engine', () =>
     broken.dispose();
   });
 
-  it('refuses what does not fit before it takes memory, with the sizes', () => {
+  it('holds half-precision weights as halves, and whole ones once training has changed them', async () => {
+    const halves = createRandomModel(tinyConfigs['qwen3, grouped queries'], 6, { deviation: 0.25 });
+    for (const [name, tensor] of [...halves.parameters]) {
+      const bits = new Uint32Array((await tensor.data<'float32'>()).slice().buffer).map((word) => word & 0xffff0000);
+      halves.setParameter(name, new Float32Array(bits.buffer), tensor.shape);
+    }
+    const whole = new GpuGenerator(halves, { slots: 9, capacity, weightPrecision: 'float32' });
+    const expected = await collect(whole, few, sampled);
+    const generator = new GpuGenerator(halves, { slots: 9, capacity });
+    expect(await collect(generator, few, sampled)).toEqual(expected);
+    expect(generator.sizeBytes).toBeLessThan(whole.sizeBytes);
+    generator.update(model);
+    for (const [key, result] of await collect(generator, few, sampled)) expect(result).toEqual(all.get(key));
+    expect(generator.sizeBytes).toBe(whole.sizeBytes);
+    const rounded = new GpuGenerator(model, { slots: 9, capacity, weightPrecision: 'half' });
+    expect((await collect(rounded, few, sampled)).size).toBe(few.length);
+    expect(rounded.sizeBytes).toBeLessThan(whole.sizeBytes);
+    for (const each of [whole, generator, rounded]) await each.dispose();
+    halves.dispose();
+  });
+
+  it.each([
+    ['W4G8 and NF4', [4, 4, null]],
+    ['W3, W8 and W2', [3, 8, 2]],
+  ] as const)('computes with packed weights as they are: %s', async (name, widths) => {
+    const config = { ...tinyConfigs['qwen3, grouped queries'], hiddenSize: 64, intermediateSize: 64 };
+    const [packed, dequantized] = [1, 1].map((seed) => createRandomModel(config, seed, { deviation: 0.25 })) as [
+      LanguageModel,
+      LanguageModel,
+    ];
+    for (const [place, module] of decoderLinears(config).entries()) {
+      const stored = storedLinear(module, linearShape(config, module), widths[[0, 0, 0, 1, 2, 2, 1][place % 7]!]!, place % 7 === 3);
+      packed.setLinear(module, new PackedLinearOp(packed.parameters, module, stored));
+      dequantized.setParameter(`${module}.weight`, dequantizeStored(stored), [stored.outFeatures, stored.inFeatures]);
+    }
+    for (const slots of name.startsWith('W3') ? [9] : [1]) {
+      const reference = new GpuGenerator(dequantized, { slots, capacity, weightPrecision: 'float32' });
+      const generator = new GpuGenerator(packed, { slots, capacity });
+      expect(await collect(generator, few, sampled)).toEqual(await collect(reference, few, sampled));
+      expect(generator.sizeBytes).toBeLessThan(reference.sizeBytes);
+      for (const each of [reference, generator]) await each.dispose();
+    }
+    for (const each of [packed, dequantized]) each.dispose();
+  });
+
+  it('refuses what does not fit before it takes memory, with the sizes', async () => {
     const held = gpu().memory.heldBytes;
-    expect(() => createGenerator(model, { slots: 100_000, capacity: 4096 })).toThrow(
-      /take [\d.e+]+ MiB; the GPU .* (reads at most|makes no buffer above)/,
-    );
+    const generator = createGenerator(model, { slots: 100_000, capacity: 4096 });
+    await expect(collect(generator, list, sampled)).rejects.toThrow(/take [\d.e+]+ MiB; the GPU .* (reads at most|makes no buffer above)/);
     expect(gpu().memory.heldBytes).toBe(held);
   });
 });
+
+/** Random codes; asymmetric in widths below 4, NF4 for null, groups out of order where `isGrouped`. */
+function storedLinear(
+  module: string,
+  [outFeatures, inFeatures]: [number, number],
+  bits: 2 | 3 | 4 | 8 | null,
+  isGrouped: boolean,
+): StoredLinear {
+  const stream = new RandomStream(7, module);
+  const codes = Uint8Array.from({ length: outFeatures * inFeatures }, () => stream.integer(0, 2 ** (bits ?? 4) - 1));
+  if (bits === null) {
+    const absmax = Float32Array.from({ length: nf4BlockCount(outFeatures, inFeatures) }, () => 0.2 + 0.3 * stream.uniform());
+    return { coding: 'nf4', bits: 4, outFeatures, inFeatures, codes, absmax, nested: null };
+  }
+  const groups = inFeatures / 8;
+  const symmetric = bits >= 4;
+  const scales = roundScales(Float32Array.from({ length: outFeatures * groups }, () => (0.3 + stream.uniform()) / 2 ** bits));
+  const zeros = Uint8Array.from(scales, () => (symmetric ? 2 ** (bits - 1) : stream.integer(0, 2 ** bits - 1)));
+  const groupIndex = isGrouped ? Int32Array.from({ length: inFeatures }, (_, index) => (5 * index) % groups) : null;
+  return { bits, symmetric, outFeatures, inFeatures, groupSize: 8, codes, scales, zeros, groupIndex };
+}

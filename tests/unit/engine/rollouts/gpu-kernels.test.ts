@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
 import { RandomStream } from '../../../../src-main/engine/data/random-stream.ts';
 import { deviation } from '../../../../src-main/engine/gpu-check/check.ts';
+import { runShader } from '../../../../src-main/engine/gpu-check/run-shader.ts';
 import {
   lanesOutputs,
   lanesProduct,
@@ -15,7 +16,6 @@ import { notFinite, samplerShape, samplerWords, sampleShader } from '../../../..
 import { Sampler } from '../../../../src-main/engine/rollouts/sampler.ts';
 import type { SamplingSettings } from '../../../../src-main/engine/rollouts/settings.ts';
 import { normals, testBackends } from '../ops/op-check.ts';
-import { runShader } from './gpu-harness.ts';
 
 const floats = (count: number, seed: number) => Float32Array.from(normals(count, seed));
 
@@ -67,7 +67,8 @@ describe.skipIf(!testBackends.includes('webgpu'))('kernels of the GPU decode eng
       expect(deviation(Array.from(actual).slice(0, count * shape.stride), expected)).toBeLessThan(1e-5);
     };
     for (const count of [1, 4]) {
-      const [, lanes] = await runShader(lanesProduct(shape, count), operands, [Math.ceil(productColumns(shape) / lanesOutputs)], {
+      const [lanes] = await runShader(lanesProduct(shape, count), operands, [Math.ceil(productColumns(shape) / lanesOutputs)], {
+        reads: [1],
         uniform: 2,
       });
       compare(lanes!, count);
@@ -78,7 +79,7 @@ describe.skipIf(!testBackends.includes('webgpu'))('kernels of the GPU decode eng
       { rows: 32, columns: 32 },
     ]) {
       const groups = [Math.ceil(outFeatures / tile.columns), rows / tile.rows] as const;
-      const [, tiles] = await runShader(tilesProduct(shape, tile), operands, groups, { uniform: 2 });
+      const [tiles] = await runShader(tilesProduct(shape, tile), operands, groups, { reads: [1], uniform: 2 });
       compare(tiles!, rows);
       outcomes.push(tiles!);
     }
@@ -89,7 +90,7 @@ describe.skipIf(!testBackends.includes('webgpu'))('kernels of the GPU decode eng
     const size = 20;
     const [x, weight] = [floats(5 * size, 5), floats(size, 6)];
     const selected = Uint32Array.of(4, 1);
-    const [, , y] = await runShader(normShader(size, 1e-6, true), [x, weight, new Float32Array(2 * size), selected], [2]);
+    const [y] = await runShader(normShader(size, 1e-6, true), [x, weight, new Float32Array(2 * size), selected], [2], { reads: [2] });
     selected.forEach((row, place) => {
       const values = x.subarray(row * size, (row + 1) * size);
       const factor = 1 / Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / size + 1e-6);
@@ -123,7 +124,7 @@ describe.skipIf(!testBackends.includes('webgpu'))('kernels of the GPU decode eng
       const states = Uint32Array.from({ length: 4 * count }, (_, i) => [0, 3, 5, 0][i % 4]!);
       const drawn = setting.temperature > 0 ? [Float32Array.of(...uniforms, ...uniforms)] : [];
       const operands = [logits, places, selected, states, new Uint32Array(4 * count), Uint32Array.of(1), words, ...drawn];
-      const [, , , after, outcomes] = await runShader(shader, operands, [count]);
+      const [after, outcomes] = await runShader(shader, operands, [count], { reads: [3, 4] });
       const bits = new Float32Array(outcomes!.buffer);
       return Array.from({ length: count }, (_, row) => ({
         token: (outcomes as Uint32Array)[2 * (count + row)]!,

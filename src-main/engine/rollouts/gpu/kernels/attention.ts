@@ -16,8 +16,10 @@ const least = '-3e38';
 /** Most components of a head: each of the threads holds four. */
 export const largestHead = 4 * threads;
 
+type Heads = Pick<ModelConfig, 'heads' | 'kvHeads' | 'headDim'>;
+
 /** Floats of one segment's outcome of one head: sums of values, then maximum and total. */
-export function partialFloats({ headDim }: ModelConfig): number {
+export function partialFloats({ headDim }: Heads): number {
   return headDim + 4;
 }
 
@@ -25,7 +27,7 @@ export function partialFloats({ headDim }: ModelConfig): number {
  * Bindings: qkv, rows, output, keys, values. `whole`: output [rows, heads · headDim], workgroups [kvHeads, rows]. `split`: output
  * [rows, heads, segments of the capacity, headDim + 4], workgroups [kvHeads, rows, segments].
  */
-export function attentionShader(config: ModelConfig, cache: CacheShape, form: 'whole' | 'split'): Shader {
+export function attentionShader(config: Heads, cache: CacheShape, form: 'whole' | 'split'): Shader {
   const { heads, kvHeads, headDim } = config;
   const share = heads / kvHeads;
   const units = headDim / 4;
@@ -126,7 +128,7 @@ function store(form: 'whole' | 'split', head: number, sizes: { heads: number; sh
 }
 
 /** Merges the segments of each head. Bindings: partial outcomes, rows, output [rows, heads · headDim]. Workgroups: [heads, rows]. */
-export function mergeShader(config: ModelConfig, capacity: number): Shader {
+export function mergeShader(config: Heads, capacity: number): Shader {
   const { heads, headDim } = config;
   const units = headDim / 4;
   const segments = Math.ceil(capacity / segmentPositions);

@@ -4,7 +4,9 @@ import { groupCount, packedWords } from '../../../formats/packed-linear.ts';
 
 /** Integer grids: a bit stream of whole words per row, scales [rows, groups], and zero points as floats where they are stored. */
 export type WeightFormat =
-  | { kind: 'float32' | 'bfloat16' | 'float16' }
+  | { kind: 'float32' }
+  | { kind: 'bfloat16' }
+  | { kind: 'float16' }
   | { kind: 'integer'; bits: number; groupSize: number; symmetric: boolean; grouped: boolean }
   | { kind: 'nf4' };
 
@@ -24,12 +26,6 @@ export function partWords(format: WeightFormat, part: WeightPart, inFeatures: nu
   if (format.kind === 'integer')
     return part === 'weights' ? packedWords(inFeatures, format.bits) : groupCount(inFeatures, format.groupSize);
   return format.kind === 'float32' ? inFeatures : inFeatures / 2;
-}
-
-/** Why rows of this length cannot be held in a form, or null. */
-export function rowProblem(format: WeightFormat, inFeatures: number): string | null {
-  if (format.kind === 'nf4' && inFeatures % nf4BlockSize !== 0) return `${inFeatures} inputs are no multiple of ${nf4BlockSize}`;
-  return null;
 }
 
 /** Declarations from `binding` on and `fn weight4(row, unit) -> vec4<f32>`: weights 4 · unit … 4 · unit + 3 of a row. */
