@@ -9,11 +9,15 @@ import { findAdapter } from './adapter.ts';
 import { registerCast } from './cast.ts';
 import { forgetDevice } from './compute.ts';
 import { type Gpu, openGpu } from './device.ts';
+import { setProductPrecision } from './gemm/index.ts';
 import { registerMatMul } from './matmul.ts';
 import { shareTensorPool } from './tensor-pool.ts';
 
 /** The library's own choice of 15 submits a training step dozens of times; the GPU is to begin early all the same. */
 const dispatchesPerSubmit = 64;
+
+/** `half` lets products round their factors to half precision on the GPU's matrix units; sums stay in single precision. */
+const precisionVariable = 'ROUNDOFF_GPU_PRECISION';
 
 let started: Promise<string> | undefined;
 
@@ -31,6 +35,7 @@ export async function startWebGpu(options: { allowSoftware: boolean }): Promise<
 }
 
 async function start(options: { allowSoftware: boolean }): Promise<string> {
+  const precision = chosenPrecision();
   const found = await findAdapter(options);
   forgetDevice();
   const opened = await openGpu(found);
@@ -49,7 +54,16 @@ async function start(options: { allowSoftware: boolean }): Promise<string> {
       'Update the GPU driver, or choose wasm.',
     );
   }
-  return found.software ? `${found.device} (software)` : found.device;
+  setProductPrecision(precision);
+  const remarks = [...(found.software ? ['software'] : []), ...(precision === 'half' ? ['products in half precision'] : [])];
+  return remarks.length > 0 ? `${found.device} (${remarks.join(', ')})` : found.device;
+}
+
+/** @throws RoundoffError `bad-input` for another value than `exact` or `half` */
+function chosenPrecision(): 'exact' | 'half' {
+  const chosen = process.env[precisionVariable] ?? 'exact';
+  if (chosen === 'exact' || chosen === 'half') return chosen;
+  throw new RoundoffError('bad-input', `${precisionVariable} is "${chosen}".`, 'Set it to `exact` or `half`, or leave it out for `exact`.');
 }
 
 /** Reading a result fails with whatever has gone wrong on the device, and when it does not answer; memory is counted. */

@@ -9,7 +9,7 @@ import { timedPass } from './timing.ts';
 
 /** What we use of tfjs-backend-webgpu's backend object (4.22.0). */
 interface TensorBackend {
-  tensorMap: { get(dataId: object): { resource?: GPUBuffer } };
+  tensorMap: { get(dataId: object): { resource?: GPUBuffer; values?: unknown } };
   commandQueueOwnedIds: WeakSet<object>;
   /** Tensors that were disposed of while recorded commands use them: their buffers are free after the next submit, which starts a new list. */
   tensorDataPendingDisposal: object[];
@@ -101,6 +101,8 @@ export function dispatch(spec: KernelDispatch): void {
   const parameters = parameterBuffer(spec);
   const group = bindGroupFor(pipeline, operands, parameters);
   for (const { dataId } of operands) if (dataId) backend.commandQueueOwnedIds.add(dataId);
+  // The library keeps a copy of what was read; after writing it would be the old values.
+  for (const { dataId } of operands.slice(Object.keys(spec.reads).length)) if (dataId) backend.tensorMap.get(dataId).values = null;
   record(backend, spec.name, pipeline.pipeline, group, foldWorkgroups(spec.workgroups));
 }
 

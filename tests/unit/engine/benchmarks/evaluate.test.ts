@@ -74,7 +74,7 @@ async function evaluate(
 }
 
 describe('evaluateModel', () => {
-  it('says when the fastest engine does not generate with a model, and only then', async () => {
+  it.runIf(testBackend === 'wasm')('says when the fastest engine does not generate with a model, and only then', async () => {
     const log: string[] = [];
     const options = { onLog: (message: string) => log.push(message) };
     const usual = await evaluate(['easy'], options);

@@ -71,6 +71,19 @@ describe.skipIf(!testBackends.includes('webgpu'))('kernels of our own', () => {
     expect([...(await x.data())]).toEqual(Array.from({ length: 128 }, (_, index) => (index < 64 ? index : -index)));
   });
 
+  it('write in place into what has been read before', async () => {
+    const x = tf.tensor1d([1, 2, 3, 4]);
+    const y = tf.mul(x, 1);
+    expect([...(await y.data())]).toEqual([1, 2, 3, 4]);
+    for (const expected of [
+      [3, 5, 7, 9],
+      [5, 7, 9, 11],
+    ]) {
+      affine(x, y, 2, expected[0]! - 2);
+      expect([...(await y.data())]).toEqual(expected);
+    }
+  });
+
   it('start more workgroups than one dimension holds', async () => {
     const count = 70_000 * 64;
     const x = tf.ones([count]);
