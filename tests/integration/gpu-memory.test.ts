@@ -72,11 +72,11 @@ describe.skipIf(!webgpu?.available)('the GPU memory that training takes', () => 
   it.each([
     ['all weights', { hidden_size: 96, intermediate_size: 288 }, {}, 8],
     ['a wider model', { hidden_size: 192, intermediate_size: 576, num_hidden_layers: 3 }, {}, 20],
-    ['many heads and a long sequence', { hidden_size: 96, intermediate_size: 288, ...manyHeads }, {}, 80],
+    ['many heads and a long sequence', { hidden_size: 96, intermediate_size: 288, ...manyHeads }, {}, 50],
     ['a batch of examples', { hidden_size: 96, intermediate_size: 288, num_attention_heads: 4 }, { batchSize: 4 }, 12],
     ['recomputing', { hidden_size: 96, intermediate_size: 384, num_hidden_layers: 6 }, { activationCheckpointing: true }, 20],
     ['an adapter', { hidden_size: 128, intermediate_size: 384 }, { trains: { kind: 'lora' } }, 20],
-  ])('is estimated within 20 %% for %s', { timeout: 600_000 }, async (name, sizes, change, steps) => {
+  ])('is estimated within a fifth for %s', { timeout: 600_000 }, async (name, sizes, change, steps) => {
     const sourceDir = path.join(folder, name.replaceAll(' ', '-'));
     await writeTinyModel(sourceDir, 7, { ...attention, max_position_embeddings: contextLength, ...sizes });
     const stage = { ...common, ...change };
