@@ -47,16 +47,16 @@ export function computeLogits({ hidden, head }: Layer, { logits, start, rows }: 
   gemm({ a: hidden, b: head, c: logits, first: { a: start * size }, m: rows, n: vocab, k: size, transB: true });
 }
 
-/** From a chunk's logits that have become their gradient: its rows of dHidden, and its part of dHead, which the first chunk sets. */
+/** From a chunk's logits that have become their gradient: its rows of dHidden, and its part of dHead where it is wanted, which the first chunk sets. */
 export function addGradients(
   { hidden, head }: Layer,
   { logits, start, rows }: Chunk,
-  { dHidden, dHead }: Record<'dHidden' | 'dHead', tf.TensorInfo>,
+  { dHidden, dHead }: { dHidden: tf.TensorInfo; dHead?: tf.TensorInfo },
 ): void {
   const [vocab, size] = head.shape as [number, number];
   const first = start * size;
   gemm({ a: logits, b: head, c: dHidden, first: { c: first }, m: rows, n: size, k: vocab });
-  gemm({ a: logits, b: hidden, c: dHead, first: { b: first }, m: vocab, n: size, k: rows, transA: true, accumulate: start > 0 });
+  if (dHead) gemm({ a: logits, b: hidden, c: dHead, first: { b: first }, m: vocab, n: size, k: rows, transA: true, accumulate: start > 0 });
 }
 
 /** WGSL of a kernel with a workgroup for each block of columns (x) of each row (y); `j` goes from `begin` to `end` in steps of `groupSize`. */

@@ -59,6 +59,9 @@ export interface GenerationOptions {
 /** `lossless`: half precision where that changes no value; `half`: all dense weights rounded to it. */
 export type WeightPrecision = 'float32' | 'lossless' | 'half';
 
+/** How keys and values are held; `float16` rounds them to it, within its range. */
+export type CacheType = 'float32' | 'float16';
+
 export interface GeneratorOptions {
   /** Sequences generated at the same time. */
   slots: number;
@@ -72,6 +75,8 @@ export interface GeneratorOptions {
   stepsPerSubmit?: number;
   /** How the GPU decode engine holds dense weights; `lossless` when left out. */
   weightPrecision?: WeightPrecision;
+  /** How the GPU decode engine holds keys and values; `float32` when left out. */
+  cacheType?: CacheType;
   /** Take all memory that the slots may ever need at once, so that a run that does not fit fails at its start. */
   reserve?: boolean;
 }

@@ -213,15 +213,18 @@ export function lossAndGradients(
   micro: MicroBatch,
   dropoutSeed: number | null,
 ): { loss: tf.Scalar; gradients: tf.Tensor[] } {
+  const leaves = trainee.leaves();
+  const head = trainee.headWeight();
+  const options = { headGradient: leaves.includes(head) };
   const loss = () =>
     tf.tidy(() => {
       const hidden = tf.reshape(trainee.forward(micro.inputs, { dropoutSeed, lengths: micro.lengths }), [
         -1,
         trainee.config.hiddenSize,
       ]) as tf.Tensor2D;
-      return micro.loss(hidden, trainee.headWeight());
+      return micro.loss(hidden, head, options);
     });
-  const { value, grads } = tf.engine().gradients(loss, [...trainee.leaves()]);
+  const { value, grads } = tf.engine().gradients(loss, [...leaves]);
   return { loss: value as tf.Scalar, gradients: grads };
 }
 

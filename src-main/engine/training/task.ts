@@ -17,8 +17,9 @@ export interface MicroBatch {
    * within the tape.
    * @param hidden [batch · seq, hidden]
    * @param head [vocab, hidden]
+   * @param options `headGradient` false where the head does not learn: the loss then has no gradient in it
    */
-  loss(hidden: tf.Tensor2D, head: tf.Tensor2D): tf.Scalar;
+  loss(hidden: tf.Tensor2D, head: tf.Tensor2D, options?: { headGradient: boolean }): tf.Scalar;
   dispose(): void;
 }
 

@@ -1,9 +1,7 @@
-/**
- * Output layer and mean cross-entropy over masked rows, in chunks of rows so that logits are never held for a whole batch. Gradients are
- * formed during the forward pass and only scaled in the backward one (the trick of linkedin/Liger-Kernel).
- */
+/** Output layer and mean cross-entropy over masked rows, in chunks of rows so that logits are never held for a whole batch. */
 import * as tf from '@tensorflow/tfjs-core';
 import { hasKernel, runKernel } from '../kernel.ts';
+import { withKnownGradients } from '../known-gradients.ts';
 import { defaultChunkRows } from '../row-chunks.ts';
 import './wasm.ts';
 import './webgpu.ts';
@@ -13,13 +11,15 @@ export interface LinearCrossEntropyOptions {
   mask?: tf.Tensor1D;
   /** Rows whose logits are held at once. */
   chunkRows?: number;
+  /** False where the weight does not learn: no gradient of it is formed or held. True by default. */
+  headGradient?: boolean;
 }
 
 /**
  * @param hidden [rows, size]
  * @param weight [vocab, size], the output layer's (or tied embedding's) weight
  * @param targets int32 [rows], each in [0, vocab)
- * @returns mean of −log softmax(hidden · weightᵀ)[target] over rows with mask 1; differentiable in hidden and weight. 0 rows give NaN.
+ * @returns mean of −log softmax(hidden · weightᵀ)[target] over rows with mask 1; differentiable in hidden and, with `headGradient`, weight. 0 rows give NaN.
  */
 export function linearCrossEntropy(
   hidden: tf.Tensor2D,
@@ -29,37 +29,43 @@ export function linearCrossEntropy(
 ): tf.Scalar {
   const [rows] = hidden.shape;
   const vocab = weight.shape[0];
-  const chunkRows = Math.max(1, options.chunkRows ?? defaultChunkRows(vocab));
-  const op = tf.customGrad((...inputs: (tf.Tensor | tf.GradSaveFunc)[]) => {
-    const [x, w, save] = inputs as [tf.Tensor2D, tf.Tensor2D, tf.GradSaveFunc];
+  const { headGradient = true } = options;
+  const settings = { chunkRows: Math.max(1, options.chunkRows ?? defaultChunkRows(vocab)), headGradient };
+  return withKnownGradients(headGradient ? [hidden, weight] : [hidden], () => {
     const mask = options.mask ?? tf.ones([rows]);
     const shares = tf.div(mask, tf.sum(mask)) as tf.Tensor1D;
     const forward = hasKernel('LinearCrossEntropy') ? kernelForward : composedForward;
-    const { loss, dHidden, dWeight } = forward(x, w, targets, shares, chunkRows);
-    save([dHidden, dWeight]);
-    const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]) => saved.map((gradient) => tf.mul(gradient, dy));
-    return { value: loss, gradFunc };
+    return forward(hidden, weight, targets, shares, settings);
   });
-  return op(hidden, weight) as tf.Scalar;
+}
+
+interface Settings {
+  chunkRows: number;
+  headGradient: boolean;
 }
 
 interface Result {
   loss: tf.Scalar;
-  dHidden: tf.Tensor2D;
-  dWeight: tf.Tensor2D;
+  gradients: tf.Tensor[];
 }
 
-function kernelForward(hidden: tf.Tensor2D, weight: tf.Tensor2D, targets: tf.Tensor1D, shares: tf.Tensor1D, chunkRows: number): Result {
-  const outputs = runKernel('LinearCrossEntropy', { hidden, weight, targets, shares }, { chunkRows });
-  return { loss: outputs[0] as tf.Scalar, dHidden: outputs[1] as tf.Tensor2D, dWeight: outputs[2] as tf.Tensor2D };
+function kernelForward(hidden: tf.Tensor2D, weight: tf.Tensor2D, targets: tf.Tensor1D, shares: tf.Tensor1D, settings: Settings): Result {
+  const [loss, ...gradients] = runKernel('LinearCrossEntropy', { hidden, weight, targets, shares }, { ...settings });
+  return { loss: loss as tf.Scalar, gradients };
 }
 
-function composedForward(x: tf.Tensor2D, w: tf.Tensor2D, targets: tf.Tensor1D, shares: tf.Tensor1D, chunkRows: number): Result {
+function composedForward(
+  x: tf.Tensor2D,
+  w: tf.Tensor2D,
+  targets: tf.Tensor1D,
+  shares: tf.Tensor1D,
+  { chunkRows, headGradient }: Settings,
+): Result {
   const [rows, size] = x.shape;
   const vocab = w.shape[0];
   const dHidden: tf.Tensor2D[] = [];
   let loss = tf.scalar(0);
-  let dWeight = tf.zeros([vocab, size]) as tf.Tensor2D;
+  let dWeight = headGradient ? (tf.zeros([vocab, size]) as tf.Tensor2D) : null;
   for (let start = 0; start < rows; start += chunkRows) {
     const count = Math.min(chunkRows, rows - start);
     const chunk = tf.slice(x, [start, 0], [count, size]);
@@ -69,7 +75,7 @@ function composedForward(x: tf.Tensor2D, w: tf.Tensor2D, targets: tf.Tensor1D, s
     loss = tf.sub(loss, tf.sum(tf.mul(tf.mul(logProbabilities, target), share)));
     const dLogits = tf.mul(tf.sub(tf.exp(logProbabilities), target), share) as tf.Tensor2D;
     dHidden.push(tf.matMul(dLogits, w));
-    dWeight = tf.add(dWeight, tf.matMul(dLogits, chunk, true));
+    if (dWeight) dWeight = tf.add(dWeight, tf.matMul(dLogits, chunk, true));
   }
-  return { loss, dHidden: tf.concat(dHidden, 0), dWeight };
+  return { loss, gradients: [tf.concat(dHidden, 0), ...(dWeight ? [dWeight] : [])] };
 }

@@ -13,7 +13,7 @@ const elementsPerChunk = 2 ** 15;
 
 type Inputs = Record<'hidden' | 'weight' | 'targets' | 'shares', tf.TensorInfo>;
 
-/** Outputs the loss and both gradients for a loss gradient of 1. */
+/** Outputs the loss and, for a loss gradient of 1, the gradients: that of the weight where it is wanted. */
 registerWasmKernel('LinearCrossEntropy', ({ inputs, attributes, output }) => {
   const { hidden, weight, targets, shares } = inputs as Inputs;
   const [rows, size] = hidden.shape as [number, number];
@@ -26,10 +26,11 @@ registerWasmKernel('LinearCrossEntropy', ({ inputs, attributes, output }) => {
       'Give one of each per row.',
     );
   }
-  const chunkRows = Math.min(rows, attributes.chunkRows as number);
+  const { chunkRows: wanted, headGradient } = attributes as { chunkRows: number; headGradient: boolean };
+  const chunkRows = Math.min(rows, wanted);
   const loss = output([]);
   const dHidden = output(hidden.shape);
-  const dWeight = output(weight.shape);
+  const dWeight = headGradient ? output(weight.shape) : null;
   const losses = workspace(8 * chunkRows + 4 * chunkRows * vocab);
   const logits = losses + 8 * chunkRows;
   const w = pointerOf(weight);
@@ -42,8 +43,8 @@ registerWasmKernel('LinearCrossEntropy', ({ inputs, attributes, output }) => {
     runParallel('crossEntropy', m, Math.max(1, Math.ceil(elementsPerChunk / vocab)), [...places, vocab]);
     for (const rowLoss of doublesAt(losses, m)) total += rowLoss;
     gemm({ a: logits, b: w, c: pointerOf(dHidden) + 4 * start * size, m, n: size, k: vocab });
-    gemm({ a: logits, b: chunk, c: pointerOf(dWeight), m: vocab, n: size, k: m, transA: true, accumulate: start > 0 });
+    if (dWeight) gemm({ a: logits, b: chunk, c: pointerOf(dWeight), m: vocab, n: size, k: m, transA: true, accumulate: start > 0 });
   }
   floatsAt(pointerOf(loss), 1)[0] = total;
-  return [loss, dHidden, dWeight];
+  return [loss, dHidden, ...(dWeight ? [dWeight] : [])];
 });

@@ -16,14 +16,15 @@ import { checkPendingIds } from '../token-ids.ts';
 
 type Inputs = Record<'hidden' | 'weight' | 'targets' | 'shares', tf.TensorInfo>;
 
-/** Outputs the loss and both gradients for a loss gradient of 1. A target outside the vocabulary gives NaN. */
+/** Outputs the loss and, for a loss gradient of 1, the gradients: that of the weight where it is wanted. A target outside the vocabulary gives NaN. */
 registerGpuKernel('LinearCrossEntropy', (call) => {
   const { hidden, weight: head, targets, shares } = call.inputs as Inputs;
   const rows = hidden.shape[0]!;
   const vocab = head.shape[0]!;
   checkPendingIds(targets, vocab);
-  const chunkRows = chunkRowsFor(rows, vocab, call.attributes.chunkRows as number);
-  const gradients = { dHidden: call.output(hidden.shape), dHead: call.output(head.shape) };
+  const { chunkRows: wanted, headGradient } = call.attributes as { chunkRows: number; headGradient: boolean };
+  const chunkRows = chunkRowsFor(rows, vocab, wanted);
+  const gradients = { dHidden: call.output(hidden.shape), ...(headGradient ? { dHead: call.output(head.shape) } : {}) };
   const loss = call.output([]);
   const losses = call.scratch([rows]);
   const logits = call.scratch([chunkRows, vocab]);
@@ -52,5 +53,5 @@ registerGpuKernel('LinearCrossEntropy', (call) => {
     addGradients({ hidden, head }, chunk, gradients);
   }
   sumLosses(call, losses, loss);
-  return [loss, gradients.dHidden, gradients.dHead];
+  return [loss, ...Object.values(gradients)];
 });

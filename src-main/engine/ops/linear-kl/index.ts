@@ -1,10 +1,11 @@
 /**
  * Output layer and Kullback–Leibler divergence between a teacher and a student, in chunks of rows so that logits are never held for a whole
- * batch. Gradients are formed during the forward pass and only scaled in the backward one, as in `linearCrossEntropy`.
+ * batch.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { RoundoffError } from '#contract/errors.ts';
 import { hasKernel, runKernel } from '../kernel.ts';
+import { withKnownGradients } from '../known-gradients.ts';
 import { defaultChunkRows } from '../row-chunks.ts';
 import { composedChunk } from './composed.ts';
 import './wasm.ts';
@@ -34,33 +35,29 @@ export interface LinearKlOptions {
   mix?: number;
   /** Rows whose logits are held at once. */
   chunkRows?: number;
+  /** False where the student's output layer does not learn: no gradient of it is formed or held. True by default. */
+  headGradient?: boolean;
 }
 
 /**
  * Σ share · KL over rows, a scalar in nats. The gradient in the student's logits is share · (pS − pT) / temperature with mix 0.
  * @param hidden [rows, size] of the student
  * @param head [vocab, size], the student's output layer (or tied embeddings)
- * @returns differentiable in hidden and head. Throws `internal` when shapes do not fit, `bad-input` for tokens outside the vocabulary.
+ * @returns differentiable in hidden and, with `headGradient`, head. Throws `internal` when shapes do not fit, `bad-input` for tokens outside the vocabulary.
  */
 export function linearKl(hidden: tf.Tensor2D, head: tf.Tensor2D, teacher: Teacher, options: LinearKlOptions): tf.Scalar {
-  const { shares, temperature = 1, mix = 0 } = options;
+  const { shares, temperature = 1, mix = 0, headGradient = true } = options;
   checkShapes(hidden, head, teacher, shares, mix);
   const chunkRows = Math.max(1, options.chunkRows ?? defaultChunkRows(head.shape[0]));
-  const op = tf.customGrad((...inputs: (tf.Tensor | tf.GradSaveFunc)[]) => {
-    const [x, w, save] = inputs as [tf.Tensor2D, tf.Tensor2D, tf.GradSaveFunc];
+  return withKnownGradients(headGradient ? [hidden, head] : [hidden], () => {
     const forward = hasKernel('LinearKl') ? kernelForward : composedForward;
-    const { loss, dHidden, dHead } = forward(x, w, teacher, { shares, temperature, mix, chunkRows });
-    save([dHidden, dHead]);
-    const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]) => saved.map((gradient) => tf.mul(gradient, dy));
-    return { value: loss, gradFunc };
+    return forward(hidden, head, teacher, { shares, temperature, mix, chunkRows, headGradient });
   });
-  return op(hidden, head) as tf.Scalar;
 }
 
 interface Result {
   loss: tf.Scalar;
-  dHidden: tf.Tensor2D;
-  dHead: tf.Tensor2D;
+  gradients: tf.Tensor[];
 }
 
 function kernelForward(
@@ -73,16 +70,16 @@ function kernelForward(
     'hidden' in teacher
       ? { teacherHidden: teacher.hidden, teacherHead: teacher.head }
       : { indices: teacher.indices, teacherLogits: teacher.logits };
-  const outputs = runKernel('LinearKl', { hidden, head, shares, ...said }, attributes);
-  return { loss: outputs[0] as tf.Scalar, dHidden: outputs[1] as tf.Tensor2D, dHead: outputs[2] as tf.Tensor2D };
+  const [loss, ...gradients] = runKernel('LinearKl', { hidden, head, shares, ...said }, attributes);
+  return { loss: loss as tf.Scalar, gradients };
 }
 
 function composedForward(x: tf.Tensor2D, w: tf.Tensor2D, teacher: Teacher, options: Required<LinearKlOptions>): Result {
-  const { shares, temperature, mix, chunkRows } = options;
+  const { shares, temperature, mix, chunkRows, headGradient } = options;
   const [rows] = x.shape;
   const dHidden: tf.Tensor2D[] = [];
   let loss = tf.scalar(0);
-  let dHead = tf.zerosLike(w);
+  let dHead = headGradient ? tf.zerosLike(w) : null;
   for (let start = 0; start < rows; start += chunkRows) {
     const count = Math.min(chunkRows, rows - start);
     const part = <T extends tf.Tensor2D>(tensor: T) => tf.slice(tensor, [start, 0], [count, tensor.shape[1]]) as T;
@@ -96,9 +93,9 @@ function composedForward(x: tf.Tensor2D, w: tf.Tensor2D, teacher: Teacher, optio
     loss = tf.add(loss, tf.sum(tf.mul(divergences, share)));
     const shared = tf.mul(dLogits, share) as tf.Tensor2D;
     dHidden.push(tf.matMul(shared, w));
-    dHead = tf.add(dHead, tf.matMul(shared, chunk, true));
+    if (dHead) dHead = tf.add(dHead, tf.matMul(shared, chunk, true));
   }
-  return { loss, dHidden: tf.concat(dHidden, 0), dHead };
+  return { loss, gradients: [tf.concat(dHidden, 0), ...(dHead ? [dHead] : [])] };
 }
 
 function checkShapes(hidden: tf.Tensor2D, head: tf.Tensor2D, teacher: Teacher, shares: tf.Tensor1D, mix: number): void {

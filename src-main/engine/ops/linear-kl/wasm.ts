@@ -16,10 +16,10 @@ interface Inputs extends Record<'hidden' | 'head' | 'shares', tf.TensorInfo> {
   teacherLogits?: tf.TensorInfo;
 }
 
-/** Outputs the loss and both gradients for a loss gradient of 1. */
+/** Outputs the loss and, for a loss gradient of 1, the gradients: that of the head where it is wanted. */
 registerWasmKernel('LinearKl', (call) => {
   const { hidden, head, shares, teacherHidden, teacherHead, indices, teacherLogits } = call.inputs as unknown as Inputs;
-  const { temperature, mix } = call.attributes as { temperature: number; mix: number };
+  const { temperature, mix, headGradient } = call.attributes as { temperature: number; mix: number; headGradient: boolean };
   const [rows, size] = hidden.shape as [number, number];
   const vocab = head.shape[0]!;
   const k = indices ? indices.shape[1]! : vocab;
@@ -27,7 +27,7 @@ registerWasmKernel('LinearKl', (call) => {
   const chunkRows = Math.min(rows, call.attributes.chunkRows as number);
   const loss = call.output([]);
   const dHidden = call.output(hidden.shape);
-  const dHead = call.output(head.shape);
+  const dHead = headGradient ? call.output(head.shape) : null;
   const losses = workspace(8 * chunkRows + 4 * chunkRows * (vocab + k));
   const student = losses + 8 * chunkRows;
   const teacher = student + 4 * chunkRows * vocab;
@@ -51,8 +51,8 @@ registerWasmKernel('LinearKl', (call) => {
     }
     for (const rowLoss of doublesAt(losses, m)) total += rowLoss;
     gemm({ a: student, b: w, c: pointerOf(dHidden) + 4 * start * size, m, n: size, k: vocab });
-    gemm({ a: student, b: chunk, c: pointerOf(dHead), m: vocab, n: size, k: m, transA: true, accumulate: start > 0 });
+    if (dHead) gemm({ a: student, b: chunk, c: pointerOf(dHead), m: vocab, n: size, k: m, transA: true, accumulate: start > 0 });
   }
   floatsAt(pointerOf(loss), 1)[0] = total;
-  return [loss, dHidden, dHead];
+  return [loss, dHidden, ...(dHead ? [dHead] : [])];
 });

@@ -30,7 +30,7 @@ interface Settings {
   mix: number;
 }
 
-/** Outputs the loss and both gradients for a loss gradient of 1. A token outside the vocabulary gives NaN. */
+/** Outputs the loss and, for a loss gradient of 1, the gradients: that of the head where it is wanted. A token outside the vocabulary gives NaN. */
 registerGpuKernel('LinearKl', (call) => {
   const { hidden, head, teacherHidden, teacherHead, indices } = call.inputs as unknown as Inputs;
   const { temperature, mix, chunkRows: wanted } = call.attributes as Record<'temperature' | 'mix' | 'chunkRows', number>;
@@ -39,7 +39,7 @@ registerGpuKernel('LinearKl', (call) => {
   const vocab = head.shape[0]!;
   if (indices) checkPendingIds(indices, vocab);
   const chunkRows = chunkRowsFor(rows, vocab, wanted);
-  const gradients = { dHidden: call.output(hidden.shape), dHead: call.output(head.shape) };
+  const gradients = { dHidden: call.output(hidden.shape), ...(call.attributes.headGradient ? { dHead: call.output(head.shape) } : {}) };
   const loss = call.output([]);
   const losses = call.scratch([rows]);
   const logits = call.scratch([chunkRows, vocab]);
@@ -58,7 +58,7 @@ registerGpuKernel('LinearKl', (call) => {
     addGradients({ hidden, head }, chunk, gradients);
   }
   sumLosses(call, losses, loss);
-  return [loss, gradients.dHidden, gradients.dHead];
+  return [loss, ...Object.values(gradients)];
 });
 
 /** Losses of a chunk against a teacher of the whole vocabulary; the logits become their gradient. */

@@ -5,6 +5,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { RoundoffError } from '#contract/errors.ts';
 import { hasKernel, runKernel } from '../kernel.ts';
+import { withKnownGradients } from '../known-gradients.ts';
 import { defaultChunkRows } from '../row-chunks.ts';
 import { policyLoss, rowStatistics } from './composed.ts';
 import './wasm.ts';
@@ -36,6 +37,8 @@ export interface PolicySettings {
 export interface LinearPolicyOptions {
   /** Rows whose logits are held at once. */
   chunkRows?: number;
+  /** False where the output layer does not learn: no gradient of it is formed or held. True by default. */
+  headGradient?: boolean;
   /** Takes over the log-probabilities and entropies of the rows, [rows] each, 0 where the weight is 0. Called once per forward pass. */
   onTokens?(tokens: TokenStatistics): void;
 }
@@ -51,7 +54,7 @@ export interface TokenStatistics {
  * @param hidden [rows, size]
  * @param head [vocab, size], the output layer (or tied embeddings)
  * @param targets int32 [rows], the tokens that were sampled, each in [0, vocab)
- * @returns a scalar, differentiable in hidden and head. Throws `internal` when shapes do not fit, `bad-input` for tokens outside the vocabulary.
+ * @returns a scalar, differentiable in hidden and, with `headGradient`, head. Throws `internal` when shapes do not fit, `bad-input` for tokens outside the vocabulary.
  */
 export function linearPolicy(
   hidden: tf.Tensor2D,
@@ -63,16 +66,13 @@ export function linearPolicy(
 ): tf.Scalar {
   checkRows(hidden.shape[0], { targets, ...rows });
   const chunkRows = Math.max(1, options.chunkRows ?? defaultChunkRows(head.shape[0]));
-  const op = tf.customGrad((...inputs: (tf.Tensor | tf.GradSaveFunc)[]) => {
-    const [x, w, save] = inputs as [tf.Tensor2D, tf.Tensor2D, tf.GradSaveFunc];
+  const { headGradient = true, onTokens } = options;
+  return withKnownGradients(headGradient ? [hidden, head] : [hidden], () => {
     const forward = hasKernel('LinearPolicy') ? kernelForward : composedForward;
-    const { loss, dHidden, dHead, tokens } = forward(x, w, targets, rows, { ...settings, chunkRows });
-    if (options.onTokens) options.onTokens({ logProbabilities: tf.keep(tokens.logProbabilities), entropies: tf.keep(tokens.entropies) });
-    save([dHidden, dHead]);
-    const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]) => saved.map((gradient) => tf.mul(gradient, dy));
-    return { value: loss, gradFunc };
+    const { loss, gradients, tokens } = forward(hidden, head, targets, rows, { ...settings, chunkRows, headGradient });
+    onTokens?.({ logProbabilities: tf.keep(tokens.logProbabilities), entropies: tf.keep(tokens.entropies) });
+    return { loss, gradients };
   });
-  return op(hidden, head) as tf.Scalar;
 }
 
 /**
@@ -108,25 +108,24 @@ export function tokenStatistics(
 
 interface Result {
   loss: tf.Scalar;
-  dHidden: tf.Tensor2D;
-  dHead: tf.Tensor2D;
+  gradients: tf.Tensor[];
   tokens: TokenStatistics;
 }
 
-type Settings = PolicySettings & { chunkRows: number };
+type Settings = PolicySettings & { chunkRows: number; headGradient: boolean };
 
 function kernelForward(hidden: tf.Tensor2D, head: tf.Tensor2D, targets: tf.Tensor1D, rows: PolicyRows, settings: Settings): Result {
   const given = Object.fromEntries(Object.entries(rows).filter(([, values]) => values !== null)) as Record<string, tf.Tensor1D>;
-  const outputs = runKernel('LinearPolicy', { hidden, head, targets, ...given }, { ...settings });
-  const [loss, dHidden, dHead, logProbabilities, entropies] = outputs as [tf.Scalar, tf.Tensor2D, tf.Tensor2D, tf.Tensor1D, tf.Tensor1D];
-  return { loss, dHidden, dHead, tokens: { logProbabilities, entropies } };
+  const [loss, logProbabilities, entropies, ...gradients] = runKernel('LinearPolicy', { hidden, head, targets, ...given }, { ...settings });
+  const tokens = { logProbabilities: logProbabilities as tf.Tensor1D, entropies: entropies as tf.Tensor1D };
+  return { loss: loss as tf.Scalar, gradients, tokens };
 }
 
 function composedForward(x: tf.Tensor2D, w: tf.Tensor2D, targets: tf.Tensor1D, rows: PolicyRows, settings: Settings): Result {
   const dHidden: tf.Tensor2D[] = [];
   const statistics: (TokenStatistics & { probabilities: tf.Tensor2D })[] = [];
   let loss = tf.scalar(0);
-  let dHead = tf.zerosLike(w);
+  let dHead = settings.headGradient ? tf.zerosLike(w) : null;
   for (const [start, count] of rowChunks(x.shape[0], settings.chunkRows)) {
     const part = <T extends tf.Tensor1D | null>(values: T) => (values ? tf.slice(values, start, count) : null) as T;
     const chunk = tf.slice(x, [start, 0], [count, x.shape[1]]);
@@ -143,10 +142,10 @@ function composedForward(x: tf.Tensor2D, w: tf.Tensor2D, targets: tf.Tensor1D, r
     const push = tf.reshape(tf.div(slopes, settings.temperature), [count, 1]);
     const dLogits = tf.mul(tf.sub(picked, said.probabilities), push) as tf.Tensor2D;
     dHidden.push(tf.matMul(dLogits, w));
-    dHead = tf.add(dHead, tf.matMul(dLogits, chunk, true));
+    if (dHead) dHead = tf.add(dHead, tf.matMul(dLogits, chunk, true));
     statistics.push(said);
   }
-  return { loss, dHidden: tf.concat(dHidden, 0), dHead, tokens: joined(statistics) };
+  return { loss, gradients: [tf.concat(dHidden, 0), ...(dHead ? [dHead] : [])], tokens: joined(statistics) };
 }
 
 function joined(chunks: TokenStatistics[]): TokenStatistics {

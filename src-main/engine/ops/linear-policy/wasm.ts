@@ -19,16 +19,17 @@ interface Chunk {
   m: number;
 }
 
-/** Outputs the loss, both gradients for a loss gradient of 1, log-probabilities and entropies. */
+/** Outputs the loss, log-probabilities, entropies and, for a loss gradient of 1, the gradients: that of the head where it is wanted. */
 registerWasmKernel('LinearPolicy', (call) => {
   const inputs = call.inputs as Inputs;
   const { hidden, head } = inputs;
   const { chunkRows, ...settings } = call.attributes as Record<'chunkRows' | 'temperature' | 'clipLow' | 'clipHigh' | 'beta', number>;
+  const { headGradient } = call.attributes as { headGradient: boolean };
   const [rows, size] = hidden.shape as [number, number];
   const vocab = head.shape[0]!;
   const loss = call.output([]);
   const dHidden = call.output(hidden.shape);
-  const dHead = call.output(head.shape);
+  const dHead = headGradient ? call.output(head.shape) : null;
   const [logProbabilities, entropies] = [call.output([rows]), call.output([rows])];
   const [w, results] = [pointerOf(head), { logProbabilities, entropies }];
   let total = 0;
@@ -37,10 +38,10 @@ registerWasmKernel('LinearPolicy', (call) => {
     for (const rowLoss of doublesAt(losses, m)) total += rowLoss;
     const chunk = pointerOf(hidden) + 4 * start * size;
     gemm({ a: logits, b: w, c: pointerOf(dHidden) + 4 * start * size, m, n: size, k: vocab });
-    gemm({ a: logits, b: chunk, c: pointerOf(dHead), m: vocab, n: size, k: m, transA: true, accumulate: start > 0 });
+    if (dHead) gemm({ a: logits, b: chunk, c: pointerOf(dHead), m: vocab, n: size, k: m, transA: true, accumulate: start > 0 });
   });
   floatsAt(pointerOf(loss), 1)[0] = total;
-  return [loss, dHidden, dHead, logProbabilities, entropies];
+  return [loss, logProbabilities, entropies, dHidden, ...(dHead ? [dHead] : [])];
 });
 
 registerWasmKernel('TokenStatistics', (call) => {

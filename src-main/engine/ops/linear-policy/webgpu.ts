@@ -21,12 +21,15 @@ type Inputs = Record<'hidden' | 'head' | 'targets' | 'weights', tf.TensorInfo> &
 
 type Statistics = Record<'logProbabilities' | 'entropies', tf.TensorInfo>;
 
-/** Outputs the loss, both gradients for a loss gradient of 1, log-probabilities and entropies. A target outside the vocabulary gives NaN. */
+/**
+ * Outputs the loss, log-probabilities, entropies and, for a loss gradient of 1, the gradients: that of the head where it is wanted. A target outside
+ * the vocabulary gives NaN.
+ */
 registerGpuKernel('LinearPolicy', (call) => {
   const inputs = call.inputs as Inputs;
   const { hidden, head } = inputs;
   const settings = call.attributes as Record<'temperature' | 'clipLow' | 'clipHigh' | 'beta', number>;
-  const gradients = { dHidden: call.output(hidden.shape), dHead: call.output(head.shape) };
+  const gradients = { dHidden: call.output(hidden.shape), ...(call.attributes.headGradient ? { dHead: call.output(head.shape) } : {}) };
   const loss = call.output([]);
   const losses = call.scratch([hidden.shape[0]!]);
   const results = eachChunk(call, (chunk, stats, { logProbabilities }) => {
@@ -35,7 +38,7 @@ registerGpuKernel('LinearPolicy', (call) => {
     addGradients({ hidden, head }, chunk, gradients);
   });
   sumLosses(call, losses, loss);
-  return [loss, gradients.dHidden, gradients.dHead, results.logProbabilities, results.entropies];
+  return [loss, results.logProbabilities, results.entropies, ...Object.values(gradients)];
 });
 
 registerGpuKernel('TokenStatistics', (call) => {

@@ -42,7 +42,7 @@ export class GpuGenerator implements Generator {
 
   /** @throws RoundoffError `unsupported` for models the kernels do not cover */
   constructor(model: LanguageModel, options: GeneratorOptions) {
-    const { slots, capacity, stepsPerSubmit: steps = defaultSteps, weightPrecision = 'lossless' } = options;
+    const { slots, capacity, stepsPerSubmit: steps = defaultSteps, weightPrecision = 'lossless', cacheType = 'float32' } = options;
     const { config } = model;
     const reason = unsupportedReason(config, model.layerActivations());
     if (reason) {
@@ -50,7 +50,7 @@ export class GpuGenerator implements Generator {
     }
     this.model = model;
     this.precision = weightPrecision;
-    this.shape = { config, slots, capacity, promptRows: Math.min(mostPromptRows, slots * capacity), steps, cache: 'float32' };
+    this.shape = { config, slots, capacity, promptRows: Math.min(mostPromptRows, slots * capacity), steps, cache: cacheType };
   }
 
   /** Bytes of the GPU's memory that it holds. */

@@ -55,8 +55,8 @@ export class KdTask implements TrainingTask {
       inputs: batch.inputs,
       lengths: batch.lengths,
       tokens: batch.tokens,
-      loss: (hidden, head) =>
-        linearKl(hidden, head, teacher, { shares, temperature, mix: { forward: 0, reverse: 1, mixed: mix }[direction] }),
+      loss: (hidden, head, options) =>
+        linearKl(hidden, head, teacher, { shares, temperature, mix: { forward: 0, reverse: 1, mixed: mix }[direction], ...options }),
       dispose: () => {
         disposeBatch(batch);
         tf.dispose([shares, ...('hidden' in teacher ? [teacher.hidden] : [teacher.indices, teacher.logits])]);

@@ -148,8 +148,11 @@ export class RlTask implements TrainingTask {
       inputs: packed.inputs,
       lengths: packed.lengths,
       tokens: tokensRead(batch) + tokensRead(rest),
-      loss: (hidden, head) =>
-        linearPolicy(hidden, head, packed.targets, rows, objective, { onTokens: (tokens) => this.learnt.push({ batch, tokens }) }),
+      loss: (hidden, head, options) =>
+        linearPolicy(hidden, head, packed.targets, rows, objective, {
+          ...options,
+          onTokens: (tokens) => this.learnt.push({ batch, tokens }),
+        }),
       dispose: () => {
         disposeBatch(packed);
         disposeRows(rows);

@@ -48,7 +48,8 @@ export class SftTask implements TrainingTask {
       inputs: batch.inputs,
       lengths: batch.lengths,
       tokens: batch.tokens,
-      loss: (hidden, head) => tf.mul(linearCrossEntropy(hidden, head, batch.targets, { mask: batch.mask }), share) as tf.Scalar,
+      loss: (hidden, head, options) =>
+        tf.mul(linearCrossEntropy(hidden, head, batch.targets, { mask: batch.mask, ...options }), share) as tf.Scalar,
       dispose: () => disposeBatch(batch),
     }));
   }

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { cp, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import type { ExportFormat } from '#contract/recipe.ts';
 import { selectBackend } from '../../../../../src-main/engine/backends/select.ts';
 import { adapterConfigFile, adapterWeightsFile } from '../../../../../src-main/engine/formats/adapter.ts';
@@ -107,6 +107,20 @@ describe('training', () => {
     const [expected, actual] = [await gradientsOf(trainees[0]!, 5), await gradientsOf(trainees[1]!, 5)];
     for (const [name, values] of expected) expectSameBits(actual.get(name)!, values, name);
     for (const trainee of trainees) trainee.dispose();
+  });
+
+  it('forms no gradient of the output layer', async () => {
+    const trainee = await traineeOf(dense, lora());
+    const kernels = vi.spyOn(tf.engine(), 'runKernel');
+    await gradientsOf(trainee, 5);
+    // What is saved for the backward pass is the layer itself, again.
+    const made = kernels.mock.results
+      .filter((_, index) => kernels.mock.calls[index]![0] !== tf.Identity)
+      .flatMap(({ value }) => value as tf.Tensor | tf.Tensor[]);
+    kernels.mockRestore();
+    expect(made.length).toBeGreaterThan(0);
+    expect(made.map(({ shape }) => shape.join())).not.toContain(trainee.headWeight().shape.join());
+    trainee.dispose();
   });
 
   it('trains the chosen linears only', async () => {

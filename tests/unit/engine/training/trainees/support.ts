@@ -69,7 +69,7 @@ export function microBatch(examples = rows): MicroBatch {
   const { inputs, targets, mask, tokens } = packBatch(examples, 0);
   return {
     ...{ inputs, tokens },
-    loss: (hidden, head) => linearCrossEntropy(hidden, head, targets, { mask }),
+    loss: (hidden, head, options) => linearCrossEntropy(hidden, head, targets, { mask, ...options }),
     dispose: () => tf.dispose([inputs, targets, mask]),
   };
 }
@@ -82,7 +82,7 @@ export const task: TrainingTask = {
 };
 
 function halved(micro: MicroBatch): MicroBatch {
-  return { ...micro, loss: (hidden, head) => tf.mul(micro.loss(hidden, head), 0.5) as tf.Scalar };
+  return { ...micro, loss: (hidden, head, options) => tf.mul(micro.loss(hidden, head, options), 0.5) as tf.Scalar };
 }
 
 /** Trains in place; returns the losses. */
