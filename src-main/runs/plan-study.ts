@@ -11,7 +11,8 @@ import { estimateTrainingMemory } from '../engine/training/memory-estimate.ts';
 import type { Project } from '../project/project.ts';
 import { estimateTime, estimateTrainingTime } from './estimate.ts';
 import { expandStudy, type PlannedRun } from './expand-study.ts';
-import { backendProblems, type ProbeOptions } from './probe-backends.ts';
+import { gpuMemoryProblems, gpuTrainingNeeds, plannedGpuMemory } from './gpu-memory.ts';
+import { askedBackend, type ProbeOptions } from './probe-backends.ts';
 import { diskProblems, inspectStudyInputs, type StudyInputs } from './study-inputs.ts';
 import { lengthKey, trainStagesOf } from './train-inputs.ts';
 import { gigabytes, usableMemoryBytes } from './usable-memory.ts';
@@ -41,6 +42,9 @@ export async function prepareStudy(project: Project, spec: StudySpec, options: P
   const time = estimateStudyTime(project, spec, runs, inputs, perRun);
   const diskBytes = runs.length * perRun * sampleBytes + checkpointBytes(runs, inputs);
   const neededMemory = memoryBytes(spec, inputs);
+  const backend = await askedBackend(spec.backend, options);
+  const gpuNeeds = spec.backend === 'webgpu' ? await gpuTrainingNeeds(runs, inputs, options.resourcesDir) : [];
+  const gpuMemory = plannedGpuMemory(gpuNeeds, backend.status);
   const plan: StudyPlan = {
     runs: runs.map(({ name, isBaseline, model, seed, recipe }) => ({
       name,
@@ -50,13 +54,14 @@ export async function prepareStudy(project: Project, spec: StudySpec, options: P
       stages: recipe.stages.map(stageTitle),
     })),
     completions: runs.length * perRun,
-    estimate: { elapsedMs: time.elapsedMs, memoryBytes: neededMemory, diskBytes },
+    estimate: { elapsedMs: time.elapsedMs, memoryBytes: neededMemory, gpuMemory, diskBytes },
     basis: spec.protocol.precision ? `${time.basis}; less where benchmarks end early` : time.basis,
     problems: [
       ...inputs.problems,
-      ...(await backendProblems(spec.backend, options)),
+      ...backend.problems,
       ...(await diskProblems(project.info.artifactsDir, diskBytes)),
       ...memoryProblems(spec.name, neededMemory),
+      ...gpuMemoryProblems(gpuNeeds, gpuMemory?.budgetBytes ?? null),
     ],
   };
   return { plan, runs, inputs, protocol };

@@ -28,14 +28,16 @@ export async function probeBackends(options: ProbeOptions): Promise<{ backends: 
   }
 }
 
-/** What stands against running on the backend that was asked for by name; `auto` takes whichever works. */
-export async function backendProblems(preference: BackendPreference, options: ProbeOptions): Promise<InspectionProblem[]> {
-  if (preference === 'auto') return [];
+/** The backend that was asked for by name, and what stands against running on it; `auto` takes whichever works. */
+export async function askedBackend(
+  preference: BackendPreference,
+  options: ProbeOptions,
+): Promise<{ status: BackendStatus | null; problems: InspectionProblem[] }> {
+  if (preference === 'auto') return { status: null, problems: [] };
   const { backends, problems } = await probeBackends(options);
-  const status = backends.find(({ name }) => name === preference);
-  if (!status || status.available) return problems;
+  const status = backends.find(({ name }) => name === preference) ?? null;
+  if (!status || status.available) return { status, problems };
   const message = `This backend does not work here: ${status.reason ?? 'no reason is known'}`;
-  return [
-    { severity: 'error', where: `backend ${preference}`, message, hint: 'Choose another backend, or `auto` for the first that works.' },
-  ];
+  const hint = 'Choose another backend, or `auto` for the first that works.';
+  return { status, problems: [{ severity: 'error', where: `backend ${preference}`, message, hint }] };
 }

@@ -8,6 +8,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { RoundoffError } from '#contract/errors.ts';
 import { hashFile, writeError } from '../engine/formats/atomic-file.ts';
+import { trustSystemCertificates } from './certificates.ts';
 import { networkReason } from './package-index.ts';
 
 export interface DownloadOptions {
@@ -63,6 +64,7 @@ async function fetchRest(partial: string, { url, signal, onProgress, stallMs = 6
   const anySignal = signal ? AbortSignal.any([signal, stalled.signal]) : stalled.signal;
   const timer = setTimeout(() => stalled.abort(new Error(`no data for ${stallMs / 1000} s`)), stallMs);
   try {
+    trustSystemCertificates();
     const response = await fetch(url, { headers: have > 0 ? { range: `bytes=${have}-` } : {}, signal: anySignal });
     if (response.status === 416) return;
     if (!response.ok || !response.body)

@@ -1,5 +1,7 @@
 /** Asks a Python package index (its "simple" pages, JSON or HTML) for the wheels of a project, and chooses the newest that fits. */
+
 import { RoundoffError } from '#contract/errors.ts';
+import { trustSystemCertificates } from './certificates.ts';
 import { inRange, type PlatformTarget, rangeText } from './platform.ts';
 
 export interface IndexFile {
@@ -49,6 +51,7 @@ export function parseWheelName(filename: string): { name: string; version: strin
 async function get(url: string, index: string, signal?: AbortSignal): Promise<Response> {
   const limit = AbortSignal.timeout(timeoutMs);
   try {
+    trustSystemCertificates();
     return await fetch(url, {
       headers: { accept: 'application/vnd.pypi.simple.v1+json, text/html;q=0.5' },
       signal: signal ? AbortSignal.any([signal, limit]) : limit,

@@ -208,7 +208,13 @@ export interface StudyPlan {
   runs: { name: string; variant: string | null; model: string; seed: number; stages: string[] }[];
   /** Completions to generate in all. */
   completions: number;
-  estimate: { elapsedMs: number; memoryBytes: number; diskBytes: number };
+  estimate: {
+    elapsedMs: number;
+    memoryBytes: number;
+    /** Of a study on webgpu that trains; `budgetBytes`, what a process may hold there, is null where nothing says. */
+    gpuMemory: { neededBytes: number; budgetBytes: number | null } | null;
+    diskBytes: number;
+  };
   /** How the time was estimated. */
   basis: string;
   problems: InspectionProblem[];

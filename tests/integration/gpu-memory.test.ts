@@ -1,5 +1,6 @@
 /** What training on the GPU is said to need beside the buffers that were counted, for small models; and that the models people come with fit. */
 import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
@@ -8,7 +9,7 @@ import type { ModelConfig } from '../../src-main/engine/model/config.ts';
 import { parameterCount } from '../../src-main/engine/model/parameters.ts';
 import { gpuMemoryEstimates } from '../../src-main/engine/training/gpu-memory-tasks.ts';
 import { probeBackends } from '../../src-main/runs/probe-backends.ts';
-import { resourcesDir, workerEntry } from '../support/study-run.ts';
+import { workerEntry } from '../support/study-run.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { writeTinyModel } from '../support/tiny-model.ts';
 
@@ -19,11 +20,20 @@ const webgpu = backends.find(({ name }) => name === 'webgpu');
 if (!webgpu?.available) console.info(`Measuring the GPU's memory is left out: ${webgpu?.reason}`);
 
 const attention = { num_attention_heads: 2, num_key_value_heads: 1, head_dim: 16 };
+const manyHeads = { num_attention_heads: 16, num_key_value_heads: 8 };
 const common = {
-  ...{ type: 'train', objective: { kind: 'sft' }, steps: 2, optimizer: { learningRate: 1e-4 } },
+  ...{ type: 'train', objective: { kind: 'sft' }, trains: { kind: 'weights' }, steps: 2, batchSize: 1 },
+  optimizer: { learningRate: 1e-4 },
 };
-/** One example, so that no sequence is shorter than the estimate takes it to be. */
-const data = (limit: number) => ({ path: path.join(resourcesDir, 'sample/training/abacus.jsonl'), limit, maxTokens: 192 });
+const contextLength = 700;
+
+/** `count` examples of one length, so that no sequence is shorter than the estimate takes it to be. */
+function writeExamples(file: string, count: number, steps: number): object {
+  const solution = Array.from({ length: steps }, (_, step) => `${step % 10}*8=32`).join(',');
+  const row = JSON.stringify({ problem: '404*78=?', answer: '31512', solution: `<think>${solution}</think>\\boxed{31512}` });
+  writeFileSync(file, `${row}\n`.repeat(count));
+  return { path: file, limit: count, maxTokens: contextLength };
+}
 
 /** Shapes as published in the models' config.json. */
 const qwen3 = (sizes: object): ModelConfig =>
@@ -60,21 +70,20 @@ describe("the GPU's memory", () => {
 
 describe.skipIf(!webgpu?.available)('the GPU memory that training takes', () => {
   it.each([
-    ['all weights', { hidden_size: 96, intermediate_size: 288 }, { trains: { kind: 'weights' }, batchSize: 1 }],
-    ['a wider model', { hidden_size: 192, intermediate_size: 576, num_hidden_layers: 3 }, { trains: { kind: 'weights' }, batchSize: 1 }],
-    [
-      'recomputing',
-      { hidden_size: 96, intermediate_size: 384, num_hidden_layers: 6 },
-      { trains: { kind: 'weights' }, batchSize: 1, activationCheckpointing: true },
-    ],
-    ['an adapter', { hidden_size: 128, intermediate_size: 384 }, { trains: { kind: 'lora' }, batchSize: 1 }],
-  ])('is estimated within 20 %% for %s', { timeout: 600_000 }, async (name, sizes, change) => {
+    ['all weights', { hidden_size: 96, intermediate_size: 288 }, {}, 8],
+    ['a wider model', { hidden_size: 192, intermediate_size: 576, num_hidden_layers: 3 }, {}, 20],
+    ['many heads and a long sequence', { hidden_size: 96, intermediate_size: 288, ...manyHeads }, {}, 50],
+    ['a batch of examples', { hidden_size: 96, intermediate_size: 288, num_attention_heads: 4 }, { batchSize: 4 }, 12],
+    ['recomputing', { hidden_size: 96, intermediate_size: 384, num_hidden_layers: 6 }, { activationCheckpointing: true }, 20],
+    ['an adapter', { hidden_size: 128, intermediate_size: 384 }, { trains: { kind: 'lora' } }, 20],
+  ])('is estimated within a fifth for %s', { timeout: 600_000 }, async (name, sizes, change, steps) => {
     const sourceDir = path.join(folder, name.replaceAll(' ', '-'));
-    await writeTinyModel(sourceDir, 7, { ...attention, ...sizes });
+    await writeTinyModel(sourceDir, 7, { ...attention, max_position_embeddings: contextLength, ...sizes });
+    const stage = { ...common, ...change };
     const options = {
       sourceDir,
       outDir: `${sourceDir}-out`,
-      stage: { ...common, ...change, data: data(change.batchSize) },
+      stage: { ...stage, data: writeExamples(`${sourceDir}.jsonl`, stage.batchSize, steps) },
       backend: 'webgpu',
     };
     const { stdout } = await promisify(execFile)(process.execPath, [child, JSON.stringify(options)], { maxBuffer: 1e8 });

@@ -1,17 +1,21 @@
 /**
  * Peak bytes of GPU buffers of a training on the webgpu backend, before it runs. What is held at once at the end of a backward pass: weights,
  * moments and gradients, tables of the vocabulary on their way, and what each token has left behind. The factors were fitted to the counted
- * peaks of small models, which do not depend on the machine; batches of unequal sequences stay below the estimate.
+ * peaks of small models, which do not depend on the machine and which they meet within 15 %; batches of unequal sequences stay below the
+ * estimate.
  */
 import type { TrainStage } from '#contract/training.ts';
+import { mostHeldBytes } from '../backends/webgpu/most-held-bytes.ts';
 import { nf4BlockSize } from '../formats/nf4.ts';
 import { openCheckpoint } from '../formats/safetensors.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { decoderLinears, layerLinears, linearShape, parameterCount } from '../model/parameters.ts';
 import { readTrainingStart } from './start.ts';
 
-/** Values per token and unit of width that a decoder layer holds, gradients included; scores are per head and token of the sequence. */
-const held = { hidden: 13.8, queries: 20, intermediate: 6, scores: 6.4, adapterOutputs: 1.1, input: 2, head: 4 };
+/** Values per token and unit of width that a decoder layer holds, gradients included. Attention holds no scores. */
+const held = { hidden: 14, queries: 13, intermediate: 6, adapterOutputs: 1.6, input: 2, head: 4 };
+/** Share of a recomputed layer that waits, disposed of, for the commands that used it to be submitted. */
+const waitingShare = 0.5;
 
 export const nf4Form: FrozenForm = { bits: 4, groupSize: nf4BlockSize, isNf4: true, hasZeroPoints: false };
 
@@ -38,7 +42,8 @@ function weightBytes(config: ModelConfig, stage: TrainStage, frozenBytes: number
   // Value, two moments, gradient; the gradients of the step so far.
   const copies = 4 + (stage.accumulation > 1 || objective.kind === 'rl' ? 1 : 0);
   // The head's gradient as the loss forms it, and scaled; the embeddings' own where both are one table.
-  const tables = isLora ? 2 : config.tiedEmbeddings ? 3 : 1;
+  const trainsHead = !isLora && (trains.kind !== 'quantized' || trains.others === 'trained');
+  const tables = !trainsHead ? 0 : config.tiedEmbeddings ? 3 : 1;
   const frozen = (bytes: number) => linears * bytes + 4 * (all - linears);
   const derived = isLora || trains.kind === 'weights' ? 0 : 4 * linears;
   const reference = objective.kind === 'kd' || (objective.kind === 'rl' && objective.beta > 0) ? frozen(2) : 0;
@@ -77,10 +82,12 @@ function activationBytes(config: ModelConfig, stage: TrainStage, longest: number
   const allowed = Math.min(config.contextLength, data.maxTokens, longest ?? Number.POSITIVE_INFINITY);
   const length = Math.min(config.contextLength, allowed + (objective.kind === 'rl' ? objective.maxNewTokens : 0));
   const adapters = trains.kind === 'lora' ? held.adapterOutputs * widths(config, trains.modules).outputs : 0;
-  const attention = held.queries * heads * headDim + held.scores * heads * length;
-  const layer = held.hidden * hiddenSize + attention + held.intermediate * intermediateSize + adapters;
-  const kept = stage.activationCheckpointing ? held.input * layers * hiddenSize + layer : layers * layer;
-  return 4 * batchSize * length * (kept + held.head * hiddenSize);
+  const layer = held.hidden * hiddenSize + held.queries * heads * headDim + held.intermediate * intermediateSize + adapters;
+  const tokenBytes = 4 * batchSize * length;
+  const ends = held.head * hiddenSize;
+  if (!stage.activationCheckpointing) return tokenBytes * (layers * layer + ends);
+  const waiting = Math.min(mostHeldBytes, tokenBytes * waitingShare * layer);
+  return tokenBytes * (held.input * layers * hiddenSize + layer + ends) + waiting;
 }
 
 function linearCount(config: ModelConfig): number {

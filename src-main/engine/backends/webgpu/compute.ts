@@ -5,6 +5,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { RoundoffError } from '#contract/errors.ts';
 import { gpu } from './device.ts';
+import { mostHeldBytes } from './most-held-bytes.ts';
 import { timedPass } from './timing.ts';
 
 /** What we use of tfjs-backend-webgpu's backend object (4.22.0). */
@@ -62,8 +63,6 @@ export const groupNumber = `
 fn groupNumber(id : vec3<u32>, count : vec3<u32>) -> u32 { return id.y * count.x + id.x; }
 `;
 
-/** Recorded commands are submitted early when so much memory waits for it. */
-const mostHeldBytes = 256 * 2 ** 20;
 let held: { list: readonly object[]; counted: number; bytes: number } = { list: [], counted: 0, bytes: 0 };
 
 const cachedParameters = 4096;
