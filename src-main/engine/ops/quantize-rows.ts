@@ -113,7 +113,7 @@ fn maxOverRow(value : vec2<f32>) -> vec2<f32> {
  * `quotient(a, b)`: a / b corrected by its remainder, because WGSL's own division may be off by 2.5 units in the last place, which moves codes
  * off the ones that other backends find. The remainder is exact whether or not products and sums are fused: halves of 12 bits are multiplied.
  */
-const quotient = `
+export const quotient = `
 fn upperHalf(value : f32) -> f32 { return bitcast<f32>(bitcast<u32>(value) & 0xfffff000u); }
 fn quotient(a : f32, b : f32) -> f32 {
   let q = a / b;

@@ -75,7 +75,7 @@ export interface GeneratorOptions {
   stepsPerSubmit?: number;
   /** How the GPU decode engine holds dense weights; `lossless` when left out. */
   weightPrecision?: WeightPrecision;
-  /** How the GPU decode engine holds keys and values; `float32` when left out. */
+  /** How the GPU decode engine holds keys and values that the model itself does not quantize; `float32` when left out. */
   cacheType?: CacheType;
   /** Take all memory that the slots may ever need at once, so that a run that does not fit fails at its start. */
   reserve?: boolean;

@@ -90,7 +90,7 @@ function weightsOf(format: WeightFormat): { values: ArrayLike<number>; buffers: 
 /** Three rows at different positions of two slots, one of them idle. */
 function attentionCheck(name: string, form: 'whole' | 'split', positions: number): GpuCheck {
   const sizes = { heads: 4, kvHeads: 2, headDim: 64 };
-  const cache: CacheShape = { kind: 'float32', slots: 2, kvHeads: 2, headDim: 64, capacity: 720 };
+  const cache: CacheShape = { keys: 'float32', values: 'float32', slots: 2, kvHeads: 2, headDim: 64, capacity: 720 };
   return {
     name,
     run: async () => {

@@ -1,10 +1,12 @@
 /** One decoder layer of the engine: its weights, its cache and its kernels. */
 import type { LanguageModel } from '../../model/language-model.ts';
+import type { TokenQuantizer } from '../../model/layer-activations.ts';
 import type { Buffers } from './buffers.ts';
 import { copyTensor } from './convert.ts';
 import { attentionShader, mergeShader, segmentPositions } from './kernels/attention.ts';
 import { appendShader, cacheBytes, copyShader } from './kernels/cache.ts';
 import { normShader } from './kernels/rows.ts';
+import { quantizerWordsOf, quantizeShader } from './kernels/token-grid.ts';
 import { Product } from './product.ts';
 import { type Kernel, kernelOf, type Recorder } from './program.ts';
 import { cacheShape, type EngineShape, fewSlots, paddedRows } from './shape.ts';
@@ -34,6 +36,8 @@ export class DecodeLayer {
   private readonly split: Kernel;
   private readonly merge: Kernel;
   private readonly copy: Kernel;
+  /** Of what products read. */
+  private readonly quantize: Partial<Record<StackName, Kernel>> = {};
 
   constructor(
     index: number,
@@ -42,7 +46,7 @@ export class DecodeLayer {
   ) {
     const { config, capacity } = shape;
     const { hiddenSize, headDim, qkNorm, rmsNormEps } = config;
-    const { hidden, normed, qkv, mixed, partials, places, copies } = workspace;
+    const { hidden, normed, qkv, mixed, activated, partials, places, copies } = workspace;
     this.index = index;
     this.shape = shape;
     this.stacks = Object.fromEntries(stackNames.map((name) => [name, createStack(plans[name], buffers)])) as Record<StackName, Stack>;
@@ -54,13 +58,23 @@ export class DecodeLayer {
     this.inputNorm = norm('input_layernorm');
     this.postNorm = norm('post_attention_layernorm');
 
-    const cache = cacheShape(shape);
-    const keys = buffers.bound('keys of a layer', cacheBytes(cache));
-    const values = buffers.bound('values of a layer', cacheBytes(cache));
+    const cache = cacheShape(shape, index);
+    const keys = buffers.bound('keys of a layer', cacheBytes(cache.keys, cache));
+    const values = buffers.bound('values of a layer', cacheBytes(cache.values, cache));
+    const quantizers = shape.quantizers[index];
+    const uniform = (...of: (TokenQuantizer | null)[]) => buffers.filled('quantizers', quantizerWordsOf(of), GPUBufferUsage.UNIFORM);
+    const quantized = { keys: Boolean(quantizers?.keys), values: Boolean(quantizers?.values) };
+    const grids = quantized.keys || quantized.values ? [uniform(quantizers!.keys, quantizers!.values)] : [];
+    const inputs = { attentionInput: normed, attentionOutput: mixed, mlpInput: normed, mlpOutput: activated };
+    for (const name of stackNames) {
+      const quantizer = quantizers?.[name];
+      const size = plans[name].inFeatures;
+      if (quantizer) this.quantize[name] = kernelOf(quantizeShader(size), [inputs[name], uniform(quantizer)]);
+    }
     const headNorms = Object.keys(headSizes).map((name) => this.norms.get(name)!);
     const { cosines, sines } = rotary;
     const attention = (from: RowsFrom): AttentionKernels => ({
-      append: kernelOf(appendShader(config, cache), [qkv, places[from], cosines, sines, ...headNorms, keys, values]),
+      append: kernelOf(appendShader(config, cache, quantized), [qkv, places[from], cosines, sines, ...headNorms, keys, values, ...grids]),
       attend: kernelOf(attentionShader(config, cache, 'whole'), [qkv, places[from], mixed, keys, values]),
     });
     this.attention = { prompt: attention('prompt'), state: attention('state') };
@@ -102,6 +116,8 @@ export class DecodeLayer {
   }
 
   private product(recorder: Recorder, name: StackName, from: RowsFrom, rows: number): void {
+    const quantize = this.quantize[name];
+    if (quantize) recorder.run(quantize, rows);
     recordProduct(recorder, this.products[name], this.shape, from, rows);
   }
 }

@@ -1,6 +1,7 @@
 /** What a decode engine on the GPU is made for: sizes that its buffers and shaders depend on. */
 import type { ModelConfig } from '../../model/config.ts';
-import type { LayerActivations } from '../../model/layer-activations.ts';
+import { type InputSite, inputSites, type LayerActivations, type TokenQuantizer } from '../../model/layer-activations.ts';
+import type { CacheType } from '../settings.ts';
 import { largestHead } from './kernels/attention.ts';
 import type { CacheKind, CacheShape } from './kernels/cache.ts';
 
@@ -13,7 +14,19 @@ export interface EngineShape {
   promptRows: number;
   /** Most decode steps in one submit. */
   steps: number;
-  cache: CacheKind;
+  /** Of keys and values that are not held as codes. */
+  cache: CacheType;
+  /** By layer; null for none. */
+  quantizers: (LayerQuantizers | null)[];
+}
+
+/** Token quantizers of what each product reads, and of keys and values. */
+export type LayerQuantizers = Record<InputSite | 'keys' | 'values', TokenQuantizer | null>;
+
+export function layerQuantizers(layer: LayerActivations | null): LayerQuantizers | null {
+  if (!layer) return null;
+  const names = [...inputSites, 'keys', 'values'] as const;
+  return Object.fromEntries(names.map((name) => [name, layer[name].quantizer])) as LayerQuantizers;
 }
 
 /** Up to this many slots, decode steps use the products for few rows; their sums are rounded differently. */
@@ -31,8 +44,15 @@ export function tileRows(rows: number): 16 | 32 | 64 {
   return rows <= 32 ? 32 : 64;
 }
 
-export function cacheShape({ config, slots, capacity, cache }: EngineShape): CacheShape {
-  return { kind: cache, slots, kvHeads: config.kvHeads, headDim: config.headDim, capacity };
+/** The cache of one layer. */
+export function cacheShape({ config, slots, capacity, cache, quantizers }: EngineShape, layer: number): CacheShape {
+  const kindOf = (quantizer: TokenQuantizer | null | undefined): CacheKind => {
+    // Values that a quantizer leaves as they are have no code.
+    if (!quantizer || quantizer.outlierThreshold !== null || quantizer.bits > 8) return quantizer ? 'float32' : cache;
+    return quantizer.bits > 4 ? 'int8' : 'int4';
+  };
+  const own = quantizers[layer];
+  return { keys: kindOf(own?.keys), values: kindOf(own?.values), slots, kvHeads: config.kvHeads, headDim: config.headDim, capacity };
 }
 
 const mostShared = 8;
@@ -45,6 +65,8 @@ export function unsupportedReason(config: ModelConfig, activations: readonly (La
   if (odd.length > 0) return `${odd.map(([name, size]) => `${name} is ${size}`).join(', ')}, not a multiple of 4`;
   if (headDim > largestHead) return `head_dim is ${headDim}, more than ${largestHead}`;
   if (heads / kvHeads > mostShared) return `${heads / kvHeads} query heads share a key/value head, more than ${mostShared}`;
-  if (activations.some((layer) => layer !== null)) return 'its activations are transformed or quantized';
+  const transformed = (layer: LayerActivations | null) =>
+    layer && (inputSites.some((site) => layer[site].transform) || layer.keys.transform || layer.keys.queryTransform);
+  if (activations.some(transformed)) return 'its activations are transformed';
   return null;
 }

@@ -4,14 +4,18 @@ import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
 import { decodeHalves } from '../../../../src-main/engine/formats/float16.ts';
 import { deviation } from '../../../../src-main/engine/gpu-check/check.ts';
 import { runShader } from '../../../../src-main/engine/gpu-check/run-shader.ts';
+import { createRandomModel } from '../../../../src-main/engine/model/init.ts';
+import { inputSites, plainActivations, type TokenQuantizer } from '../../../../src-main/engine/model/layer-activations.ts';
 import { loadModel } from '../../../../src-main/engine/model/load.ts';
+import { createGenerator } from '../../../../src-main/engine/rollouts/generator.ts';
 import { GpuGenerator } from '../../../../src-main/engine/rollouts/gpu/gpu-generator.ts';
 import { attentionShader } from '../../../../src-main/engine/rollouts/gpu/kernels/attention.ts';
 import { appendShader, type CacheShape, cacheBytes, copyShader } from '../../../../src-main/engine/rollouts/gpu/kernels/cache.ts';
+import { quantizerWordsOf, quantizeShader } from '../../../../src-main/engine/rollouts/gpu/kernels/token-grid.ts';
 import type { CacheType } from '../../../../src-main/engine/rollouts/settings.ts';
 import { goldenModel } from '../../../golden/fixtures.ts';
 import { normals, testBackends } from '../ops/op-check.ts';
-import { collect, tinyConfigs } from './tiny-models.ts';
+import { collect, requests, tinyConfigs } from './tiny-models.ts';
 
 const config = { ...tinyConfigs['qwen2, odd group, attention bias'], heads: 4, kvHeads: 2, headDim: 20 };
 const { heads, kvHeads, headDim } = config;
@@ -33,14 +37,41 @@ function rotated(row: number, head: number, d: number): number {
   return d < half ? qkv[at + d]! * c - qkv[at + d + half]! * s : qkv[at + d]! * c + qkv[at + d - half]! * s;
 }
 
-/** After all rows are appended: queries, and the words of keys and values. */
-async function append(cache: CacheShape) {
-  const empty = () => new Uint32Array(cacheBytes(cache) / 4);
-  const operands = [qkv, places, Float32Array.from(cosines), Float32Array.from(sines), empty(), empty()];
-  const [queries, keys, values] = await runShader(appendShader(config, cache), operands, [heads + 2 * kvHeads, positions + 1], {
+interface HeadQuantizers {
+  keys: TokenQuantizer;
+  values: TokenQuantizer;
+}
+
+/** After all rows are appended: queries, and the words of keys and values. With quantizers, heads are not turned, so that rows are exact. */
+async function append(cache: CacheShape, quantizers?: HeadQuantizers, rows = qkv) {
+  const empty = (kind: CacheShape['keys']) => new Uint32Array(cacheBytes(kind, cache) / 4);
+  const [c, s] = quantizers ? [cosines.map(() => 1), sines.map(() => 0)] : [cosines, sines];
+  const operands = [rows, places, Float32Array.from(c), Float32Array.from(s), empty(cache.keys), empty(cache.values)];
+  const shader = appendShader(config, cache, quantizers && { keys: true, values: true });
+  const grids = quantizers ? [quantizerWordsOf([quantizers.keys, quantizers.values])] : [];
+  const [queries, keys, values] = await runShader(shader, [...operands, ...grids], [heads + 2 * kvHeads, positions + 1], {
     reads: [0, 4, 5],
+    ...(quantizers && { uniform: 6 }),
   });
   return { queries: queries as Float32Array, keys: keys as Uint32Array, values: values as Uint32Array };
+}
+
+/** A row as ops/quantize-tokens defines it, every operation rounded to float32. */
+function fakeQuantized(row: Float32Array, { bits, symmetric, clipHigh, clipLow }: TokenQuantizer): number[] {
+  const f = Math.fround;
+  const high = f(Math.max(0, ...row) * f(clipHigh));
+  const low = f(Math.min(0, ...row) * f(clipLow));
+  const width = symmetric ? f(Math.max(high, -low) / (2 ** (bits - 1) - 1)) : f(f(high - low) / (2 ** bits - 1));
+  const scale = width > 0 ? width : 1;
+  const lowest = symmetric ? -(2 ** (bits - 1)) : 0;
+  const zero = symmetric ? 0 : roundEven(f(-low / scale));
+  return Array.from(row, (v) => f((Math.min(Math.max(roundEven(f(v / scale)) + zero, lowest), lowest + 2 ** bits - 1) - zero) * scale) + 0);
+}
+
+function roundEven(value: number): number {
+  const floor = Math.floor(value);
+  if (value - floor !== 0.5) return Math.round(value);
+  return floor % 2 === 0 ? floor : floor + 1;
 }
 
 describe.skipIf(!testBackends.includes('webgpu'))('the cache of the GPU decode engine', () => {
@@ -49,8 +80,8 @@ describe.skipIf(!testBackends.includes('webgpu'))('the cache of the GPU decode e
   });
 
   it('holds halves, and attention computes with exactly those', async () => {
-    const cache: CacheShape = { kind: 'float16', slots: 2, kvHeads, headDim, capacity };
-    expect(cacheBytes(cache)).toBe(2 * 2 * kvHeads * headDim * capacity);
+    const cache: CacheShape = { keys: 'float16', values: 'float16', slots: 2, kvHeads, headDim, capacity };
+    expect(cacheBytes('float16', cache)).toBe(2 * 2 * kvHeads * headDim * capacity);
     const { queries, keys, values } = await append(cache);
     const [keyHalves, valueHalves] = [keys, values].map((words) => decodeHalves(new Uint16Array(words.buffer))) as [
       Float32Array,
@@ -75,9 +106,81 @@ describe.skipIf(!testBackends.includes('webgpu'))('the cache of the GPU decode e
     expect(deviation(await attended(cache, queries, keys, values), exactAttention(keysOf, valuesOf))).toBeLessThan(2e-5);
   });
 
-  it('copies prompts between slots as they lie', async () => {
-    const cache: CacheShape = { kind: 'float16', slots: 2, kvHeads, headDim, capacity };
-    const { queries, keys, values } = await append(cache);
+  const asymmetric: TokenQuantizer = { bits: 4, symmetric: false, clipHigh: 0.95, clipLow: 0.9, outlierThreshold: null };
+  const eight: TokenQuantizer = { ...asymmetric, bits: 8, symmetric: true };
+  const codedCases: [string, HeadQuantizers, keys: 'int4' | 'int8', values: 'int4' | 'int8'][] = [
+    ['keys of 4 bits, values of 8', { keys: asymmetric, values: eight }, 'int4', 'int8'],
+    ['keys of 8 bits, values of 3', { keys: { ...eight, symmetric: false }, values: { ...asymmetric, bits: 3 } }, 'int8', 'int4'],
+  ];
+
+  it.each(codedCases)('holds codes of exactly the quantized values: %s', async (_, quantizers, keyKind, valueKind) => {
+    const cache: CacheShape = { keys: keyKind, values: valueKind, slots: 2, kvHeads, headDim, capacity };
+    const words = (kind: 'int4' | 'int8') => Math.ceil(headDim / (kind === 'int4' ? 8 : 4));
+    expect(cacheBytes(keyKind, cache)).toBe(2 * kvHeads * capacity * (4 * words(keyKind) + 8));
+    const { queries, keys, values } = await append(cache, quantizers);
+    const component = (part: Uint32Array, kind: 'int4' | 'int8', place: (word: number) => number, block: number, p: number, d: number) => {
+      const perWord = kind === 'int4' ? 8 : 4;
+      const code = (part[place(Math.floor(d / perWord))]! >>> ((32 / perWord) * (d % perWord))) & (2 ** (32 / perWord) - 1);
+      const floats = new Float32Array(part.buffer);
+      const grid = 2 * kvHeads * capacity * words(kind) + 2 * (block * capacity + p);
+      return Math.fround((code - floats[grid + 1]!) * floats[grid]!) + 0;
+    };
+    const keysOf = (head: number, p: number, d: number) => {
+      const block = kvHeads + head;
+      return component(keys, keyKind, (word) => (block * words(keyKind) + word) * capacity + p, block, p, d);
+    };
+    const valuesOf = (head: number, p: number, d: number) => {
+      const block = kvHeads + head;
+      return component(values, valueKind, (word) => (block * capacity + p) * words(valueKind) + word, block, p, d);
+    };
+    const each = Array.from({ length: headDim }, (_, d) => d);
+    for (let head = 0; head < kvHeads; head++) {
+      for (let p = 0; p < positions; p++) {
+        const rowOf = (place: number) => qkv.subarray(p * width + place * headDim, p * width + (place + 1) * headDim);
+        expect(each.map((d) => keysOf(head, p, d))).toEqual(fakeQuantized(rowOf(heads + head), quantizers.keys));
+        expect(each.map((d) => valuesOf(head, p, d))).toEqual(fakeQuantized(rowOf(heads + kvHeads + head), quantizers.values));
+      }
+    }
+    const query = (row: number, head: number, d: number) => qkv[row * width + head * headDim + d]!;
+    expect(deviation(await attended(cache, queries, keys, values), exactAttention(keysOf, valuesOf, query))).toBeLessThan(2e-5);
+  });
+
+  it('keeps what is no number in sight of the sampler', async () => {
+    const cache: CacheShape = { keys: 'int4', values: 'int8', slots: 2, kvHeads, headDim, capacity };
+    const broken = qkv.slice();
+    broken[3 * width + (heads + kvHeads) * headDim + 5] = Number.NaN;
+    const { queries, keys, values } = await append(cache, { keys: asymmetric, values: eight }, broken);
+    const mixed = await attended(cache, queries, keys, values);
+    const rowOf = (row: number) => Array.from(mixed.slice(row * heads * headDim, (row * heads + 1) * headDim));
+    expect(rowOf(2).every(Number.isFinite)).toBe(true);
+    expect(rowOf(3).every(Number.isNaN)).toBe(true);
+  });
+
+  it('quantizes what products read, in place and row by row', async () => {
+    const [rows, size] = [3, 150];
+    const x = Float32Array.from(normals(rows * size, 3));
+    x[200] = 9;
+    for (const quantizer of [asymmetric, { ...eight, outlierThreshold: 6 }]) {
+      const [y] = await runShader(quantizeShader(size), [x, quantizerWordsOf([quantizer])], [rows], { reads: [0], uniform: 1 });
+      for (let row = 0; row < rows; row++) {
+        const values = x.slice(row * size, (row + 1) * size);
+        const isKept = (value: number) => quantizer.outlierThreshold === null || Math.abs(value) < quantizer.outlierThreshold;
+        const levels = fakeQuantized(
+          values.map((value) => (isKept(value) ? value : 0)),
+          quantizer,
+        );
+        const expected = levels.map((level, j) => (isKept(values[j]!) ? level : values[j]!));
+        expect(Array.from(y!.subarray(row * size, (row + 1) * size), (value) => value + 0)).toEqual(expected);
+      }
+    }
+  });
+
+  it.each([
+    ['float16', { keys: 'float16', values: 'float16' }],
+    ['codes', { keys: 'int4', values: 'int8' }],
+  ] as const)('copies prompts between slots as they lie: %s', async (name, kinds) => {
+    const cache: CacheShape = { ...kinds, slots: 2, kvHeads, headDim, capacity };
+    const { queries, keys, values } = await append(cache, name === 'codes' ? { keys: asymmetric, values: eight } : undefined);
     const [copiedKeys, copiedValues] = await runShader(
       copyShader(cache),
       [Uint32Array.of(1, 0, positions, 0), keys, values],
@@ -109,6 +212,7 @@ describe.skipIf(!testBackends.includes('webgpu'))('the cache of the GPU decode e
   function exactAttention(
     key: (head: number, p: number, d: number) => number,
     value: (head: number, p: number, d: number) => number,
+    query = rotated,
   ): Float64Array {
     const output = new Float64Array((positions + 1) * heads * headDim);
     for (let row = 0; row < positions; row++) {
@@ -116,7 +220,7 @@ describe.skipIf(!testBackends.includes('webgpu'))('the cache of the GPU decode e
         const shared = Math.floor((head * kvHeads) / heads);
         const weights = Array.from({ length: row + 1 }, (_, p) => {
           let sum = 0;
-          for (let d = 0; d < headDim; d++) sum += rotated(row, head, d) * key(shared, p, d);
+          for (let d = 0; d < headDim; d++) sum += query(row, head, d) * key(shared, p, d);
           return Math.exp(sum / Math.sqrt(headDim));
         });
         const total = weights.reduce((sum, weight) => sum + weight, 0);
@@ -156,6 +260,59 @@ describe.skipIf(!testBackends.includes('webgpu'))('the cache of the GPU decode e
     }
     expect(same).toBeGreaterThan(0.9 * steps);
     expect(halves.results.map(({ logprobs }) => logprobs)).not.toEqual(whole.results.map(({ logprobs }) => logprobs));
+    model.dispose();
+  });
+
+  it.each([
+    ['KV4', null, 4],
+    ['A4 KV4', 4, 4],
+    ['A8 KV8', 8, 8],
+  ] as const)('decodes a quantized model as the CPU engine does: %s', async (_, inputs, cache) => {
+    const settings = { temperature: 0, topP: 1, topK: 0, maxNewTokens: 24, stopTokenIds: [], ignoreEndTokens: true, logprobs: true };
+    const decoded = async (backend: 'wasm' | 'webgpu') => {
+      await selectBackend(backend);
+      const model = createRandomModel(tinyConfigs['qwen3, grouped queries'], 1, { deviation: 0.25 });
+      const quantizer = (bits: number | null) => bits && { ...asymmetric, bits };
+      for (let index = 0; index < model.config.layers; index++) {
+        const layer = plainActivations();
+        for (const site of inputSites) layer[site].quantizer = quantizer(inputs) || null;
+        layer.keys.quantizer = quantizer(cache) || null;
+        layer.values.quantizer = quantizer(cache) || null;
+        model.setActivations(index, layer);
+      }
+      const generator = createGenerator(model, { slots: 8, capacity: 64 });
+      expect([generator.implementation, generator.reason]).toEqual([backend === 'wasm' ? 'cpu' : 'gpu', null]);
+      const results = await collect(generator, requests(8, 41), settings);
+      await generator.dispose();
+      model.dispose();
+      return results;
+    };
+    const [gpu, cpu] = [await decoded('webgpu'), await decoded('wasm')];
+    await selectBackend('webgpu');
+    // Products differ in the last bits: a value that lies that close to the middle between two levels takes the other one, and what follows strays.
+    let close = 0;
+    for (const [key, { tokenIds, logprobs }] of gpu) {
+      const other = cpu.get(key)!;
+      const parting = tokenIds.findIndex((id, step) => id !== other.tokenIds[step]);
+      const distances = logprobs!.slice(0, parting < 0 ? 24 : parting).map((value, step) => Math.abs(value - other.logprobs![step]!));
+      expect(Math.max(0, ...distances)).toBeLessThan(0.1);
+      if (parting < 0 && Math.max(...distances) < 1e-3) close++;
+    }
+    expect(close).toBeGreaterThanOrEqual(inputs === 8 ? 4 : 7);
+  });
+
+  it('still leaves transformed models to tensor operations, and takes no other quantizers into a generator', async () => {
+    const model = createRandomModel(tinyConfigs['qwen3, grouped queries'], 1, { deviation: 0.25 });
+    const generator = createGenerator(model, { slots: 1, capacity: 16 });
+    const layer = { ...plainActivations(), values: { quantizer: asymmetric } };
+    model.setActivations(0, layer);
+    expect(generator.update(model)).toBe(false);
+    layer.keys.transform = new Float32Array(16 * 16).map((_, i) => Number(i % 17 === 0));
+    model.setActivations(0, layer);
+    const other = createGenerator(model, { slots: 1, capacity: 16 });
+    expect(other.implementation).toBe('tensor');
+    expect(other.reason).toMatch(/activations are transformed/);
+    await Promise.all([generator.dispose(), other.dispose()]);
     model.dispose();
   });
 });

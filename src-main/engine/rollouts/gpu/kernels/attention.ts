@@ -92,7 +92,7 @@ var<workgroup> place : vec2<u32>;
   if (t < ${units}u) { ${store(form, h, { heads, share, units, segments })} }`,
   )}
 }`;
-  return { name: `decode-attention ${form} ${heads}/${kvHeads} × ${headDim} of ${cache.capacity} ${cache.kind}`, code };
+  return { name: `decode-attention ${form} ${heads}/${kvHeads} × ${headDim} of ${cache.capacity} ${cache.keys} ${cache.values}`, code };
 }
 
 /** Reduces `reduced` of every head over the threads. */

@@ -6,11 +6,14 @@
 import type { ModelConfig } from '../../../model/config.ts';
 import type { Shader } from '../program.ts';
 import { idle } from './rows.ts';
+import { tokenGrid } from './token-grid.ts';
 
-export type CacheKind = 'float32' | 'float16';
+/** `int8` and `int4`: codes of up to so many bits, and behind all codes scale and zero point of every position. */
+export type CacheKind = 'float32' | 'float16' | 'int8' | 'int4';
 
 export interface CacheShape {
-  kind: CacheKind;
+  keys: CacheKind;
+  values: CacheKind;
   slots: number;
   kvHeads: number;
   headDim: number;
@@ -18,35 +21,63 @@ export interface CacheShape {
   capacity: number;
 }
 
-/** Of the keys, or the values, of one layer. */
-export function cacheBytes({ kind, slots, kvHeads, headDim, capacity }: CacheShape): number {
-  return slots * kvHeads * capacity * headDim * (kind === 'float32' ? 4 : 2);
+/** Components of a head in one element of the cache: a unit of floats, or a word of codes. */
+const elementSize = { float32: 4, float16: 4, int8: 4, int4: 8 };
+const elementBytes = { float32: 16, float16: 8, int8: 4, int4: 4 };
+
+function isCoded(kind: CacheKind): kind is 'int8' | 'int4' {
+  return kind === 'int8' || kind === 'int4';
 }
 
-/** Declares `keys` and `values` from `binding` on, with `keyAt`, `valueAt`, `setKey` and `setValue` over (block, unit, position). */
-export function cacheDeclarations({ kind, headDim, capacity }: CacheShape, access: 'read' | 'read_write', binding: number): string {
-  const units = headDim / 4;
-  const element = kind === 'float32' ? 'vec4<f32>' : 'vec2<u32>';
-  const unpack = (value: string) => (kind === 'float32' ? value : `unpackHalves(${value})`);
-  const pack = kind === 'float32' ? 'value' : 'packHalves(value)';
+/** Elements of one position of a block. */
+function elementsOf(kind: CacheKind, headDim: number): number {
+  return Math.ceil(headDim / elementSize[kind]);
+}
+
+/** Of the keys, or the values, of one layer. */
+export function cacheBytes(kind: CacheKind, { slots, kvHeads, headDim, capacity }: CacheShape): number {
+  const grid = isCoded(kind) ? 8 : 0;
+  return slots * kvHeads * capacity * (elementsOf(kind, headDim) * elementBytes[kind] + grid);
+}
+
+/**
+ * Declares `keys` and `values` from `binding` on, with `keyAt` and `valueAt` over (block, unit, position), `keyPlace` and `valuePlace` over
+ * (block, element, position), and for codes `keyGridPlace` and `valueGridPlace` over (block, position).
+ */
+export function cacheDeclarations(cache: CacheShape, access: 'read' | 'read_write', binding: number): string {
+  const { headDim, capacity } = cache;
+  const part = (name: 'key' | 'value', kind: CacheKind, place: number) => {
+    const elements = elementsOf(kind, headDim);
+    const at =
+      name === 'key'
+        ? `(block * ${elements}u + element) * ${capacity}u + position`
+        : `(block * ${capacity}u + position) * ${elements}u + element`;
+    const type = { float32: 'vec4<f32>', float16: 'vec2<u32>', int8: 'u32', int4: 'u32' }[kind];
+    const perElement = elementSize[kind] / 4;
+    const bits = 32 / elementSize[kind];
+    const mask = 2 ** bits - 1;
+    const codes = `
+  let codes = ${name}s[${name}Place(block, unit / ${perElement}u, position)] >> (${4 * bits}u * (unit % ${perElement}u));
+  let grid = ${name}GridPlace(block, position);
+  let c = vec4<f32>((vec4<u32>(codes) >> vec4<u32>(0u, ${bits}u, ${2 * bits}u, ${3 * bits}u)) & vec4<u32>(${mask}u));
+  return (c - bitcast<f32>(${name}s[grid + 1u])) * bitcast<f32>(${name}s[grid]);`;
+    const element = `${name}s[${name}Place(block, unit, position)]`;
+    const body = isCoded(kind) ? codes : `return ${kind === 'float32' ? element : `unpackHalves(${element})`};`;
+    const first = cache.slots * cache.kvHeads * capacity * elements;
+    const grid = `fn ${name}GridPlace(block : u32, position : u32) -> u32 { return ${first}u + 2u * (block * ${capacity}u + position); }`;
+    return `
+@group(0) @binding(${place}) var<storage, ${access}> ${name}s : array<${type}>;
+fn ${name}Place(block : u32, element : u32, position : u32) -> u32 { return ${at}; }
+${isCoded(kind) ? grid : ''}
+fn ${name}At(block : u32, unit : u32, position : u32) -> vec4<f32> { ${body} }`;
+  };
   const halves = `
 fn unpackHalves(p : vec2<u32>) -> vec4<f32> { return vec4<f32>(unpack2x16float(p.x), unpack2x16float(p.y)); }
 fn packHalves(v : vec4<f32>) -> vec2<u32> {
   let c = clamp(v, vec4<f32>(-65504.0), vec4<f32>(65504.0));
   return vec2<u32>(pack2x16float(c.xy), pack2x16float(c.zw));
 }`;
-  const at = `
-fn keyPlace(block : u32, unit : u32, position : u32) -> u32 { return (block * ${units}u + unit) * ${capacity}u + position; }
-fn valuePlace(block : u32, unit : u32, position : u32) -> u32 { return (block * ${capacity}u + position) * ${units}u + unit; }
-fn keyAt(block : u32, unit : u32, position : u32) -> vec4<f32> { return ${unpack('keys[keyPlace(block, unit, position)]')}; }
-fn valueAt(block : u32, unit : u32, position : u32) -> vec4<f32> { return ${unpack('values[valuePlace(block, unit, position)]')}; }`;
-  const set = `
-fn setKey(block : u32, unit : u32, position : u32, value : vec4<f32>) { keys[keyPlace(block, unit, position)] = ${pack}; }
-fn setValue(block : u32, unit : u32, position : u32, value : vec4<f32>) { values[valuePlace(block, unit, position)] = ${pack}; }`;
-  return `
-@group(0) @binding(${binding}) var<storage, ${access}> keys : array<${element}>;
-@group(0) @binding(${binding + 1}) var<storage, ${access}> values : array<${element}>;
-${kind === 'float32' ? '' : halves}${at}${access === 'read' ? '' : set}`;
+  return `${halves}${part('key', cache.keys, binding)}${part('value', cache.values, binding + 1)}`;
 }
 
 const group = 32;
@@ -54,11 +85,13 @@ const group = 32;
 /**
  * Queries and keys of qkv [rows, (heads + 2 · kvHeads) · headDim] normalized (where the model does) and rotated; queries are multiplied by
  * 1 / √headDim in place, keys and values go into the cache at the row's slot and position. Workgroups: [heads + 2 · kvHeads, rows].
- * Bindings: qkv, rows, cosines, sines, [query norm, key norm,] keys, values.
+ * Bindings: qkv, rows, cosines, sines, [query norm, key norm,] keys, values, [quantizers of keys and of values].
  */
-export function appendShader(config: ModelConfig, cache: CacheShape): Shader {
+export function appendShader(config: ModelConfig, cache: CacheShape, quantized = { keys: false, values: false }): Shader {
   const { heads, kvHeads, headDim, qkNorm } = config;
   const half = headDim / 2;
+  const usesGrids = quantized.keys || quantized.values;
+  const first = qkNorm ? 6 : 4;
   const norms = `
 @group(0) @binding(4) var<storage, read> queryNorm : array<f32>;
 @group(0) @binding(5) var<storage, read> keyNorm : array<f32>;`;
@@ -68,9 +101,11 @@ export function appendShader(config: ModelConfig, cache: CacheShape): Shader {
 @group(0) @binding(2) var<storage, read> cosines : array<f32>;
 @group(0) @binding(3) var<storage, read> sines : array<f32>;
 ${qkNorm ? norms : ''}
-${cacheDeclarations(cache, 'read_write', qkNorm ? 6 : 4)}
+${cacheDeclarations(cache, 'read_write', first)}
+${usesGrids ? `@group(0) @binding(${first + 2}) var<uniform> quantizers : array<vec4<f32>, 4>;${tokenGrid}` : ''}
 var<workgroup> head : array<f32, ${headDim}>;
 var<workgroup> sums : array<f32, ${group}>;
+${usesGrids ? `var<workgroup> ranges : array<vec4<f32>, ${group}>;` : ''}
 @compute @workgroup_size(${group}) fn main(@builtin(workgroup_id) id : vec3<u32>, @builtin(local_invocation_index) t : u32) {
   let place = rows[id.y];
   let isIdle = place.y == ${idle}u;
@@ -94,15 +129,70 @@ var<workgroup> sums : array<f32, ${group}>;
   workgroupBarrier();
   if (isQuery) {
     for (var j = t; j < ${headDim}u; j += ${group}u) { qkv[origin + j] = head[j] * ${1 / Math.sqrt(headDim)}; }
-  } else if (!isIdle) {
+  }
+  ${quantized.keys ? headGrid('!isQuery && !isValue', 0, headDim) : ''}
+  ${quantized.values ? headGrid('isValue', 1, headDim) : ''}
+  if (!isQuery && !isIdle) {
     let block = place.x * ${kvHeads}u + (id.x - ${heads}u) % ${kvHeads}u;
-    for (var unit = t; unit < ${headDim / 4}u; unit += ${group}u) {
-      let v = vec4<f32>(head[4u * unit], head[4u * unit + 1u], head[4u * unit + 2u], head[4u * unit + 3u]);
-      if (isValue) { setValue(block, unit, position, v); } else { setKey(block, unit, position, v); }
+    if (isValue) {${store('value', cache.values, quantized.values, headDim)}
+    } else {${store('key', cache.keys, quantized.keys, headDim)}
     }
   }
 }`;
-  return { name: `decode-append ${heads}/${kvHeads} × ${headDim}${qkNorm ? ' normalized' : ''} ${cache.kind}`, code };
+  return {
+    name: `decode-append ${heads}/${kvHeads} × ${headDim}${qkNorm ? ' normalized' : ''} ${kindName(cache)}${usesGrids ? ' quantized' : ''}`,
+    code,
+  };
+}
+
+function kindName({ keys, values }: CacheShape): string {
+  return keys === values ? keys : `${keys} and ${values}`;
+}
+
+/** The grid of the head where `condition`, the same for the whole workgroup, holds. */
+function headGrid(condition: string, quantizer: 0 | 1, headDim: number): string {
+  return `
+  if (${condition}) {
+    setQuantizer(quantizers[${2 * quantizer}], quantizers[${2 * quantizer + 1}]);
+    var range = vec2<f32>();
+    var isNumber = true;
+    for (var j = t; j < ${headDim}u; j += ${group}u) {
+      range = max(range, rangeOf(head[j]));
+      isNumber = isNumber && isFinite(head[j]);
+    }
+    ranges[t] = vec4<f32>(range, select(1.0, 0.0, isNumber), 0.0);
+    workgroupBarrier();
+    for (var stride = ${group / 2}u; stride > 0u; stride = stride >> 1u) {
+      if (t < stride) { ranges[t] = max(ranges[t], ranges[t + stride]); }
+      workgroupBarrier();
+    }
+    setGrid(ranges[0].xy);
+  }`;
+}
+
+/** Puts the head into the cache. A head with values that are no finite numbers gets NaN for a scale, so that codes do not hide them. */
+function store(name: 'key' | 'value', kind: CacheKind, isQuantized: boolean, headDim: number): string {
+  const loop = (statements: string) => `
+      for (var element = t; element < ${elementsOf(kind, headDim)}u; element += ${group}u) {
+        let place = ${name}Place(block, element, position);
+        ${statements}
+      }`;
+  if (isCoded(kind)) {
+    const size = elementSize[kind];
+    return `${loop(`var word = 0u;
+        for (var i = 0u; i < min(${size}u, ${headDim}u - ${size}u * element); i++) {
+          word |= u32(codeOf(head[${size}u * element + i]) - lowest) << (${32 / size}u * i);
+        }
+        ${name}s[place] = word;`)}
+      if (t == 0u) {
+        let grid = ${name}GridPlace(block, position);
+        ${name}s[grid] = select(bitcast<u32>(scale), 0x7fc00000u, ranges[0].z > 0.0);
+        ${name}s[grid + 1u] = bitcast<u32>(zero - lowest);
+      }`;
+  }
+  const lanes = [0, 1, 2, 3].map((i) => (isQuantized ? `quantized(head[4u * element + ${i}u])` : `head[4u * element + ${i}u]`));
+  const vector = `vec4<f32>(${lanes.join(', ')})`;
+  return loop(`${name}s[place] = ${kind === 'float16' ? `packHalves(${vector})` : vector};`);
 }
 
 function normalize({ headDim, rmsNormEps }: ModelConfig): string {
@@ -127,8 +217,12 @@ function normalize({ headDim, rmsNormEps }: ModelConfig): string {
  * Bindings: pairs, keys, values.
  */
 export function copyShader(cache: CacheShape): Shader {
-  const { kvHeads, headDim, kind } = cache;
-  const units = headDim / 4;
+  const { kvHeads, headDim } = cache;
+  const elements = (kind: CacheKind) => `${elementsOf(kind, headDim)}u`;
+  const copyGrid = (name: 'key' | 'value', kind: CacheKind) =>
+    isCoded(kind)
+      ? `for (var i = t; i < 2u * pair.z; i += 128u) { ${name}s[${name}GridPlace(to, 0u) + i] = ${name}s[${name}GridPlace(source, 0u) + i]; }`
+      : '';
   const code = `
 @group(0) @binding(0) var<storage, read> pairs : array<vec4<u32>>;
 ${cacheDeclarations(cache, 'read_write', 1)}
@@ -136,10 +230,12 @@ ${cacheDeclarations(cache, 'read_write', 1)}
   let pair = pairs[id.x];
   let source = pair.x * ${kvHeads}u + id.y;
   let to = pair.y * ${kvHeads}u + id.y;
-  for (var i = t; i < pair.z * ${units}u; i += 128u) {
+  for (var i = t; i < pair.z * ${elements(cache.keys)}; i += 128u) {
     keys[keyPlace(to, i / pair.z, i % pair.z)] = keys[keyPlace(source, i / pair.z, i % pair.z)];
-    values[valuePlace(to, i % ${units}u, i / ${units}u)] = values[valuePlace(source, i % ${units}u, i / ${units}u)];
   }
+  for (var i = t; i < pair.z * ${elements(cache.values)}; i += 128u) { values[valuePlace(to, 0u, 0u) + i] = values[valuePlace(source, 0u, 0u) + i]; }
+  ${copyGrid('key', cache.keys)}
+  ${copyGrid('value', cache.values)}
 }`;
-  return { name: `decode-copy ${kvHeads} × ${headDim} ${kind}`, code };
+  return { name: `decode-copy ${kvHeads} × ${headDim} ${kindName(cache)}`, code };
 }
