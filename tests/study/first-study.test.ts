@@ -15,9 +15,9 @@ import { testBackend } from '../support/test-backend.ts';
 const root = path.resolve(import.meta.dirname, '../..');
 const folder = mkdtempSync(path.join(tmpdir(), 'roundoff-study-'));
 const isWhole = testBackend === 'wasm';
-const problems = isWhole ? [] : ['--problems', '12'];
-/** Completions of each run in the smaller study: 12 problems of five benchmarks, three seeds. */
-const completionsEach = 12 * 5 * 3;
+const problems = isWhole ? [] : ['--problems', '4'];
+/** Completions of each run in the smaller study: 4 problems of five benchmarks, three seeds. */
+const completionsEach = 4 * 5 * 3;
 
 interface Interval {
   value: number;
@@ -135,7 +135,7 @@ describe(`the first study on ${testBackend}`, () => {
      * tokens. GPTQ's codes differ between backends where a rounding falls the other way, so its accuracy is compared instead.
      */
     const mayDiffer = 0.02;
-    /** Of 180 completions with other weights of the same quality; three standard errors of a difference at the least certain accuracy. */
+    /** Of 60 completions with other weights of the same quality; three standard errors of a difference at the least certain accuracy. */
     const accuracyTolerance = 3 * Math.sqrt((2 * 0.25) / completionsEach);
 
     it('has the same completions where the weights are the same, and as many right answers elsewhere', async () => {
