@@ -20,6 +20,27 @@ export interface EngineShape {
   quantizers: (LayerQuantizers | null)[];
 }
 
+const mostPromptRows = 512;
+const defaultSteps = 8;
+
+export interface ShapeOptions {
+  slots: number;
+  capacity: number;
+  stepsPerSubmit?: number;
+  cacheType?: CacheType;
+}
+
+export function engineShape(config: ModelConfig, activations: readonly (LayerActivations | null)[], options: ShapeOptions): EngineShape {
+  const { slots, capacity, stepsPerSubmit: steps = defaultSteps, cacheType: cache = 'float32' } = options;
+  const quantizers = activations.map(layerQuantizers);
+  return { config, slots, capacity, promptRows: Math.min(mostPromptRows, slots * capacity), steps, cache, quantizers };
+}
+
+/** The same for another number of slots. */
+export function withSlots(shape: EngineShape, slots: number): EngineShape {
+  return { ...shape, slots, promptRows: Math.min(mostPromptRows, slots * shape.capacity) };
+}
+
 /** Token quantizers of what each product reads, and of keys and values. */
 export type LayerQuantizers = Record<InputSite | 'keys' | 'values', TokenQuantizer | null>;
 

@@ -1,6 +1,7 @@
 /** What the kernels of a decode engine write to: tables of a submit, and what is between one kernel and the next. Made once. */
 import type { Buffers } from './buffers.ts';
 import { partialFloats, segmentPositions } from './kernels/attention.ts';
+import { samplerWorkBytes } from './kernels/sample.ts';
 import { type EngineShape, paddedRows } from './shape.ts';
 
 /** Where rows come from: a table of prompt tokens, or the slots' states. */
@@ -39,6 +40,8 @@ export interface Workspace {
   final: GPUBuffer;
   /** [slots, vocab] */
   logits: GPUBuffer;
+  /** Of the sampler, for each row of logits. */
+  sampling: GPUBuffer;
 }
 
 /** Bytes of `outcomes`. */
@@ -73,5 +76,6 @@ export function createWorkspace(shape: EngineShape, buffers: Buffers): Workspace
     activated: words('MLP activations', rows * intermediateSize),
     final: words('final states', decodeRows * hiddenSize),
     logits: words('logits', decodeRows * vocabSize),
+    sampling: buffers.bound('sampling candidates', slots * samplerWorkBytes(vocabSize)),
   };
 }
