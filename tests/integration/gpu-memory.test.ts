@@ -169,7 +169,8 @@ describe.skipIf(!webgpu?.available)('the GPU memory that generation takes', () =
 
   it('is kept to what the GPU has room for by fewer slots, which the log says', { timeout: 300_000 }, async () => {
     await selectBackend('webgpu');
-    const dir = path.join(folder, 'generation');
+    const dir = path.join(folder, 'slots');
+    await writeTinyModel(dir, 7, { hidden_size: 128, intermediate_size: 384 });
     const model = await loadModel(dir, { storage: frozenStorage() });
     const logged: string[] = [];
     const given = { capacity: 190, requests: 64, onLog: (message: string) => logged.push(message) };
