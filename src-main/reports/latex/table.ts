@@ -181,7 +181,7 @@ function shownLength(source: string): number {
   return source
     .replace(/\\newline\b/g, 'x'.repeat(widestOther))
     .replace(/\\unicodeletter\{[0-9A-F]+\}/g, '[U+0000]')
-    .replace(/\\(textbf|emph|texttt|rlap|textsuperscript|scriptsize|allowbreak)\b/g, '')
+    .replace(/\\(textbf|emph|texttt|mbox|rlap|textsuperscript|scriptsize|allowbreak)\b/g, '')
     .replace(/\\[a-zA-Z]+/g, 'x')
     .replace(/[{}$\\^]/g, '').length;
 }

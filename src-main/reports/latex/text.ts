@@ -127,8 +127,8 @@ const accents = new Map([
 /** Line breaks become blanks. */
 export function latexText(text: string): string {
   const plain = text.toWellFormed().normalize('NFC').replace(/\s+/g, ' ');
-  // Two of these would be joined to another sign.
-  return plain.replace(/([-,'])(?=\1)|[\s\S]/gu, (char, doubled?: string) => (doubled ? `${doubled}{}` : latexChar(char)));
+  // Two of these would be joined to another sign, in LuaLaTeX also across an empty group.
+  return plain.replace(/([-,'])(?=\1)|[\s\S]/gu, (char, doubled?: string) => (doubled ? `\\mbox{${doubled}}` : latexChar(char)));
 }
 
 /** The same with its line breaks, for cells of a fixed width. */

@@ -167,7 +167,7 @@ describe('LaTeX text', () => {
       'a\\_b \\% \\& \\# \\$ \\{x\\} \\textasciitilde{} \\textasciicircum{} \\textbackslash{}cmd {[}1] {*}2{*} \\textless{}i\\textgreater{} \\textquotedbl{}q\\textquotedbl{} \\textasciigrave{}c\\textasciigrave{} \\textbar{}',
     );
     expect(shownText(latexText(signs))).toBe(signs);
-    expect(latexText("a--b ''c'' ,,d---")).toBe("a-{}-b '{}'c'{}' ,{},d-{}-{}-");
+    expect(latexText("a--b ''c'' ,,d---")).toBe("a\\mbox{-}-b \\mbox{'}'c\\mbox{'}' \\mbox{,},d\\mbox{-}\\mbox{-}-");
     expect(latexText('a\n\n b\u0000\u200b\tc')).toBe('a b c');
   });
 

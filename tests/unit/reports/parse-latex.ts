@@ -73,7 +73,7 @@ export function shownText(source: string): string {
     .replace(/\\textasciigrave\{\}/g, '`')
     .replace(/\\textendash\{\}/g, '–')
     .replace(/\$-\$/g, '−')
-    .replace(/\\(rlap|textsuperscript|textbf|emph|texttt)\b/g, '')
+    .replace(/\\(rlap|mbox|textsuperscript|textbf|emph|texttt)\b/g, '')
     .replace(/\\(scriptsize|allowbreak)\b ?/g, '')
     .replace(/\\([{}$&#_%])/g, (_, sign: string) => `\ue000${sign}`)
     .replace(/(?<!\ue000)[{}]/g, '')
