@@ -56,7 +56,15 @@ const recipes: Record<string, object[]> = {
   ],
   grpo: [
     {
-      ...{ type: 'train', trains: { kind: 'weights' }, data, steps: isFast ? 9 : 3, batchSize: 8, optimizer: rate(1e-5), checkpointEvery: 1 },
+      ...{
+        type: 'train',
+        trains: { kind: 'weights' },
+        data,
+        steps: isFast ? 9 : 3,
+        batchSize: 8,
+        optimizer: rate(1e-5),
+        checkpointEvery: 1,
+      },
       objective: { kind: 'rl', promptsPerStep: 3, groupSize: 4, maxNewTokens: 96, updatesPerRollout: 2 },
     },
   ],
