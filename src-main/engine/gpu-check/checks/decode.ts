@@ -7,6 +7,7 @@ import { attentionShader, mergeShader, partialFloats, segmentPositions } from '.
 import type { CacheShape } from '../../rollouts/gpu/kernels/cache.ts';
 import { lanesProduct, lanesWorkgroups } from '../../rollouts/gpu/kernels/lanes.ts';
 import { type ProductShape, tilesProduct } from '../../rollouts/gpu/kernels/products.ts';
+import { promptAttentionShader, promptTileRows } from '../../rollouts/gpu/kernels/prompt-attention.ts';
 import type { WeightFormat } from '../../rollouts/gpu/kernels/weight-format.ts';
 import { deviation, type GpuCheck, normals } from '../check.ts';
 import { runShader, type Values } from '../run-shader.ts';
@@ -41,6 +42,8 @@ export const decodeChecks: readonly GpuCheck[] = [
   ...[5, 6, 7, 8].map((bits) => lanesCheck(`W${bits}G32 asymmetric`, integer(bits, false, 32), 2, small)),
   lanesCheck('W4G32, swiglu', integer(4, true, 32), 2, { outFeatures: 4106, inFeatures: 96 }, 'swiglu'),
   attentionCheck('decode attention, 4/2 × 64, 300 positions', 'whole', 300),
+  promptCheck('decode attention of prompts, 4/2 × 128', { heads: 4, kvHeads: 2, headDim: 128 }),
+  promptCheck('decode attention of prompts, 3/1 × 20', { heads: 3, kvHeads: 1, headDim: 20 }),
   attentionCheck('decode attention split, 4/2 × 64, 700 positions', 'split', 700),
 ];
 
@@ -141,6 +144,35 @@ function attentionCheck(name: string, form: 'whole' | 'split', positions: number
         [output] = await runShader(mergeShader(sizes, cache.capacity), [output!, places, mixed], [sizes.heads, 3], { reads: [2] });
       }
       return { maxError: deviation(output!, attend(qkv, places, keys, values, cache, sizes.heads)), tolerance: 2e-5 };
+    },
+  };
+}
+
+/** Two slots' rows in one tile and over several, beginning within the sequence, and keys and values that are no numbers behind them. */
+function promptCheck(name: string, sizes: { heads: number; kvHeads: number; headDim: number }): GpuCheck {
+  const { heads, kvHeads, headDim } = sizes;
+  const cache: CacheShape = { keys: 'float32', values: 'float32', slots: 2, kvHeads, headDim, capacity: 112 };
+  return {
+    name,
+    run: async () => {
+      const runs = [
+        { slot: 1, from: 60, rows: 40 },
+        { slot: 0, from: 0, rows: 9 },
+      ];
+      const listed = runs.flatMap(({ slot, from, rows: count }) => Array.from({ length: count }, (_, i) => [slot, from + i]));
+      const tileRows = promptTileRows(sizes);
+      const tiles = Math.ceil(listed.length / tileRows);
+      const idleRows = Array.from({ length: tiles * tileRows - listed.length }, () => [0, 0xffffffff]);
+      const places = Uint32Array.from([...listed, ...idleRows].flat());
+      const qkv = normals((places.length / 2) * (heads + 2 * kvHeads) * headDim, 44).map((value) => value / 4);
+      const size = cache.slots * kvHeads * cache.capacity * headDim;
+      const [keys, values] = [normals(size, 45), normals(size, 46)];
+      values.fill(Number.NaN, ((1 * kvHeads + kvHeads - 1) * cache.capacity + 100) * headDim);
+      const target = new Float32Array((places.length / 2) * heads * headDim);
+      const [output] = await runShader(promptAttentionShader(sizes, cache), [qkv, places, target, keys, values], [kvHeads, tiles], {
+        reads: [2],
+      });
+      return { maxError: deviation(output!, attend(qkv, places, keys, values, cache, heads)), tolerance: 2e-5 };
     },
   };
 }

@@ -5,6 +5,7 @@ import type { Buffers } from './buffers.ts';
 import { copyTensor } from './convert.ts';
 import { attentionShader, mergeShader, segmentPositions } from './kernels/attention.ts';
 import { appendShader, cacheBytes, copyShader } from './kernels/cache.ts';
+import { largestPromptHead, promptAttentionShader, promptTileRows } from './kernels/prompt-attention.ts';
 import { normShader } from './kernels/rows.ts';
 import { quantizerWordsOf, quantizeShader } from './kernels/token-grid.ts';
 import { Product } from './product.ts';
@@ -22,6 +23,8 @@ export interface RotaryBuffers {
 interface AttentionKernels {
   append: Kernel;
   attend: Kernel;
+  /** Rows of each of its workgroups. */
+  tileRows: number;
 }
 
 export class DecodeLayer {
@@ -73,10 +76,15 @@ export class DecodeLayer {
     }
     const headNorms = Object.keys(headSizes).map((name) => this.norms.get(name)!);
     const { cosines, sines } = rotary;
-    const attention = (from: RowsFrom): AttentionKernels => ({
-      append: kernelOf(appendShader(config, cache, quantized), [qkv, places[from], cosines, sines, ...headNorms, keys, values, ...grids]),
-      attend: kernelOf(attentionShader(config, cache, 'whole'), [qkv, places[from], mixed, keys, values]),
-    });
+    const attention = (from: RowsFrom): AttentionKernels => {
+      const isTiled = from === 'prompt' && headDim <= largestPromptHead;
+      const attend = isTiled ? promptAttentionShader(config, cache) : attentionShader(config, cache, 'whole');
+      return {
+        append: kernelOf(appendShader(config, cache, quantized), [qkv, places[from], cosines, sines, ...headNorms, keys, values, ...grids]),
+        attend: kernelOf(attend, [qkv, places[from], mixed, keys, values]),
+        tileRows: isTiled ? promptTileRows(config) : 1,
+      };
+    };
     this.attention = { prompt: attention('prompt'), state: attention('state') };
     this.split = kernelOf(attentionShader(config, cache, 'split'), [qkv, places.state, partials, keys, values]);
     this.merge = kernelOf(mergeShader(config, capacity), [partials, places.state, mixed]);
@@ -106,9 +114,9 @@ export class DecodeLayer {
 
   private recordAttention(recorder: Recorder, from: RowsFrom, rows: number, longest: number): void {
     const { heads, kvHeads } = this.shape.config;
-    const { append, attend } = this.attention[from];
+    const { append, attend, tileRows } = this.attention[from];
     recorder.run(append, heads + 2 * kvHeads, rows);
-    if (from === 'prompt' || longest <= segmentPositions) recorder.run(attend, kvHeads, rows);
+    if (from === 'prompt' || longest <= segmentPositions) recorder.run(attend, kvHeads, Math.ceil(rows / tileRows));
     else {
       recorder.run(this.split, kvHeads, rows, Math.ceil(longest / segmentPositions));
       recorder.run(this.merge, heads, rows);

@@ -3,6 +3,8 @@ import { gpu } from '../../backends/webgpu/device.ts';
 import type { SamplingSettings } from '../settings.ts';
 import { Buffers } from './buffers.ts';
 import type { Decoder, SamplerKernel } from './decoder.ts';
+import { promptPadding } from './kernels/prompt-attention.ts';
+import { idle } from './kernels/rows.ts';
 import { samplerWords } from './kernels/sample.ts';
 import { Recorder } from './program.ts';
 import type { Round } from './schedule.ts';
@@ -66,10 +68,8 @@ export class RoundRunner {
       pairs,
       copies.flatMap(({ from, to, positions }) => [from, to, positions, 0]),
     );
-    put(
-      places.prompt,
-      prompt.flatMap(({ slot, position }) => [slot, position]),
-    );
+    const padding = Array.from({ length: promptPadding }, () => [0, idle]);
+    if (prompt.length > 0) put(places.prompt, [...prompt.map(({ slot, position }) => [slot, position]), ...padding].flat());
     put(
       promptIds,
       prompt.map(({ id }) => id),

@@ -1,6 +1,7 @@
 /** What the kernels of a decode engine write to: tables of a submit, and what is between one kernel and the next. Made once. */
 import type { Buffers } from './buffers.ts';
 import { partialFloats, segmentPositions } from './kernels/attention.ts';
+import { promptPadding } from './kernels/prompt-attention.ts';
 import { samplerWorkBytes } from './kernels/sample.ts';
 import { type EngineShape, paddedRows } from './shape.ts';
 
@@ -59,7 +60,7 @@ export function createWorkspace(shape: EngineShape, buffers: Buffers): Workspace
   const segments = Math.ceil(capacity / segmentPositions);
   const identity = Uint32Array.from({ length: slots }, (_, row) => row);
   return {
-    places: { prompt: words('prompt rows', 2 * promptRows), state: words('decode rows', 2 * slots) },
+    places: { prompt: words('prompt rows', 2 * (promptRows + promptPadding)), state: words('decode rows', 2 * slots) },
     selected: { prompt: words('selected rows', slots), state: buffers.filled('selected rows', identity) },
     promptIds: words('prompt tokens', promptRows),
     decodeSlots: words('decode slots', slots),
