@@ -21,7 +21,7 @@ import {
 import { Decoder } from './decoder.ts';
 import { RoundRunner } from './round-runner.ts';
 import { Schedule } from './schedule.ts';
-import { type EngineShape, layerQuantizers, unsupportedReason } from './shape.ts';
+import { activationShape, type EngineShape, unsupportedReason } from './shape.ts';
 import { planWeights } from './weights.ts';
 
 /** Submits on their way at a time: one computes while the other's ids are read. */
@@ -50,8 +50,8 @@ export class GpuGenerator implements Generator {
     }
     this.model = model;
     this.precision = weightPrecision;
-    const quantizers = model.layerActivations().map(layerQuantizers);
-    this.shape = { config, slots, capacity, promptRows: Math.min(mostPromptRows, slots * capacity), steps, cache: cacheType, quantizers };
+    const activations = model.layerActivations().map(activationShape);
+    this.shape = { config, slots, capacity, promptRows: Math.min(mostPromptRows, slots * capacity), steps, cache: cacheType, activations };
   }
 
   /** Bytes of the GPU's memory that it holds. */
@@ -62,9 +62,9 @@ export class GpuGenerator implements Generator {
   update(model: LanguageModel): boolean {
     this.requireIdle();
     if (unsupportedReason(model.config, model.layerActivations())) return false;
-    const { config, quantizers } = this.shape;
-    const other = [model.config, model.layerActivations().map(layerQuantizers)];
-    if (JSON.stringify(other) !== JSON.stringify([config, quantizers])) return false;
+    const { config, activations } = this.shape;
+    const other = [model.config, model.layerActivations().map(activationShape)];
+    if (JSON.stringify(other) !== JSON.stringify([config, activations])) return false;
     this.model = model;
     this.isStale = true;
     return true;
