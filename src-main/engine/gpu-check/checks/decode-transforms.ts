@@ -8,11 +8,10 @@ import { runShader } from '../run-shader.ts';
 const rowCount = 2;
 
 export const decodeTransformChecks: readonly GpuCheck[] = [
-  transformCheck({ rows: 64, columns: 64, left: true, right: true }),
   transformCheck({ rows: 16, columns: 128, left: true, right: false }),
   transformCheck({ rows: 76, columns: 128, left: true, right: true }),
   transformCheck({ rows: 43, columns: 256, left: false, right: true }),
-  quantizedCheck({ rows: 32, columns: 32, left: true, right: true }),
+  quantizedCheck({ rows: 64, columns: 64, left: true, right: true }),
   headsCheck(),
 ];
 

@@ -38,12 +38,9 @@ describe.skipIf(!testBackends.includes('webgpu'))('online transforms in the GPU 
     [7, 4, 'both', 1],
     [5, 6, 'both', 1],
     [64, 64, 'both', 1],
-    [16, 128, 'left', 1],
     [1, 96, 'right', 1],
-    [76, 128, 'both', 8],
     [30, 200, 'both', 13],
     [140, 64, 'left', 4],
-    [43, 256, 'right', 16],
     [129, 34, 'both', 3],
     [1100, 8, 'left', 4],
   ];
@@ -162,9 +159,14 @@ describe.skipIf(!testBackends.includes('webgpu'))('online transforms in the GPU 
     ['FlatQuant', random(null), 0],
     ['FlatQuant A4KV4', random(4), 2],
   ];
-  describe.each(tinyNames)('decode %s as tensor operations do', (name) => {
-    it.each(cases)('%s', async (_, prepare, strays) => {
-      const decoded = async (implementation: 'gpu' | 'tensor') => {
+  // Quantizers are shaders of their own, which a software adapter takes long to compile: one architecture has them.
+  const decoded: [TinyName, (typeof cases)[number]][] = tinyNames.flatMap((name, place) =>
+    cases.filter(([kind]) => place === 0 || !kind.includes('A4')).map((each): [TinyName, (typeof cases)[number]] => [name, each]),
+  );
+  it.each(decoded.map(([name, [kind, ...rest]]) => [kind, name, ...rest] as const))(
+    'decode as tensor operations do: %s, %s',
+    async (_, name, prepare, strays) => {
+      const decodedBy = async (implementation: 'gpu' | 'tensor') => {
         await selectBackend(implementation === 'gpu' ? 'webgpu' : 'wasm');
         const model = tinyModel(name);
         await prepare(model);
@@ -172,12 +174,12 @@ describe.skipIf(!testBackends.includes('webgpu'))('online transforms in the GPU 
         model.dispose();
         return results;
       };
-      const expected = await decoded('tensor');
-      const results = await decoded('gpu');
+      const expected = await decodedBy('tensor');
+      const results = await decodedBy('gpu');
       const close = [...results].filter(([key, result]) => isClose(result, expected.get(key)!));
       expect(close.length).toBeGreaterThanOrEqual(list.length - strays);
-    });
-  });
+    },
+  );
 
   it('take new matrices and clip factors into a generator, and no others', async () => {
     const name: TinyName = 'qwen3, grouped queries';

@@ -146,22 +146,30 @@ fn rangesOf(v : ${value}) -> vec2<f32> { return max(max(rangeOf(v.x), rangeOf(v.
 fn quantizedUnit(v : ${value}) -> ${value} { return ${value}(quantized(v.x), quantized(v.y), quantized(v.z), quantized(v.w)); }`;
 }
 
-/** The grid of the row from the invocations' ranges, then `items`. The block's memory is free by then. */
+/** The grid of the row from the invocations' ranges, then `items`. The block's memory is free by then. Few barriers, not a tree of them. */
 function quantizeItems(unit: 1 | 4, threads: number, items: string): string {
   const [value, first] = unit === 4 ? ['vec4<f32>', '.x'] : ['f32', ''];
+  const few = threads / 16;
+  const reduced = (from: string, step: number, count: number) => `
+    var high = block[${from}];
+    var low = block[${threads}u + ${from}];
+    for (var i = 1u; i < ${count}u; i++) {
+      high = max(high, block[${from} + ${step}u * i]);
+      low = max(low, block[${threads}u + ${from} + ${step}u * i]);
+    }`;
   return `
   workgroupBarrier();
   block[t] = ${value}(range.x);
   block[${threads}u + t] = ${value}(range.y);
   workgroupBarrier();
-  for (var stride = ${threads / 2}u; stride > 0u; stride = stride >> 1u) {
-    if (t < stride) {
-      block[t] = max(block[t], block[t + stride]);
-      block[${threads}u + t] = max(block[${threads}u + t], block[${threads}u + t + stride]);
-    }
-    workgroupBarrier();
+  if (t < ${few}u) {${reduced('t', few, 16)}
+    block[t] = high;
+    block[${threads}u + t] = low;
   }
-  setGrid(vec2<f32>(block[0]${first}, block[${threads}u]${first}));${items}`;
+  workgroupBarrier();
+  {${reduced('0u', 1, few)}
+    setGrid(vec2<f32>(high${first}, low${first}));
+  }${items}`;
 }
 
 /** An invocation reads what it has written itself. */
