@@ -43,6 +43,7 @@ const tasks = {
     vitest(['e2e']);
   },
   'test-study': () => vitest(['study']),
+  'test-backend': testBackend,
   'test-interop': () => {
     run([path.join(root, 'scripts/interop/setup.mjs')]);
     vitest(['interop']);
@@ -131,13 +132,34 @@ function check() {
   ]);
 }
 
-function vitest(projects) {
+function vitest(projects, { filters = rest, env: own = {} } = {}) {
   if (!projects.includes('interop')) ensureLavapipe(say);
   const testEnv =
-    projects.includes('study') || projects.includes('interop')
-      ? {}
-      : { ROUNDOFF_CHROMIUM: ensureChromium(say) ?? '', ROUNDOFF_RUNTIMES: ensureTensorflow(say, node, root) };
-  run([modules('vitest/vitest.mjs'), 'run', ...projects.flatMap((name) => ['--project', name]), ...rest], { env: testEnv });
+    projects.includes('unit') || projects.includes('e2e')
+      ? { ROUNDOFF_CHROMIUM: ensureChromium(say) ?? '', ROUNDOFF_RUNTIMES: ensureTensorflow(say, node, root) }
+      : {};
+  const args = [...projects.flatMap((name) => ['--project', name]), ...filters];
+  run([modules('vitest/vitest.mjs'), 'run', ...args], { env: { ...testEnv, ...own } });
+}
+
+/** The suites of studies, training and evaluation on the backend that is named first; tests of one backend's own parts are not among them. */
+function testBackend() {
+  const [backend, ...filters] = rest;
+  if (!['wasm', 'webgpu', 'tensorflow'].includes(backend)) {
+    say('name the backend to test: npm run test:backend -- webgpu | tensorflow | wasm');
+    process.exit(2);
+  }
+  const integration = ['study', 'failures', 'early-stop', 'mixed-kinds', 'trial', 'evaluation-kills', 'training-kills'];
+  const suites = [
+    ...['training', 'benchmarks', 'rollouts'].map((folder) => `tests/unit/engine/${folder}/`),
+    'tests/golden/',
+    ...integration.map((name) => `tests/integration/${name}.test.ts`),
+    'tests/study/first-study.test.ts',
+  ];
+  vitest(['unit', 'integration', 'study'], {
+    filters: filters.length > 0 ? filters : suites,
+    env: { ROUNDOFF_TEST_BACKEND: backend },
+  });
 }
 
 function ensureElectron() {

@@ -10,8 +10,10 @@ export function jsonOption(): Option {
   return new Option('--json', 'print the result as JSON');
 }
 
+export const backendChoices: readonly BackendPreference[] = ['auto', 'wasm', 'webgpu', 'tensorflow'];
+
 export function backendOption(): Option {
-  return new Option('--backend <name>', 'where to compute').choices(['auto', 'wasm', 'webgpu', 'tensorflow']).default('auto');
+  return new Option('--backend <name>', 'where to compute').choices(backendChoices).default('auto');
 }
 
 export interface BackendOptions {

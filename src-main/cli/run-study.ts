@@ -1,6 +1,7 @@
 /** Runs a study through the same services as the workbench, or continues it where an earlier execution stopped. */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import { type Command, Option } from 'commander';
 import { makeChoices, openChoices } from '#contract/choices.ts';
 import type { CommandName, CommandOutput } from '#contract/commands.ts';
 import type { StudyComparison } from '#contract/comparison.ts';
@@ -8,6 +9,7 @@ import { fromErrorInfo, RoundoffError } from '#contract/errors.ts';
 import { canonicalJson } from '#contract/protocol.ts';
 import { parseStudySpec, type StudySpec, stageTitle } from '#contract/recipe.ts';
 import type { HostEvent, RunRecord } from '#contract/records.ts';
+import type { BackendPreference } from '#contract/worker.ts';
 import { readJsonObject } from '../engine/data/json-file.ts';
 import { findPreset } from '../ipc/presets.ts';
 import { createServices, type Services } from '../ipc/services.ts';
@@ -15,7 +17,7 @@ import { duration } from '../reports/format.ts';
 import { anchorPaths } from '../runs/resources.ts';
 import type { CliContext } from './context.ts';
 import { accuracySoFar } from './evaluation-progress.ts';
-import { userPath } from './options.ts';
+import { backendChoices, collect, positiveWholeNumber, userPath } from './options.ts';
 
 /** A study file, or the preset of this name. Throws `recipe-invalid` or `not-found`. */
 export async function findSpec(name: string, resourcesDir: string): Promise<StudySpec> {
@@ -25,18 +27,33 @@ export async function findSpec(name: string, resourcesDir: string): Promise<Stud
   return anchorPaths(parseStudySpec(json, file), path.dirname(file));
 }
 
-interface Chosen {
-  models: readonly string[];
-  /** Names of benchmarks that are left out. */
-  leaveOut: readonly string[];
+export interface StudyOptions {
+  /** Instead of the study's. */
+  model?: readonly string[];
   /** As `NAME=PATH`, of benchmarks also `NAME=FOLDER#SPLIT`. */
-  choices: readonly string[];
-  resourcesDir: string;
+  choose?: readonly string[];
+  /** Names of benchmarks that are left out. */
+  leaveOut?: readonly string[];
+  /** First problems of each benchmark, where the study has more. */
+  problems?: number;
+  /** Instead of the study's. */
+  backend?: BackendPreference;
 }
 
-/** The study with the user's models and with what it leaves to choose. Throws `bad-input` for a name it does not ask for, and for those left open. */
-export function chosenSpec(whole: StudySpec, { models, leaveOut, choices, resourcesDir }: Chosen): StudySpec {
-  const spec = withoutBenchmarks(whole, leaveOut);
+/** What a command that takes a study lets the user say about it. */
+export function addStudyOptions(command: Command): Command {
+  return command
+    .option('--model <folder>', 'instead of the study’s models; may be given several times', collect)
+    .option('--choose <name=path>', 'what the study leaves to you, as its error lists it (a folder’s split: FOLDER#SPLIT)', collect)
+    .option('--leave-out <benchmark>', 'without this benchmark; may be given several times', collect)
+    .option('--problems <n>', 'only the first N problems of each benchmark', positiveWholeNumber)
+    .addOption(new Option('--backend <name>', 'where to compute, instead of the study’s choice').choices(backendChoices));
+}
+
+/** The study with the user's options and with what it leaves to choose. Throws `bad-input` for a name it does not ask for, and for those left open. */
+export function chosenSpec(whole: StudySpec, options: StudyOptions, resourcesDir: string): StudySpec {
+  const { model: models = [], choose: choices = [], leaveOut = [] } = options;
+  const spec = narrowed(withoutBenchmarks(whole, leaveOut), options);
   const withModels = models.length > 0 ? { ...spec, models: models.map((model) => userPath(model, resourcesDir)) } : spec;
   const asked = openChoices(withModels);
   const chosen = new Map(choices.map((text) => parseChoice(text, resourcesDir)));
@@ -57,6 +74,13 @@ export function chosenSpec(whole: StudySpec, { models, leaveOut, choices, resour
     'Give a model with --model FOLDER, and every other with --choose "NAME=PATH"; or open the preset in the workbench.',
     { problems },
   );
+}
+
+/** On another backend, over fewer problems. */
+function narrowed(spec: StudySpec, { backend = spec.backend, problems }: StudyOptions): StudySpec {
+  if (problems === undefined) return { ...spec, backend };
+  const problemsPerBenchmark = Math.min(problems, spec.protocol.problemsPerBenchmark ?? problems);
+  return { ...spec, backend, protocol: { ...spec.protocol, problemsPerBenchmark } };
 }
 
 function withoutBenchmarks(spec: StudySpec, names: readonly string[]): StudySpec {

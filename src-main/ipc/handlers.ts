@@ -1,7 +1,7 @@
 /** One handler per command of the contract; the mapped type makes a missing one an error of the compiler. Inputs arrive validated. */
 import os from 'node:os';
 import path from 'node:path';
-import type { CommandName, CommandOutput, ParsedInput, ReportFormat } from '#contract/commands.ts';
+import type { CommandName, CommandOutput, ParsedInput } from '#contract/commands.ts';
 import { RoundoffError } from '#contract/errors.ts';
 import { inspectBenchmark } from '../engine/benchmarks/inspect.ts';
 import { writeWholeFile } from '../engine/formats/atomic-file.ts';
@@ -108,10 +108,11 @@ function studyHandlers(session: ProjectSession): Section<'studies' | 'runs' | 's
     'runs.resume': ({ runId }) => session.runs.resume(runId),
     'samples.query': (filter) => querySamples(session.runs.project.db, filter),
     'samples.compare': (at) => compareSamples(session.runs.project.db, at),
-    'reports.preview': ({ studyId, format }) => ({ text: reportText(session, studyId, format) }),
+    'reports.preview': ({ studyId, format }) => ({ text: renderStudyReport(session.runs.project.db, session.runs.study(studyId), format) }),
     'reports.export': async ({ studyId, format, path: file }) => {
       requireAbsolute(file);
-      const written = await writeWholeFile(file, reportText(session, studyId, format));
+      const { runs } = session;
+      const written = await writeWholeFile(file, await renderStudyReport(runs.project.db, runs.study(studyId), format));
       return { path: written.path, sizeBytes: written.sizeBytes };
     },
   };
@@ -120,8 +121,4 @@ function studyHandlers(session: ProjectSession): Section<'studies' | 'runs' | 's
 function requireAbsolute(file: string): void {
   if (!path.isAbsolute(file))
     throw new RoundoffError('bad-input', `"${file}" is not an absolute path.`, 'Give the whole path of the file to write.');
-}
-
-function reportText({ runs }: ProjectSession, studyId: number, format: ReportFormat): string {
-  return renderStudyReport(runs.project.db, runs.study(studyId), format);
 }

@@ -24,6 +24,7 @@ import { adjustTests, averageDropTest } from './comparison-tests.ts';
 import { completeSamples, stopNotes, stopsOf } from './early-stops.ts';
 import { bytes, count, percent } from './format.ts';
 import { perplexityResult, type RunWindows } from './perplexity.ts';
+import { elapsedMs, peakMemory, totalElapsedMs } from './run-cost.ts';
 
 export type { CompactSample } from './comparison-samples.ts';
 
@@ -73,7 +74,7 @@ export function buildComparison(input: ComparisonInput): StudyComparison {
       input.runs.map((run) => ({ ...comparisonRow(run, asked, samples), perplexities: perplexitiesOf(run, texts, input) })),
     ),
     lineage: input.runs.map(lineageNode),
-    elapsedMs: totalElapsed(input.runs),
+    elapsedMs: totalElapsedMs(input.runs),
     complete: input.runs.every((run) => run.status === 'finished'),
     environment: { ...input.environment },
     createdAt: input.study.createdAt,
@@ -125,7 +126,9 @@ function comparisonRow(run: ComparisonRun, input: ComparisonInput, samples: RunS
     drop,
     dropTest: comparable && own && reference ? averageDropTest(names, own, reference) : null,
     recovery: average && drop && average.value + drop.value > 0 ? average.value / (average.value + drop.value) : null,
-    elapsedMs: elapsed(run),
+    elapsedMs: elapsedMs(run),
+    peakMemoryBytes: peakMemory(run, 'peakMemoryBytes'),
+    peakGpuMemoryBytes: peakMemory(run, 'peakGpuMemoryBytes'),
     backend: run.backend,
     device: run.device,
     notes: [
@@ -243,21 +246,6 @@ function loadsIn(run: ComparisonRun): LoadsIn | null {
 function storedBits(model: { parameters: number; sizeBytes: number }): number | null {
   const bits = (8 * model.sizeBytes) / model.parameters;
   return [8, 16, 32].find((width) => Math.abs(bits / width - 1) < 0.1) ?? null;
-}
-
-function elapsed(run: ComparisonRun): number | null {
-  const known = run.stages.filter((stage) => stage.elapsedMs !== null);
-  return known.length > 0 ? known.reduce((sum, stage) => sum + (stage.elapsedMs ?? 0), 0) : null;
-}
-
-/** A stage taken over from another run carries the moment at which it began there. */
-function totalElapsed(runs: readonly ComparisonRun[]): number {
-  const stagesOf = new Map(runs.map(({ id, stages }) => [id, stages]));
-  const own = runs.flatMap(({ stages, parentRunId }) => {
-    const shared = (parentRunId && stagesOf.get(parentRunId)) || [];
-    return stages.filter(({ startedAt }, index) => startedAt === null || shared[index]?.startedAt !== startedAt);
-  });
-  return own.reduce((sum, { elapsedMs }) => sum + (elapsedMs ?? 0), 0);
 }
 
 function notesOf(run: ComparisonRun, recorded: Map<string, BenchmarkSamples> | undefined, expected: number): string[] {

@@ -88,6 +88,8 @@ const columns = [
   ...failureColumns,
   'recovery',
   'elapsed_ms',
+  'peak_memory_bytes',
+  'peak_gpu_memory_bytes',
   'backend',
   'device',
   'notes',
@@ -252,5 +254,5 @@ function failureCells({ failures }: BenchmarkResult): Cell[] {
 }
 
 function tailCells(row: ComparisonRow): Cell[] {
-  return [row.elapsedMs, row.backend, row.device, row.notes.join(' ')];
+  return [row.elapsedMs, row.peakMemoryBytes, row.peakGpuMemoryBytes, row.backend, row.device, row.notes.join(' ')];
 }

@@ -5,3 +5,4 @@ export { buildComparison, type CompactSample, type ComparisonInput, type Compari
 export { type Finding, findings } from './findings.ts';
 export { type ReportOptions, renderReport } from './render.ts';
 export { studyResolution, type WantedResolution, wantedByDefault } from './resolution.ts';
+export { workbookReport } from './workbook/index.ts';

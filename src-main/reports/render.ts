@@ -1,12 +1,13 @@
 /**
- * One entry for every report format. All of them show the same comparison; none computes numbers of its own.
+ * One entry for every report format that is text (`workbookReport` makes the one that is not). All of them show the same comparison; none computes numbers of its own.
  */
-import type { ReportFormat } from '#contract/commands.ts';
+import type { TextReportFormat } from '#contract/commands.ts';
 import type { StudyComparison } from '#contract/comparison.ts';
 import type { SampleRow } from '#contract/records.ts';
 import { csvReport } from './csv-report.ts';
 import { htmlReport } from './html-report.ts';
 import { jsonReport } from './json-report.ts';
+import { latexReport } from './latex/index.ts';
 import { markdownReport } from './markdown-report.ts';
 
 export interface ReportOptions {
@@ -15,11 +16,13 @@ export interface ReportOptions {
 }
 
 /** The report as text, UTF-8. */
-export function renderReport(comparison: StudyComparison, format: ReportFormat, options: ReportOptions = {}): string {
+export function renderReport(comparison: StudyComparison, format: TextReportFormat, options: ReportOptions = {}): string {
   const samples = options.samples ?? [];
   switch (format) {
     case 'html':
       return htmlReport(comparison, samples);
+    case 'tex':
+      return latexReport(comparison);
     case 'csv':
       return csvReport(comparison);
     case 'md':

@@ -1,73 +1,138 @@
-/** What the trainings of a study take of the GPU's memory on the webgpu backend, and what stands against them. */
+/** What the stages of a study take of the GPU's memory on the webgpu backend, and what stands against them. */
+import { mapStagePaths } from '#contract/choices.ts';
 import type { BackendStatus, InspectionProblem, StudyPlan } from '#contract/records.ts';
-import type { QuantizationScheme } from '#contract/scheme.ts';
-import { trainedScheme } from '#contract/training.ts';
+import { type AskedSize, askedSize } from '../engine/benchmarks/asked-size.ts';
 import type { ModelConfig } from '../engine/model/config.ts';
-import { estimateGpuTrainingMemory, frozenWeightBytes, quantizedBytes } from '../engine/training/gpu-memory-estimate.ts';
+import { formsAfter, readStoredForms, type StoredForms } from '../engine/model/stored-forms.ts';
+import { loadTokenizer } from '../engine/model/tokenizer.ts';
+import { estimateGeneration, type GpuRoom } from '../engine/rollouts/generation-memory.ts';
+import { tooLargeHint } from '../engine/rollouts/gpu/engine-size.ts';
+import { estimateGpuTrainStage, teacherForms } from '../engine/training/gpu-stage-memory.ts';
+import { gigabytes } from '../engine/usable-memory.ts';
 import type { PlannedRun } from './expand-study.ts';
-import { resolvePath } from './resources.ts';
-import type { StudyInputs } from './study-inputs.ts';
+import { resolvePath, resolveRecipe } from './resources.ts';
+import { collect, type StudyInputs } from './study-inputs.ts';
 import { lengthKey } from './train-inputs.ts';
-import { gigabytes } from './usable-memory.ts';
 
-export interface GpuTrainingNeed {
+/** Of one stage of a run. */
+export interface GpuNeed {
   run: string;
   bytes: number;
+  /** Why it does not fit, with the remedy. */
+  refusal: Pick<InspectionProblem, 'message' | 'hint'> | null;
+  /** What the reader of the plan should know. */
+  note: Pick<InspectionProblem, 'message' | 'hint'> | null;
 }
 
-/** Per train stage of every run whose model could be read. @throws what reading a model's headers throws */
-export async function gpuTrainingNeeds(
+type Stage<T extends string> = Extract<PlannedRun['recipe']['stages'][number], { type: T }>;
+
+const anyRoom: GpuRoom = { budgetBytes: null, bindingBytes: Number.POSITIVE_INFINITY };
+const fewerHint = 'Lower the number of new tokens, or quantize keys and values, for more of them at a time.';
+const trainingHint =
+  'Use activation checkpointing, smaller batches or shorter sequences, train an adapter on a quantized model, or choose the wasm backend. ROUNDOFF_GPU_MEMORY sets another limit, in GB.';
+
+/** Per stage of every run whose model could be read; what cannot be read is reported in `inputs`. */
+export async function gpuNeeds(
   runs: readonly PlannedRun[],
-  inputs: Pick<StudyInputs, 'configs' | 'lengths'>,
-  resourcesDir: string,
-): Promise<GpuTrainingNeed[]> {
-  const needs: GpuTrainingNeed[] = [];
-  for (const { name, model, recipe } of runs) {
+  inputs: StudyInputs,
+  { status, resourcesDir }: { status: BackendStatus | null; resourcesDir: string },
+): Promise<GpuNeed[]> {
+  const room = status?.gpu ? { budgetBytes: status.gpu.memoryBytes, bindingBytes: status.gpu.bindingBytes } : anyRoom;
+  const needs: GpuNeed[] = [];
+  for (const [model, own] of Map.groupBy(runs, (run) => run.model)) {
     const config = inputs.configs.get(model);
     if (!config) continue;
-    for (const [index, stage] of recipe.stages.entries()) {
-      if (stage.type !== 'train') continue;
-      const left = bytesLeftBy(recipe.stages.slice(0, index), config);
-      const frozenBytes = left ?? (await frozenWeightBytes(resolvePath(model, resourcesDir), config));
-      const longest = inputs.lengths.get(lengthKey(model, stage))?.longest;
-      const bytes = estimateGpuTrainingMemory({ config, stage, frozenBytes, ...(longest === undefined ? {} : { longest }) });
-      needs.push({ run: name, bytes });
-    }
+    await collect(inputs, model, async () => {
+      const dir = resolvePath(model, resourcesDir);
+      const start = await readStoredForms(dir, config);
+      const asked = hasReadableBenchmarks(inputs) ? await sizeOf(own[0]!, dir, config, resourcesDir) : null;
+      for (const run of own) needs.push(...(await runNeeds(run, start, { inputs, asked, room, resourcesDir })));
+    });
   }
   return needs;
 }
 
-/** The most that a training takes, beside the budget; null where nothing trains on the GPU. */
-export function plannedGpuMemory(needs: readonly GpuTrainingNeed[], status: BackendStatus | null): StudyPlan['estimate']['gpuMemory'] {
+/** Others are reported already. */
+function hasReadableBenchmarks({ benchmarks }: StudyInputs): boolean {
+  return [...benchmarks.values()].every(({ problems }) => problems.every(({ severity }) => severity !== 'error'));
+}
+
+/** What evaluation asks, which is the same for all runs of a model. */
+async function sizeOf({ recipe }: PlannedRun, dir: string, config: ModelConfig, resourcesDir: string): Promise<AskedSize | null> {
+  const stage = resolveRecipe(recipe, resourcesDir).stages.find((each): each is Stage<'evaluate'> => each.type === 'evaluate');
+  return stage ? askedSize(stage, config, await loadTokenizer(dir, { vocabSize: config.vocabSize })) : null;
+}
+
+interface Given {
+  inputs: Pick<StudyInputs, 'lengths'>;
+  asked: AskedSize | null;
+  room: GpuRoom;
+  resourcesDir: string;
+}
+
+async function runNeeds(run: PlannedRun, start: StoredForms, given: Given): Promise<GpuNeed[]> {
+  const needs: GpuNeed[] = [];
+  for (const [index, stage] of run.recipe.stages.entries()) {
+    const forms = formsAfter(run.recipe.stages.slice(0, index), start);
+    if (stage.type === 'train') needs.push(await trainingNeed(run, stage, forms, given));
+    if (stage.type === 'evaluate') needs.push(...evaluationNeed(run, stage, forms, given));
+  }
+  return needs;
+}
+
+async function trainingNeed(
+  { name, model }: PlannedRun,
+  stage: Stage<'train'>,
+  forms: StoredForms,
+  { inputs, room, resourcesDir }: Given,
+): Promise<GpuNeed> {
+  const longest = inputs.lengths.get(lengthKey(model, stage))?.longest;
+  const resolve = (text: string) => resolvePath(text, resourcesDir);
+  const teacher = await teacherForms(mapStagePaths(stage, resolve) as typeof stage, resolve(model));
+  const training = { forms, stage, ...(longest === undefined ? {} : { longest }), ...(teacher ? { teacher } : {}) };
+  const { bytes, fewer } = estimateGpuTrainStage(training, room);
+  const { budgetBytes } = room;
+  const isOver = budgetBytes !== null && bytes > budgetBytes;
+  const message = `Training takes about ${gigabytes(bytes)} of the GPU's memory, of which a process may hold ${gigabytes(budgetBytes ?? 0)}.`;
+  return {
+    ...{ run: name, bytes },
+    refusal: isOver ? { message, hint: trainingHint } : null,
+    note: fewer === null || isOver ? null : { message: fewer, hint: fewerHint },
+  };
+}
+
+function evaluationNeed({ name }: PlannedRun, { protocol }: Stage<'evaluate'>, forms: StoredForms, { asked, room }: Given): GpuNeed[] {
+  if (!asked || asked.completions === 0) return [];
+  const size = { capacity: asked.longestPrompt + protocol.maxNewTokens, requests: asked.completions };
+  const { bytes, fewer, tooLarge } = estimateGeneration(forms, size, room);
+  return [
+    {
+      ...{ run: name, bytes },
+      refusal: tooLarge === null ? null : { message: tooLarge, hint: tooLargeHint },
+      note: fewer === null ? null : { message: fewer, hint: fewerHint },
+    },
+  ];
+}
+
+/** The most that a stage takes, beside the budget; null where nothing computes on the GPU. */
+export function plannedGpuMemory(needs: readonly GpuNeed[], status: BackendStatus | null): StudyPlan['estimate']['gpuMemory'] {
   if (needs.length === 0) return null;
   return { neededBytes: Math.max(...needs.map(({ bytes }) => bytes)), budgetBytes: status?.gpu?.memoryBytes ?? null };
 }
 
-/** Refuses trainings that the budget cannot hold, once for all runs that take the same. */
-export function gpuMemoryProblems(needs: readonly GpuTrainingNeed[], budgetBytes: number | null): InspectionProblem[] {
-  if (budgetBytes === null) return [];
-  const tooLarge = new Map<number, Set<string>>();
-  for (const { run, bytes } of needs) if (bytes > budgetBytes) tooLarge.set(bytes, (tooLarge.get(bytes) ?? new Set()).add(run));
-  return [...tooLarge].map(([bytes, runs]) => ({
-    severity: 'error',
-    where: [...runs].join(', '),
-    message: `Training takes about ${gigabytes(bytes)} of the GPU's memory, of which a process may hold ${gigabytes(budgetBytes)}.`,
-    hint: 'Use activation checkpointing, smaller batches or shorter sequences, train an adapter on a quantized model, or choose the wasm backend. ROUNDOFF_GPU_MEMORY sets another limit, in GB.',
-  }));
-}
-
-/** Bytes per weight of the linears that these stages leave behind; null where they leave the model as it was. */
-function bytesLeftBy(stages: PlannedRun['recipe']['stages'], config: ModelConfig): number | null {
-  for (const stage of stages.toReversed()) {
-    if (stage.type === 'quantize') return schemeBytes(stage.scheme, config);
-    if (stage.type !== 'train') continue;
-    if (stage.trains.kind === 'weights') return 4;
-    const scheme = trainedScheme(stage.trains);
-    if (scheme) return schemeBytes(scheme, config);
-  }
-  return null;
-}
-
-function schemeBytes({ coding, bits, groupSize, symmetric }: QuantizationScheme, { hiddenSize }: ModelConfig): number {
-  return quantizedBytes({ bits, groupSize: groupSize ?? hiddenSize, isNf4: coding === 'nf4', hasZeroPoints: !symmetric });
+/** What does not fit, and what takes longer because of that; once for all runs that it is the same for. */
+export function gpuMemoryProblems(needs: readonly GpuNeed[]): InspectionProblem[] {
+  const list = (severity: InspectionProblem['severity'], key: 'refusal' | 'note') => {
+    const said = Map.groupBy(
+      needs.filter((need) => need[key] !== null),
+      (need) => need[key]!.message,
+    );
+    return [...said.values()].map((same) => ({
+      severity,
+      where: [...new Set(same.map(({ run }) => run))].join(', '),
+      message: same[0]![key]!.message,
+      hint: same[0]![key]!.hint,
+    }));
+  };
+  return [...list('error', 'refusal'), ...list('warning', 'note')];
 }

@@ -8,14 +8,14 @@ import { formatScheme } from '#contract/scheme.ts';
 import type { TrainStage } from '#contract/training.ts';
 import { estimateQuantizationMemory } from '../engine/quantizers/memory-estimate.ts';
 import { estimateTrainingMemory } from '../engine/training/memory-estimate.ts';
+import { gigabytes, usableMemoryBytes } from '../engine/usable-memory.ts';
 import type { Project } from '../project/project.ts';
 import { estimateTime, estimateTrainingTime } from './estimate.ts';
 import { expandStudy, type PlannedRun } from './expand-study.ts';
-import { gpuMemoryProblems, gpuTrainingNeeds, plannedGpuMemory } from './gpu-memory.ts';
+import { gpuMemoryProblems, gpuNeeds, plannedGpuMemory } from './gpu-memory.ts';
 import { askedBackend, type ProbeOptions } from './probe-backends.ts';
 import { diskProblems, inspectStudyInputs, type StudyInputs } from './study-inputs.ts';
 import { lengthKey, trainStagesOf } from './train-inputs.ts';
-import { gigabytes, usableMemoryBytes } from './usable-memory.ts';
 
 export interface PreparedStudy {
   plan: StudyPlan;
@@ -35,16 +35,17 @@ const sampleBytes = 2000;
 const quantizeTokensPerSample = 40;
 
 export async function prepareStudy(project: Project, spec: StudySpec, options: PrepareOptions): Promise<PreparedStudy> {
-  const inputs = await inspectStudyInputs(spec, options.resourcesDir);
+  const [inputs, backend] = await Promise.all([inspectStudyInputs(spec, options.resourcesDir), askedBackend(spec.backend, options)]);
   const protocol = completeProtocol(spec.protocol, kindsOf(inputs));
   const runs = expandStudy({ ...spec, protocol });
   const perRun = completionsPerRun(spec, inputs);
   const time = estimateStudyTime(project, spec, runs, inputs, perRun);
   const diskBytes = runs.length * perRun * sampleBytes + checkpointBytes(runs, inputs);
   const neededMemory = memoryBytes(spec, inputs);
-  const backend = await askedBackend(spec.backend, options);
-  const gpuNeeds = spec.backend === 'webgpu' ? await gpuTrainingNeeds(runs, inputs, options.resourcesDir) : [];
-  const gpuMemory = plannedGpuMemory(gpuNeeds, backend.status);
+  const { status } = backend;
+  const isOnGpu = status?.name === 'webgpu' || spec.backend === 'webgpu';
+  const needs = isOnGpu ? await gpuNeeds(runs, inputs, { status, resourcesDir: options.resourcesDir }) : [];
+  const gpuMemory = plannedGpuMemory(needs, status);
   const plan: StudyPlan = {
     runs: runs.map(({ name, isBaseline, model, seed, recipe }) => ({
       name,
@@ -56,12 +57,13 @@ export async function prepareStudy(project: Project, spec: StudySpec, options: P
     completions: runs.length * perRun,
     estimate: { elapsedMs: time.elapsedMs, memoryBytes: neededMemory, gpuMemory, diskBytes },
     basis: spec.protocol.precision ? `${time.basis}; less where benchmarks end early` : time.basis,
+    computesOn: status?.available && status.device !== null ? { backend: status.name, device: status.device } : null,
     problems: [
       ...inputs.problems,
       ...backend.problems,
       ...(await diskProblems(project.info.artifactsDir, diskBytes)),
       ...memoryProblems(spec.name, neededMemory),
-      ...gpuMemoryProblems(gpuNeeds, gpuMemory?.budgetBytes ?? null),
+      ...gpuMemoryProblems(needs),
     ],
   };
   return { plan, runs, inputs, protocol };

@@ -28,13 +28,14 @@ export async function probeBackends(options: ProbeOptions): Promise<{ backends: 
   }
 }
 
-/** The backend that was asked for by name, and what stands against running on it; `auto` takes whichever works. */
+/** The backend that was asked for by name, or that `auto` takes here, and what stands against running on it. */
 export async function askedBackend(
   preference: BackendPreference,
   options: ProbeOptions,
 ): Promise<{ status: BackendStatus | null; problems: InspectionProblem[] }> {
-  if (preference === 'auto') return { status: null, problems: [] };
   const { backends, problems } = await probeBackends(options);
+  // One that works but is taken only by name says so.
+  if (preference === 'auto') return { status: backends.find(({ available, reason }) => available && reason === null) ?? null, problems };
   const status = backends.find(({ name }) => name === preference) ?? null;
   if (!status || status.available) return { status, problems };
   const message = `This backend does not work here: ${status.reason ?? 'no reason is known'}`;

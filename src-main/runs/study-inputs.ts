@@ -169,7 +169,8 @@ function verifiersOf(spec: StudySpec, { benchmark }: DatasetInspection): string[
   return Object.values(verifiers ?? {});
 }
 
-async function collect(inputs: StudyInputs, where: string, inspect: () => Promise<void>): Promise<void> {
+/** Turns what `inspect` throws into problems. */
+export async function collect(inputs: StudyInputs, where: string, inspect: () => Promise<void>): Promise<void> {
   try {
     await inspect();
   } catch (error) {

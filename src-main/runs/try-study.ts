@@ -2,6 +2,7 @@
  * The pre-flight of a study: one run of each kind is tried in a process of its own, as runs are executed, and what that took is added up over
  * the study. Runs are of a kind when they do the same work: the same methods on the same data, at whatever weight bits.
  */
+
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { RoundoffError } from '#contract/errors.ts';
@@ -10,12 +11,12 @@ import { canonicalJson } from '#contract/protocol.ts';
 import type { Stage, StudySpec } from '#contract/recipe.ts';
 import type { InspectionProblem } from '#contract/records.ts';
 import type { BackendPreference } from '#contract/worker.ts';
+import { gigabytes, usableMemoryBytes } from '../engine/usable-memory.ts';
 import type { Project } from '../project/project.ts';
 import { expandStudy, type PlannedRun } from './expand-study.ts';
 import { type PrepareOptions, prepareStudy } from './plan-study.ts';
 import { resolvePath, resolveRecipe } from './resources.ts';
 import { runTrialProcess } from './trial-process.ts';
-import { gigabytes, usableMemoryBytes } from './usable-memory.ts';
 
 export interface TryOptions extends PrepareOptions {
   signal: AbortSignal;

@@ -29,8 +29,10 @@ import { resolutionQuerySchema, type StudyResolution } from './resolution.ts';
 import type { RuntimeStatus } from './runtime.ts';
 import { sampleQuerySchema } from './sample-query.ts';
 
-export const reportFormats = ['html', 'csv', 'md', 'json'] as const;
+export const reportFormats = ['html', 'tex', 'xlsx', 'csv', 'md', 'json'] as const;
 export type ReportFormat = (typeof reportFormats)[number];
+/** All but the workbook, which is bytes. */
+export type TextReportFormat = Exclude<ReportFormat, 'xlsx'>;
 
 const none = z.strictObject({});
 const path = z.string().min(1).max(4096);
@@ -81,7 +83,7 @@ export const commandInputs = {
   /** The same problem and seed across all runs of the study. */
   'samples.compare': z.strictObject({ studyId: z.int(), benchmark: z.string(), problemId: z.string(), seed: z.int() }),
   'reports.export': z.strictObject({ studyId: z.int(), format: z.enum(reportFormats), path }),
-  'reports.preview': z.strictObject({ studyId: z.int(), format: z.enum(reportFormats) }),
+  'reports.preview': z.strictObject({ studyId: z.int(), format: z.enum(reportFormats).exclude(['xlsx']) }),
 } as const;
 
 export type CommandName = keyof typeof commandInputs;

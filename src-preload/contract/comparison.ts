@@ -123,6 +123,9 @@ export interface ComparisonRow {
   /** This average ÷ the baseline's. */
   recovery: number | null;
   elapsedMs: number | null;
+  /** The most that any of its stages used: resident memory of the process, and GPU buffers. Null where none was recorded. */
+  peakMemoryBytes: number | null;
+  peakGpuMemoryBytes: number | null;
   backend: string | null;
   device: string | null;
   notes: string[];

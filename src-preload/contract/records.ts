@@ -211,12 +211,14 @@ export interface StudyPlan {
   estimate: {
     elapsedMs: number;
     memoryBytes: number;
-    /** Of a study on webgpu that trains; `budgetBytes`, what a process may hold there, is null where nothing says. */
+    /** Of a study on webgpu; `budgetBytes`, what a process may hold there, is null where nothing says. */
     gpuMemory: { neededBytes: number; budgetBytes: number | null } | null;
     diskBytes: number;
   };
   /** How the time was estimated. */
   basis: string;
+  /** What the study computes on here; null where that cannot be said. */
+  computesOn: { backend: BackendName; device: string } | null;
   problems: InspectionProblem[];
 }
 

@@ -174,6 +174,20 @@ describe.skipIf(missingChromium !== null)('the workbench in Chromium', () => {
     expect(html).not.toMatch(/<script|https?:\/\/[^"'\s]+\.(js|css)/);
   });
 
+  it('exports tables for a paper and a workbook under the same name', async () => {
+    await at('export-tex').click();
+    expect(await at('export-name').inputValue()).toBe('first-study.tex');
+    await at('export-confirm').click();
+    await expect.poll(() => at('export-path').textContent()).toBe(path.join(workbench.home, 'first-study.tex'));
+    expect(readFileSync(path.join(workbench.home, 'first-study.tex'), 'utf8')).toMatch(
+      /\\begin\{table\}[\s\S]*GPTQ W2G32[\s\S]*\\end\{document\}/,
+    );
+    await at('export-xlsx').click();
+    await at('export-confirm').click();
+    await expect.poll(() => at('export-path').textContent()).toBe(path.join(workbench.home, 'first-study.xlsx'));
+    expect(readFileSync(path.join(workbench.home, 'first-study.xlsx')).subarray(0, 4).toString('latin1')).toBe('PK\u0003\u0004');
+  });
+
   it('never broke its content security policy nor logged an error', () => {
     expect(workbench.complaints).toEqual([]);
   });

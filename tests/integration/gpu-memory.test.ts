@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest';
 import type { TrainSummary } from '#contract/worker.ts';
 import type { ModelConfig } from '../../src-main/engine/model/config.ts';
 import { parameterCount } from '../../src-main/engine/model/parameters.ts';
+import { floatForms } from '../../src-main/engine/model/stored-forms.ts';
 import { gpuMemoryEstimates } from '../../src-main/engine/training/gpu-memory-tasks.ts';
 import { probeBackends } from '../../src-main/runs/probe-backends.ts';
 import { workerEntry } from '../support/study-run.ts';
@@ -61,7 +62,7 @@ describe("the GPU's memory", () => {
   ] as const)('holds Qwen3-%s with %s million parameters for %s in %s GB', (name, millions, task, gigabytes) => {
     const config = published[name];
     expect(Math.round(parameterCount(config) / 1e6)).toBe(millions);
-    const { bytes } = gpuMemoryEstimates(config).find((estimate) => estimate.task === task)!;
+    const { bytes } = gpuMemoryEstimates(floatForms(config)).find((estimate) => estimate.task === task)!;
     console.info(`Qwen3-${name}, ${task}: ${(bytes / 1e9).toFixed(1)} GB`);
     expect(bytes).toBeLessThanOrEqual(gigabytes * 1e9);
     expect(bytes).toBeGreaterThan(4 * gigabytes * 1e8);

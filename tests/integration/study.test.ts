@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { reportFormats } from '#contract/commands.ts';
 import { calibrationOf } from '#contract/recipe.ts';
 import type { RunEvent } from '#contract/worker.ts';
 import { resourcesDir, tinyStudy, Workbench, workerProcesses } from '../support/study-run.ts';
@@ -101,11 +102,12 @@ describe('a study', () => {
     const study = await bench.command('studies.create', { spec });
     await bench.settled();
     expect(await bench.rows(study.id)).toEqual(undisturbed);
-    for (const format of ['html', 'csv', 'md', 'json'] as const) {
+    for (const format of reportFormats) {
       const file = path.join(folder, `report.${format}`);
       const written = await bench.command('reports.export', { studyId: study.id, format, path: file });
       expect(readFileSync(file).length).toBe(written.sizeBytes);
-      expect(readFileSync(file, 'utf8')).toContain('GPTQ W2G32');
+      if (format === 'xlsx') expect(readFileSync(file).subarray(0, 2).toString()).toBe('PK');
+      else expect(readFileSync(file, 'utf8')).toContain('GPTQ W2G32');
     }
   });
 

@@ -6,6 +6,7 @@ import { frozenStorage, loadModel } from '../../engine/model/load.ts';
 import { loadTokenizer } from '../../engine/model/tokenizer.ts';
 import { createGenerator } from '../../engine/rollouts/generator.ts';
 import type { GenerationResult } from '../../engine/rollouts/settings.ts';
+import { affordableSlots } from '../../engine/rollouts/slots.ts';
 import type { CliContext } from '../context.ts';
 import { addCompletionOptions, type CompletionOptions, collect, examples, jsonOption, userPath, wholeNumber } from '../options.ts';
 
@@ -37,7 +38,8 @@ async function generate(context: CliContext, dir: string, options: GenerateOptio
   const template = { systemPrompt: options.system ?? null, promptTemplate: '{question}' };
   const prompts = options.prompt.map((question) => renderPrompt({ question }, template, tokenizer));
   const capacity = Math.max(...prompts.map((prompt) => prompt.ids.length)) + maxNewTokens;
-  const generator = createGenerator(model, { slots: Math.min(64, prompts.length), capacity });
+  const slots = await affordableSlots(model, { capacity, requests: prompts.length, onLog: (message) => progress.note(message) });
+  const generator = createGenerator(model, { slots, capacity });
   if (generator.reason) progress.note(generator.reason);
   const results: GenerationResult[] = [];
   const requests = prompts.map(({ ids }, index) => ({ key: String(index), promptIds: ids, seed, stream: `prompt/${index}` }));

@@ -9,14 +9,11 @@ import type { StudySpec } from '#contract/recipe.ts';
 import { createServices } from '../../ipc/services.ts';
 import { bytes, duration } from '../../reports/format.ts';
 import type { CliContext } from '../context.ts';
-import { collect, examples, jsonOption } from '../options.ts';
-import { chosenSpec, findSpec } from '../run-study.ts';
+import { examples, jsonOption } from '../options.ts';
+import { addStudyOptions, chosenSpec, findSpec, type StudyOptions } from '../run-study.ts';
 import { textTable } from '../terminal.ts';
 
-interface TryOptions {
-  model?: string[];
-  choose?: string[];
-  leaveOut?: string[];
+interface TryOptions extends StudyOptions {
   json?: boolean;
 }
 
@@ -25,15 +22,11 @@ export function addStudyTry(study: Command, context: CliContext): void {
     .command('try <study>')
     .description(
       'execute a while of each kind of run and say how long the study takes and in how much memory; exit code 1 when it does not fit',
-    )
-    .option('--model <folder>', 'instead of the study’s models; may be given several times', collect)
-    .option('--choose <name=path>', 'what the study leaves to you; may be given several times', collect)
-    .option('--leave-out <benchmark>', 'without this benchmark; may be given several times', collect)
-    .addOption(jsonOption());
+    );
+  addStudyOptions(command).addOption(jsonOption());
   examples(command, ['study try first-study', 'study try my-study.json --json']).action(
-    async (name: string, { model = [], choose = [], leaveOut = [], json = false }: TryOptions) => {
-      const { resourcesDir } = context;
-      const spec = chosenSpec(await findSpec(name, resourcesDir), { models: model, leaveOut, choices: choose, resourcesDir });
+    async (name: string, { json = false, ...options }: TryOptions) => {
+      const spec = chosenSpec(await findSpec(name, context.resourcesDir), options, context.resourcesDir);
       const trial = await tryInFreshProject(context, spec);
       context.print(json, trial, () => trialText(trial));
       if (trial.problems.length > 0) context.exitCode = 1;

@@ -4,25 +4,24 @@ import type { Command } from 'commander';
 import type { StudyComparison } from '#contract/comparison.ts';
 import { compareStudy } from '../../runs/compare-study.ts';
 import type { CliContext } from '../context.ts';
-import { collect, examples, jsonOption, wholeNumber } from '../options.ts';
+import { examples, jsonOption, wholeNumber } from '../options.ts';
 import { readStudy } from '../read-study.ts';
-import { chosenSpec, findSpec, runStudy } from '../run-study.ts';
+import { addStudyOptions, chosenSpec, findSpec, runStudy, type StudyOptions } from '../run-study.ts';
 import { failuresResult, failuresText, studyResult, studyText } from '../study-result.ts';
 import { addStudyResolution } from './study-resolution.ts';
 import { addStudySamples } from './study-samples.ts';
 import { addStudyTry } from './study-try.ts';
 
-interface RunOptions {
+interface RunOptions extends StudyOptions {
   project: string;
-  model?: string[];
-  choose?: string[];
-  leaveOut?: string[];
   json?: boolean;
 }
 
-interface ShowOptions extends RunOptions {
+interface ShowOptions {
+  project: string;
   study?: number;
   failures?: boolean;
+  json?: boolean;
 }
 
 export function addStudy(program: Command, context: CliContext): void {
@@ -30,22 +29,15 @@ export function addStudy(program: Command, context: CliContext): void {
   const run = study
     .command('run <study>')
     .description('run a study file or preset; on an existing project, continue the same study where it stopped')
-    .requiredOption('--project <file>', 'project file, created when it does not exist')
-    .option('--model <folder>', 'instead of the study’s models; may be given several times', collect)
-    .option('--choose <name=path>', 'what the study leaves to you, as its error lists it (a folder’s split: FOLDER#SPLIT)', collect)
-    .option('--leave-out <benchmark>', 'without this benchmark; may be given several times', collect)
-    .addOption(jsonOption());
+    .requiredOption('--project <file>', 'project file, created when it does not exist');
+  addStudyOptions(run).addOption(jsonOption());
   examples(run, [
     'study run first-study --project first.roundoff',
+    'study run first-study --backend webgpu --problems 50 --project quick.roundoff',
     'study run my-study.json --project first.roundoff --json',
     'study run paper-b --model ~/models/Qwen3-1.7B --choose OpenR1-Math=openr1.jsonl --project b.roundoff',
-  ]).action(async (name: string, { project, json = false, model = [], choose = [], leaveOut = [] }: RunOptions) => {
-    const spec = chosenSpec(await findSpec(name, context.resourcesDir), {
-      models: model,
-      leaveOut,
-      choices: choose,
-      resourcesDir: context.resourcesDir,
-    });
+  ]).action(async (name: string, { project, json = false, ...options }: RunOptions) => {
+    const spec = chosenSpec(await findSpec(name, context.resourcesDir), options, context.resourcesDir);
     const comparison = await runStudy(context, spec, path.resolve(project));
     print(context, json, comparison);
     if (!comparison.complete) context.exitCode = 1;

@@ -26,7 +26,7 @@ export interface AskedBenchmark {
 }
 
 interface Asking {
-  model: LanguageModel;
+  model: Pick<LanguageModel, 'config'>;
   tokenizer: ModelTokenizer;
   protocol: EvaluationProtocol;
 }

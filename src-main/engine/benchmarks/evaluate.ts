@@ -15,6 +15,7 @@ import {
   type TextWindow,
 } from '#contract/worker.ts';
 import { throwIfCancelled } from '../data/cancellation.ts';
+import type { LanguageModel } from '../model/language-model.ts';
 import { createGenerator, DropList } from '../rollouts/generator.ts';
 import type { GenerationRequest, GenerationResult } from '../rollouts/settings.ts';
 import { affordableSlots } from '../rollouts/slots.ts';
@@ -104,7 +105,7 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
   const tallies = new Map(benchmarks.map(({ name }) => [name, tallyOf(name, problems, protocol)]));
   const longest = problems.reduce((most, { asked }) => Math.max(most, ...asked.map(({ prompt }) => prompt.ids.length)), 0);
   const capacity = longest + protocol.maxNewTokens;
-  const slots = options.slots ?? affordableSlots(model.config, capacity);
+  const slots = options.slots ?? (await slotsFor(model, capacity, problems.length * protocol.seeds.length, options));
   const tasks = planTasks(problems, protocol, slots);
   const pending = new Map(tasks);
   const recordedSamples = [...(options.recordedSamples ?? [])];
@@ -176,6 +177,11 @@ export async function evaluateModel(input: EvaluationInput, options: EvaluationO
     tokensPerSecond: meter.tokensPerSecond() ?? 0,
     ...(stopped.length > 0 ? { stopped } : {}),
   };
+}
+
+function slotsFor(model: LanguageModel, capacity: number, requests: number, { onLog, only }: EvaluationOptions): number | Promise<number> {
+  if (requests === 0 || only === 'scored') return 1;
+  return affordableSlots(model, { capacity, requests, ...(onLog ? { onLog } : {}) });
 }
 
 /** The problems of every benchmark in their seeded orders, with their prompts. */

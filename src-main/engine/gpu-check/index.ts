@@ -7,6 +7,7 @@ import { lossChecks } from './checks/losses.ts';
 import { opChecks } from './checks/ops.ts';
 import { packedChecks } from './checks/packed.ts';
 import { quantizerChecks } from './checks/quantizers.ts';
+import { samplingChecks } from './checks/sampling.ts';
 import { trainingChecks } from './checks/training.ts';
 
 export type { GpuCheck, GpuCheckResult } from './check.ts';
@@ -20,4 +21,5 @@ export const gpuChecks: readonly GpuCheck[] = [
   ...trainingChecks,
   ...decodeChecks,
   ...decodeTransformChecks,
+  ...samplingChecks,
 ];

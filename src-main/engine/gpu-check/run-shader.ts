@@ -1,9 +1,16 @@
-/** Runs single kernels of the GPU decode engine on plain arrays. */
+/** Runs kernels of the GPU decode engine on plain arrays. */
 import { gpu } from '../backends/webgpu/device.ts';
 import { Buffers } from '../rollouts/gpu/buffers.ts';
 import { kernelOf, Recorder, type Shader } from '../rollouts/gpu/program.ts';
 
 export type Values = Float32Array | Uint32Array;
+
+export interface ShaderRun {
+  shader: Shader;
+  /** Names of the operands, in the order of the bindings. */
+  buffers: readonly string[];
+  workgroups: readonly [number, number?, number?];
+}
 
 /**
  * Runs a shader on copies of the operands, in the order of its bindings; what those of `reads` hold afterwards.
@@ -15,13 +22,40 @@ export async function runShader(
   workgroups: readonly [number, number?, number?],
   { reads, uniform }: { reads: readonly number[]; uniform?: number },
 ): Promise<Values[]> {
+  const named = Object.fromEntries(operands.entries());
+  const uniforms = uniform === undefined ? [] : [String(uniform)];
+  return runShaders([{ shader, buffers: operands.map((_, index) => String(index)), workgroups }], named, {
+    reads: reads.map(String),
+    uniforms,
+  });
+}
+
+/** The same for several shaders one after the other, on operands by name. */
+export async function runShaders(
+  runs: readonly ShaderRun[],
+  operands: Record<string, Values>,
+  { reads, uniforms }: { reads: readonly string[]; uniforms: readonly string[] },
+): Promise<Values[]> {
   const buffers = new Buffers();
-  const bound = operands.map((values, index) => buffers.filled('operand', values, index === uniform ? GPUBufferUsage.UNIFORM : 0));
+  const bound = new Map(
+    Object.entries(operands).map(([name, values]) => [
+      name,
+      buffers.filled('operand', values, uniforms.includes(name) ? GPUBufferUsage.UNIFORM : 0),
+    ]),
+  );
   const recorder = new Recorder();
-  recorder.run(kernelOf(shader, bound), ...workgroups);
+  for (const { shader, buffers: names, workgroups } of runs) {
+    recorder.run(
+      kernelOf(
+        shader,
+        names.map((name) => bound.get(name)!),
+      ),
+      ...workgroups,
+    );
+  }
   recorder.submit();
   const results = [];
-  for (const index of reads) results.push(await readBuffer(bound[index]!, operands[index]!));
+  for (const name of reads) results.push(await readBuffer(bound.get(name)!, operands[name]!));
   buffers.dispose();
   return results;
 }

@@ -20,6 +20,7 @@ import { configFile, type ModelConfig, scanModelConfig } from './config.ts';
 import { checkTensors, firstNonFinite, readStoredLayout, reportNonFinite, type StoredLayout, storedShapes } from './load.ts';
 import { decoderLinears, headName, parameterCount, parameterShapes } from './parameters.ts';
 import { memoryEstimates, schemeSizes } from './scheme-sizes.ts';
+import { floatForms, readStoredForms, type StoredForms } from './stored-forms.ts';
 import { type ModelTokenizer, scanTokenizer } from './tokenizer.ts';
 
 /** Inspects the model in `dir`. Throws `cancelled` on the signal, and nothing else for any contents of the folder. */
@@ -41,6 +42,7 @@ export async function inspectModel(dir: string, options: { signal?: AbortSignal 
     return {
       ...blank,
       ...(config ? describe(config, checkpoint, { isQuantized: layout.schemes.size > 0, adapterParameters: adapter ?? 0 }) : {}),
+      memory: config ? [...memoryEstimates(config), ...gpuMemoryEstimates(await formsOf(path, config, problems))] : [],
       dtype: storedTypes(checkpoint),
       files,
       sizeBytes: files.reduce((sum, file) => sum + file.sizeBytes, 0),
@@ -172,8 +174,12 @@ function describe(
     contextLength: config.contextLength,
     tiedEmbeddings: config.tiedEmbeddings,
     schemeSizes: unsupported ? sizes.map((size) => ({ ...size, unsupported })) : sizes,
-    memory: [...memoryEstimates(config), ...gpuMemoryEstimates(config)],
   };
+}
+
+/** How the weights are stored; float32 where that cannot be said of a model with errors. */
+async function formsOf(path: string, config: ModelConfig, problems: ProblemList): Promise<StoredForms> {
+  return problems.items.some(({ severity }) => severity === 'error') ? floatForms(config) : readStoredForms(path, config);
 }
 
 /** Bytes of what stays as it is when the decoder linears are quantized; a tensor that is missing counts as 16-bit. */

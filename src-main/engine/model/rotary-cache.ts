@@ -25,6 +25,11 @@ function scaleFrequencies(frequencies: Float32Array, scaling: Llama3Scaling): Fl
   });
 }
 
+/** Positions that tables of at least `length` are made for. */
+export function tablePositions(length: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.max(length, 128)));
+}
+
 /** Growing tables of angles on the backend, made by the rotary embedding op. */
 export class RotaryCache {
   private readonly frequencies: Float32Array;
@@ -38,7 +43,7 @@ export class RotaryCache {
   upTo(length: number): RotaryTables {
     if (this.tables && this.tables.cos.shape[0] >= length) return this.tables;
     this.dispose();
-    const tables = rotaryTables(this.frequencies, 2 ** Math.ceil(Math.log2(Math.max(length, 128))));
+    const tables = rotaryTables(this.frequencies, tablePositions(length));
     this.tables = { cos: tf.keep(tables.cos), sin: tf.keep(tables.sin) };
     return this.tables;
   }

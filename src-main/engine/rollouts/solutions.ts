@@ -55,7 +55,8 @@ export async function sampleSolutions(
     );
   }
   const solutions = new Array<Solution>(chosen.length);
-  const generator = createGenerator(model, { slots: Math.min(affordableSlots(model.config, capacity), chosen.length), capacity });
+  const slots = await affordableSlots(model, { capacity, requests: chosen.length, ...(onLog ? { onLog } : {}) });
+  const generator = createGenerator(model, { slots, capacity });
   if (generator.reason) onLog?.(generator.reason);
   try {
     await generator.run(

@@ -9,9 +9,11 @@ import type { ModelConfig } from '../model/config.ts';
 import { copyModel } from '../model/copy-model.ts';
 import type { LanguageModel } from '../model/language-model.ts';
 import { frozenStorage, loadModel } from '../model/load.ts';
+import type { StoredForms } from '../model/stored-forms.ts';
 import type { ModelTokenizer } from '../model/tokenizer.ts';
 import { BatchOrder } from './batch-order.ts';
 import type { TrainingData } from './examples.ts';
+import { estimateGpuTrainingMemory } from './gpu-memory-estimate.ts';
 import type { TrainingTask } from './task.ts';
 import { KdTask } from './tasks/kd.ts';
 import { RlTask } from './tasks/rl.ts';
@@ -31,6 +33,8 @@ export interface TaskSource {
   /** For what may be kept on disk while training, such as the teacher's logits. */
   workDir: string;
   seed: number;
+  /** On a GPU: how the model is stored that is trained. */
+  forms: StoredForms | null;
   signal?: AbortSignal;
   onLog?(message: string): void;
 }
@@ -111,8 +115,9 @@ async function hashModel(dir: string): Promise<string> {
 }
 
 async function createRlTask(source: TaskSource, objective: RlObjective): Promise<PreparedTask> {
-  const { stage, config, tokenizer, trainee, seed, signal, onLog } = source;
+  const { stage, config, tokenizer, trainee, seed, forms, signal, onLog } = source;
   const loaded = await loadRlProblems(stage.data, objective.maxNewTokens, config, tokenizer, signal ? { signal } : {});
+  const longest = loaded.problems.reduce((most, { promptIds }) => Math.max(most, promptIds.length), 0);
   const reference = objective.beta > 0 ? await startingPolicy(trainee) : null;
   try {
     const task = new RlTask({
@@ -125,9 +130,9 @@ async function createRlTask(source: TaskSource, objective: RlObjective): Promise
         batchSize: stage.batchSize,
         padTokenId: config.padTokenId ?? 0,
       },
+      ...(forms ? { reservedBytes: estimateGpuTrainingMemory({ forms, stage, longest }) } : {}),
       ...(onLog ? { onLog } : {}),
     });
-    const longest = loaded.problems.reduce((most, { promptIds }) => Math.max(most, promptIds.length), 0);
     return { task, examples: loaded.problems.length, tooLong: loaded.tooLong, longest };
   } catch (error) {
     reference?.dispose();

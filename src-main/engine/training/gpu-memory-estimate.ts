@@ -6,34 +6,35 @@
  */
 import type { TrainStage } from '#contract/training.ts';
 import { mostHeldBytes } from '../backends/webgpu/most-held-bytes.ts';
-import { nf4BlockSize } from '../formats/nf4.ts';
-import { openCheckpoint } from '../formats/safetensors.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { decoderLinears, layerLinears, linearShape, parameterCount } from '../model/parameters.ts';
-import { readTrainingStart } from './start.ts';
+import { loadedBytes, type StoredForms } from '../model/stored-forms.ts';
 
 /** Values per token and unit of width that a decoder layer holds, gradients included. Attention holds no scores. */
-const held = { hidden: 14, queries: 13, intermediate: 6, adapterOutputs: 1.6, input: 2, head: 4 };
+const held = { hidden: 14, queries: 13, intermediate: 6, adapterOutputs: 1.6, rounded: 2, input: 2, head: 4 };
 /** Share of a recomputed layer that waits, disposed of, for the commands that used it to be submitted. */
 const waitingShare = 0.5;
 
-export const nf4Form: FrozenForm = { bits: 4, groupSize: nf4BlockSize, isNf4: true, hasZeroPoints: false };
-
 export interface GpuTrainingMemory {
-  config: ModelConfig;
+  /** The model as the stage finds it. */
+  forms: StoredForms;
   stage: TrainStage;
   /** Tokens of the longest example (prompt, for RL), where it is known. */
   longest?: number;
-  /** Bytes per weight of the linears of a frozen model; 16 bits by default. */
-  frozenBytes?: number;
+  /** KD's teacher; a model like the student in 16 bits where it is not given. */
+  teacher?: StoredForms;
 }
 
-export function estimateGpuTrainingMemory({ config, stage, longest, frozenBytes = 2 }: GpuTrainingMemory): number {
-  return Math.round(weightBytes(config, stage, frozenBytes) + activationBytes(config, stage, longest));
+/** Without the rollouts of RL. */
+export function estimateGpuTrainingMemory(training: GpuTrainingMemory): number {
+  const { forms, stage, longest } = training;
+  return Math.round(trainingStateBytes(training) + activationBytes(forms, stage, longest));
 }
 
-function weightBytes(config: ModelConfig, stage: TrainStage, frozenBytes: number): number {
+/** What is held between steps: weights, moments, gradients on their way. */
+export function trainingStateBytes({ forms, stage, teacher }: GpuTrainingMemory): number {
   const { trains, objective } = stage;
+  const { config } = forms;
   const all = parameterCount(config);
   const linears = linearCount(config);
   const table = config.vocabSize * config.hiddenSize;
@@ -44,50 +45,41 @@ function weightBytes(config: ModelConfig, stage: TrainStage, frozenBytes: number
   // The head's gradient as the loss forms it, and scaled; the embeddings' own where both are one table.
   const trainsHead = !isLora && (trains.kind !== 'quantized' || trains.others === 'trained');
   const tables = !trainsHead ? 0 : config.tiedEmbeddings ? 3 : 1;
-  const frozen = (bytes: number) => linears * bytes + 4 * (all - linears);
+  const base = isLora ? loadedBytes({ ...forms, adapter: null }) : 0;
   const derived = isLora || trains.kind === 'weights' ? 0 : 4 * linears;
-  const reference = objective.kind === 'kd' || (objective.kind === 'rl' && objective.beta > 0) ? frozen(2) : 0;
-  return 4 * copies * trained + 4 * tables * table + (isLora ? frozen(frozenBytes) : 0) + derived + reference;
+  return 4 * copies * trained + 4 * tables * table + base + derived + besideBytes(stage, forms, teacher);
 }
 
-/** Bytes per weight of a quantized linear in the GPU's memory, whose scales are float32. */
-export function quantizedBytes({ bits, groupSize, isNf4, hasZeroPoints }: FrozenForm): number {
-  return bits / 8 + (4 + (hasZeroPoints ? bits / 8 : 0)) / (isNf4 ? nf4BlockSize : groupSize);
+/** The model that is only read: a teacher, or the policy at the start, whose linears are float32 where they are not quantized. */
+function besideBytes({ objective }: TrainStage, forms: StoredForms, teacher?: StoredForms): number {
+  if (objective.kind === 'kd') return loadedBytes(teacher ?? { ...forms, adapter: null, linear: () => ({ kind: 'bfloat16' }) });
+  if (objective.kind !== 'rl' || objective.beta === 0) return 0;
+  const linear: StoredForms['linear'] = (module) => {
+    const form = forms.linear(module);
+    return form.kind === 'integer' || form.kind === 'nf4' ? form : { kind: 'float32' };
+  };
+  return loadedBytes({ ...forms, adapter: null, linear });
 }
 
-export interface FrozenForm {
-  bits: number;
-  groupSize: number;
-  isNf4: boolean;
-  hasZeroPoints: boolean;
-}
-
-/** The same for the model in `dir` as it is loaded to be trained around. */
-export async function frozenWeightBytes(dir: string, config: ModelConfig): Promise<number> {
-  const { schemes } = await readTrainingStart(dir);
-  const [stored] = schemes.values();
-  if (stored?.coding === 'nf4') return quantizedBytes(nf4Form);
-  if (stored) return quantizedBytes({ ...stored, isNf4: false, hasZeroPoints: !stored.symmetric });
-  const checkpoint = await openCheckpoint(dir);
-  try {
-    return checkpoint.entry(`${decoderLinears(config)[0]}.weight`).dtype === 'F32' ? 4 : 2;
-  } finally {
-    await checkpoint.close();
-  }
-}
-
-function activationBytes(config: ModelConfig, stage: TrainStage, longest: number | undefined): number {
+function activationBytes(forms: StoredForms, stage: TrainStage, longest: number | undefined): number {
+  const { config } = forms;
   const { objective, batchSize, data, trains } = stage;
   const { hiddenSize, intermediateSize, heads, headDim, layers } = config;
   const allowed = Math.min(config.contextLength, data.maxTokens, longest ?? Number.POSITIVE_INFINITY);
   const length = Math.min(config.contextLength, allowed + (objective.kind === 'rl' ? objective.maxNewTokens : 0));
   const adapters = trains.kind === 'lora' ? held.adapterOutputs * widths(config, trains.modules).outputs : 0;
-  const layer = held.hidden * hiddenSize + held.queries * heads * headDim + held.intermediate * intermediateSize + adapters;
+  const rounded = roundsActivations(forms, stage) ? held.rounded * (2 * hiddenSize + heads * headDim + intermediateSize) : 0;
+  const layer = held.hidden * hiddenSize + held.queries * heads * headDim + held.intermediate * intermediateSize + adapters + rounded;
   const tokenBytes = 4 * batchSize * length;
   const ends = held.head * hiddenSize;
   if (!stage.activationCheckpointing) return tokenBytes * (layers * layer + ends);
   const waiting = Math.min(mostHeldBytes, tokenBytes * waitingShare * layer);
   return tokenBytes * (held.input * layers * hiddenSize + layer + ends) + waiting;
+}
+
+function roundsActivations({ activations }: StoredForms, { trains }: TrainStage): boolean {
+  if (trains.kind === 'quantized' && trains.scheme) return trains.scheme.activationBits !== undefined;
+  return trains.kind !== 'weights' && activations.some((layer) => layer !== null && layer.mlpInput.quantizer !== null);
 }
 
 function linearCount(config: ModelConfig): number {

@@ -6,16 +6,17 @@ import { rm } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { objectiveTitle, type TrainStage, trainsTitle } from '#contract/training.ts';
 import type { TrainSummary } from '#contract/worker.ts';
+import type { Gpu } from '../backends/webgpu/device.ts';
 import { fingerprint } from '../data/fingerprint.ts';
 import type { SavedCheckpoint } from '../formats/quantized-checkpoint.ts';
-import type { ModelConfig } from '../model/config.ts';
 import type { LanguageModel } from '../model/language-model.ts';
+import { readStoredForms, type StoredForms } from '../model/stored-forms.ts';
 import type { ModelTokenizer } from '../model/tokenizer.ts';
 import { activeGpu, MemoryMeter } from '../quantizers/memory-meter.ts';
 import { restoreParameters, type TrainingProgress } from './checkpoint.ts';
 import { createTask, type PreparedTask } from './create-task.ts';
 import { createTrainee } from './create-trainee.ts';
-import { estimateGpuTrainingMemory, frozenWeightBytes } from './gpu-memory-estimate.ts';
+import { estimateGpuTrainStage, teacherForms } from './gpu-stage-memory.ts';
 import { type LoopSettings, runTraining, type StepMetrics } from './loop.ts';
 import { estimateTrainingMemory } from './memory-estimate.ts';
 import type { SavedModel, SaveOptions, Trainee } from './trainee.ts';
@@ -59,8 +60,10 @@ export async function trainCheckpoint(options: TrainCheckpointOptions): Promise<
   try {
     trainee = await createTrainee({ modelDir: sourceDir, baseDir, stage, seed, ...cancellation });
     for (const note of trainee.notes) onLog?.('info', note);
+    const gpu = activeGpu();
+    const forms = gpu ? await readStoredForms(sourceDir, trainee.config) : null;
     prepared = await createTask({
-      ...{ stage, tokenizer, trainee, baseDir, workDir, seed, ...cancellation },
+      ...{ stage, tokenizer, trainee, baseDir, workDir, seed, forms, ...cancellation },
       config: trainee.config,
       onLog: (message) => onLog?.('warning', message),
     });
@@ -71,7 +74,7 @@ export async function trainCheckpoint(options: TrainCheckpointOptions): Promise<
     await rm(workDir, { recursive: true, force: true });
     const memory = {
       ...meter.peaks(),
-      ...(activeGpu() ? { estimatedGpuMemoryBytes: await estimateOnGpu(options, trainee.config, prepared.longest) } : {}),
+      ...(gpu && forms ? { estimatedGpuMemoryBytes: await estimateOnGpu(gpu, forms, options, prepared.longest) } : {}),
       estimatedMemoryBytes: estimateTrainingMemory(trainee.config, stage, prepared.longest),
     };
     const summary = { ...summarize(options, trainee, prepared, saved, progress), ...memory };
@@ -83,9 +86,16 @@ export async function trainCheckpoint(options: TrainCheckpointOptions): Promise<
   }
 }
 
-async function estimateOnGpu({ stage, sourceDir }: TrainCheckpointOptions, config: ModelConfig, longest?: number): Promise<number> {
-  const frozenBytes = await frozenWeightBytes(sourceDir, config);
-  return estimateGpuTrainingMemory({ config, stage, frozenBytes, ...(longest === undefined ? {} : { longest }) });
+async function estimateOnGpu(
+  { memory, device }: Gpu,
+  forms: StoredForms,
+  { stage, baseDir }: TrainCheckpointOptions,
+  longest?: number,
+): Promise<number> {
+  const teacher = await teacherForms(stage, baseDir);
+  const room = { budgetBytes: memory.budgetBytes, bindingBytes: device.limits.maxStorageBufferBindingSize };
+  return estimateGpuTrainStage({ forms, stage, ...(longest === undefined ? {} : { longest }), ...(teacher ? { teacher } : {}) }, room)
+    .bytes;
 }
 
 function saveOptions({ stage, signal }: TrainCheckpointOptions, steps: number, replace: boolean): SaveOptions {

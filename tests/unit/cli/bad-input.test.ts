@@ -2,11 +2,13 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { reportFormats } from '#contract/commands.ts';
 import type { StudySpec } from '#contract/recipe.ts';
 import { roundoff } from '../../support/captured-terminal.ts';
 import { exampleSpec, recordedProject } from '../../support/recorded-project.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
 import { writeTinyModel } from '../../support/tiny-model.ts';
+import { readWorkbook } from '../reports/read-workbook.ts';
 
 const folder = temporaryFolder('cli-bad-input');
 const at = (name: string) => path.join(folder, name);
@@ -121,15 +123,31 @@ describe('evaluate', () => {
 });
 
 describe('report', () => {
-  it('gives machines JSON in every format', async () => {
+  it('gives machines JSON in every format that is text', async () => {
     recordedProject(at('study.roundoff')).project.close();
-    for (const format of ['html', 'csv', 'md', 'json']) {
+    for (const format of reportFormats.filter((name) => name !== 'xlsx')) {
       const { code, stdout } = await roundoff('report', '--project', at('study.roundoff'), '--format', format, '--json');
       expect(code).toBe(0);
       const report = JSON.parse(stdout) as { format: string; text: string };
       expect(report.format).toBe(format);
       expect(report.text.length).toBeGreaterThan(100);
     }
+  });
+
+  it('writes a workbook to a file, and does not print one', async () => {
+    const { project, studyId } = recordedProject(at('workbook.roundoff'));
+    project.close();
+    const args = ['report', '--project', at('workbook.roundoff'), '--format', 'xlsx'];
+    const refused = await roundoff(...args);
+    expect(refused.code).toBe(2);
+    expect(refused.stdout).toBe('');
+    expect(refused.stderr).toContain('--out FILE.xlsx');
+    const { code, stdout } = await roundoff(...args, '--study', String(studyId), '--out', at('study.xlsx'), '--json');
+    expect(code).toBe(0);
+    const written = JSON.parse(stdout) as { path: string; sizeBytes: number };
+    expect(written).toMatchObject({ path: at('study.xlsx'), sizeBytes: readFileSync(at('study.xlsx')).length });
+    const sheets = await readWorkbook(readFileSync(at('study.xlsx')), folder);
+    expect(sheets[0]!.cells.slice(1).map(([name]) => name!.value)).toEqual(['baseline', 'RTN W4']);
   });
 });
 

@@ -87,12 +87,20 @@ describe('benchmark inspect', () => {
 describe('a preset’s choices', () => {
   it('may leave benchmarks out, and name the split of a folder', async () => {
     const spec = await findSpec('paper-b-figure-1', resourcesDir);
-    const choices = ['NuminaMath=/n.jsonl', 'hellaswag=/hub/datasets--Rowan--hellaswag#validation', 'winogrande=/w.jsonl'];
-    const made = chosenSpec(spec, { models: ['/m'], leaveOut: ['aime-120', 'math-500'], choices, resourcesDir });
+    const choose = ['NuminaMath=/n.jsonl', 'hellaswag=/hub/datasets--Rowan--hellaswag#validation', 'winogrande=/w.jsonl'];
+    const made = chosenSpec(spec, { model: ['/m'], leaveOut: ['aime-120', 'math-500'], choose }, resourcesDir);
     expect(made.benchmarks).toEqual([
       { name: 'winogrande', path: '/w.jsonl' },
       { name: 'hellaswag', path: '/hub/datasets--Rowan--hellaswag', split: 'validation' },
     ]);
-    expect(() => chosenSpec(spec, { models: [], leaveOut: ['gsm8k'], choices: [], resourcesDir })).toThrow(/no benchmark "gsm8k"/);
+    expect(() => chosenSpec(spec, { leaveOut: ['gsm8k'] }, resourcesDir)).toThrow(/no benchmark "gsm8k"/);
+  });
+
+  it('may be run on another backend and over fewer problems, never over more than it has', async () => {
+    const spec = await findSpec('first-study', resourcesDir);
+    expect(chosenSpec(spec, {}, resourcesDir)).toEqual(spec);
+    const narrow = chosenSpec(spec, { backend: 'webgpu', problems: 7 }, resourcesDir);
+    expect(narrow).toEqual({ ...spec, backend: 'webgpu', protocol: { ...spec.protocol, problemsPerBenchmark: 7 } });
+    expect(chosenSpec(narrow, { problems: 50 }, resourcesDir)).toEqual(narrow);
   });
 });

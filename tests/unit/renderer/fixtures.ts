@@ -122,6 +122,8 @@ export function row(
     dropTest: null,
     recovery: null,
     elapsedMs: 1000,
+    peakMemoryBytes: null,
+    peakGpuMemoryBytes: null,
     backend: 'wasm',
     device: null,
     notes: [],

@@ -8,8 +8,10 @@ import util from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import { RoundoffError } from '#contract/errors.ts';
 import { registerGradients } from '../gradients.ts';
+import { chosenProductPrecision, describeDevice } from '../product-precision.ts';
 import { cudaEnvironment } from './cuda-environment.ts';
 import { registerGather } from './kernels.ts';
+import { registerMatMul, setHalfProducts } from './matmul.ts';
 import { bindingFile, readTensorflowPack, tensorflowPackDir } from './pack.ts';
 
 const packageName = '@tensorflow/tfjs-node-gpu';
@@ -28,6 +30,7 @@ export function describeTensorflow(): { device: string; reason: string | null } 
 
 /** Makes `tensorflow` the active backend; returns the device. @throws RoundoffError `backend-unavailable` */
 export async function startTensorflow({ allowCpu }: TensorflowStart): Promise<string> {
+  const precision = chosenProductPrecision();
   const dir = tensorflowPackDir();
   const pack = readTensorflowPack(dir);
   if (!allowCpu && pack.variant === 'cpu') throw onCpuOnly('its runtime pack is the one for the CPU');
@@ -40,7 +43,8 @@ export async function startTensorflow({ allowCpu }: TensorflowStart): Promise<st
   }
   const { isUsingGpuDevice } = tf.backend() as unknown as { isUsingGpuDevice: boolean };
   if (!allowCpu && !isUsingGpuDevice) throw onCpuOnly('it found no GPU');
-  return `TensorFlow ${pack.version} on ${isUsingGpuDevice ? 'CUDA' : 'CPU'}`;
+  setHalfProducts(precision === 'half');
+  return describeDevice(`TensorFlow ${pack.version} on ${isUsingGpuDevice ? 'CUDA' : 'CPU'}`, precision);
 }
 
 function onCpuOnly(why: string): RoundoffError {
@@ -60,6 +64,7 @@ function load(binding: string, cuda: boolean): void {
   };
   require(`${packageName}/dist/register_all_kernels.js`);
   registerGather();
+  registerMatMul();
   // The package brings the gradients of the whole `tfjs` along; ours hold on every backend.
   registerGradients();
   tf.registerBackend('tensorflow', () => new NodeJSKernelBackend(native, packageName));

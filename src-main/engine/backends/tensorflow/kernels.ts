@@ -1,11 +1,33 @@
 /** Kernels of the package that are replaced. */
 import * as tf from '@tensorflow/tfjs-core';
 
+export interface Attribute {
+  name: string;
+  type: number;
+  value: number | boolean;
+}
+
+/** A tensor of TensorFlow's own, which the tensor library does not know of. */
+export interface NativeTensor {
+  id: number;
+  shape: number[];
+  dtype: number;
+}
+
 /** What is used of the package's backend. */
 export interface NativeBackend extends tf.KernelBackend {
-  binding: { TF_ATTR_INT: number; TF_ATTR_TYPE: number; TF_INT32: number };
+  binding: {
+    TF_ATTR_INT: number;
+    TF_ATTR_TYPE: number;
+    TF_ATTR_BOOL: number;
+    executeOp(name: string, attributes: Attribute[], inputs: number[], outputs: number): NativeTensor[];
+    deleteTensor(id: number): void;
+  };
   getDTypeInteger(dtype: tf.DataType): number;
-  executeSingleOutput(name: string, attributes: { name: string; type: number; value: number }[], inputs: tf.TensorInfo[]): tf.TensorInfo;
+  executeSingleOutput(name: string, attributes: Attribute[], inputs: tf.TensorInfo[]): tf.TensorInfo;
+  /** Uploads those that TensorFlow does not hold yet. */
+  getInputTensorIds(inputs: tf.TensorInfo[]): number[];
+  createOutputTensor(native: NativeTensor): tf.TensorInfo;
 }
 
 /** The package reads all indices back before it gathers, which on a GPU waits for everything queued. TensorFlow checks them itself. */

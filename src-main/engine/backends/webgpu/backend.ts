@@ -5,6 +5,7 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { RoundoffError } from '#contract/errors.ts';
+import { chosenProductPrecision, describeDevice } from '../product-precision.ts';
 import { findAdapter } from './adapter.ts';
 import { registerCast } from './cast.ts';
 import { forgetDevice } from './compute.ts';
@@ -15,9 +16,6 @@ import { shareTensorPool } from './tensor-pool.ts';
 
 /** The library's own choice of 15 submits a training step dozens of times; the GPU is to begin early all the same. */
 const dispatchesPerSubmit = 64;
-
-/** `half` lets products round their factors to half precision on the GPU's matrix units; sums stay in single precision. */
-const precisionVariable = 'ROUNDOFF_GPU_PRECISION';
 
 let started: Promise<string> | undefined;
 
@@ -35,7 +33,7 @@ export async function startWebGpu(options: { allowSoftware: boolean }): Promise<
 }
 
 async function start(options: { allowSoftware: boolean }): Promise<string> {
-  const precision = chosenPrecision();
+  const precision = chosenProductPrecision();
   const found = await findAdapter(options);
   forgetDevice();
   const opened = await openGpu(found);
@@ -55,15 +53,7 @@ async function start(options: { allowSoftware: boolean }): Promise<string> {
     );
   }
   setProductPrecision(precision);
-  const remarks = [...(found.software ? ['software'] : []), ...(precision === 'half' ? ['products in half precision'] : [])];
-  return remarks.length > 0 ? `${found.device} (${remarks.join(', ')})` : found.device;
-}
-
-/** @throws RoundoffError `bad-input` for another value than `exact` or `half` */
-function chosenPrecision(): 'exact' | 'half' {
-  const chosen = process.env[precisionVariable] ?? 'exact';
-  if (chosen === 'exact' || chosen === 'half') return chosen;
-  throw new RoundoffError('bad-input', `${precisionVariable} is "${chosen}".`, 'Set it to `exact` or `half`, or leave it out for `exact`.');
+  return describeDevice(found.device, precision, found.software ? ['software'] : []);
 }
 
 /** Reading a result fails with whatever has gone wrong on the device, and when it does not answer; memory is counted. */

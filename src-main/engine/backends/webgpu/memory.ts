@@ -3,9 +3,8 @@
  * does not fit out of band, late, or by swapping; here it is refused at once, after the tensor library's unused buffers have been given back.
  */
 
-import { totalmem } from 'node:os';
-import { constrainedMemory } from 'node:process';
 import { RoundoffError } from '#contract/errors.ts';
+import { gigabytes, usableMemoryBytes } from '../../usable-memory.ts';
 import { listVulkanGpus } from './vulkan.ts';
 
 /** Buffers that the tensor library keeps for tensors to come. */
@@ -115,7 +114,7 @@ export function isHostBuffer(usage: GPUBufferUsageFlags): boolean {
 export function gpuMemoryBudget({ info }: GPUAdapter, { software }: { software: boolean }): number | null {
   const chosen = chosenBudget();
   if (chosen !== null) return chosen;
-  const machine = Math.min(totalmem(), constrainedMemory() || Infinity);
+  const machine = usableMemoryBytes();
   if (process.platform === 'darwin') return Math.floor(sharedMemory.apple * machine);
   const gpus = listVulkanGpus() ?? [];
   const gpu = gpus.find(({ name }) => plain(name) === plain(info.device) || plain(name) === plain(info.description));
@@ -135,8 +134,4 @@ function chosenBudget(): number | null {
 /** WebGPU gives names in lower case, with one dash for whatever is no letter or digit. */
 function plain(name: string): string {
   return name.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-');
-}
-
-function gigabytes(bytes: number): string {
-  return `${(bytes / 1e9).toFixed(bytes < 1e8 ? 3 : 1)} GB`;
 }

@@ -2,15 +2,15 @@
  * How much memory the CPU decode engine may expand weights into: its native sessions hold every linear as float32, whatever its stored form.
  * A model that needs more is generated with by tensor operations, whose linears stay packed.
  */
-import { totalmem } from 'node:os';
 import type { ModelConfig } from '../../model/config.ts';
 import { decoderLinears, linearShape } from '../../model/parameters.ts';
+import { usableMemoryBytes } from '../../usable-memory.ts';
 
 const share = 1 / 4;
 
 /** A quarter of the memory this process may use. */
 export function defaultWeightBudget(): number {
-  return share * Math.min(totalmem(), process.constrainedMemory() || Infinity);
+  return share * usableMemoryBytes();
 }
 
 /** Bytes of all decoder linears and the output head as float32. */

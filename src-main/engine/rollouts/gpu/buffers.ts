@@ -10,7 +10,7 @@ export class Buffers {
   /** Zeros, to be bound as storage. @throws RoundoffError `out-of-memory` where the device makes no buffer of that size */
   storage(label: string, sizeBytes: number, usage = 0): GPUBuffer {
     const { device, name } = gpu();
-    const size = Math.max(16, 4 * Math.ceil(sizeBytes / 4));
+    const size = allocatedBytes(sizeBytes);
     const { maxBufferSize } = device.limits;
     if (size > maxBufferSize) {
       throw new RoundoffError(
@@ -54,6 +54,31 @@ export class Buffers {
     this.all.length = 0;
     this.sizeBytes = 0;
   }
+}
+
+/** Counts what buffers would take instead of making them: its own are placeholders. */
+export class CountedBuffers extends Buffers {
+  /** The largest that one kernel reads as a whole. */
+  largestBoundBytes = 0;
+
+  override storage(label: string, sizeBytes: number): GPUBuffer {
+    const size = allocatedBytes(sizeBytes);
+    this.sizeBytes += size;
+    return { label, size } as GPUBuffer;
+  }
+
+  override bound(label: string, sizeBytes: number): GPUBuffer {
+    this.largestBoundBytes = Math.max(this.largestBoundBytes, sizeBytes);
+    return this.storage(label, sizeBytes);
+  }
+
+  override filled(label: string, { byteLength }: Float32Array | Uint32Array): GPUBuffer {
+    return this.storage(label, byteLength);
+  }
+}
+
+function allocatedBytes(sizeBytes: number): number {
+  return Math.max(16, 4 * Math.ceil(sizeBytes / 4));
 }
 
 export function mebibytes(bytes: number): string {

@@ -10,7 +10,8 @@ import type { SamplingSettings } from '../settings.ts';
 import { Buffers } from './buffers.ts';
 import { copyTensor } from './convert.ts';
 import { embedShader, normShader } from './kernels/rows.ts';
-import { samplerShape, sampleShader } from './kernels/sample.ts';
+import { samplerPasses } from './kernels/sample.ts';
+import type { SamplerBuffer } from './kernels/sample-common.ts';
 import { weightParts } from './kernels/weight-format.ts';
 import { DecodeLayer, type RotaryBuffers, recordProduct } from './layer.ts';
 import { Product, windowBinding, windowsOf } from './product.ts';
@@ -18,6 +19,12 @@ import { type Kernel, kernelOf, type Recorder } from './program.ts';
 import type { EngineShape } from './shape.ts';
 import { createStack, fillStack, type Stack, type WeightPlan } from './weights.ts';
 import { createWorkspace, type RowsFrom, type Workspace } from './workspace.ts';
+
+export interface SamplerKernel {
+  kernel: Kernel;
+  /** Workgroups: [perRow, rows of logits]. */
+  perRow: number;
+}
 
 export class Decoder {
   readonly shape: EngineShape;
@@ -74,14 +81,23 @@ export class Decoder {
     flush();
   }
 
-  /** Kernels that draw tokens, after prompts and in decode steps. @param words from `samplerWords` */
-  samplers(settings: SamplingSettings, words: GPUBuffer): Record<RowsFrom, Kernel> {
-    const { logits, places, selected, states, uniforms, outcomes, step } = this.workspace;
-    const shape = samplerShape({ vocabSize: this.shape.config.vocabSize, slots: this.shape.slots }, settings);
-    const drawn = shape.draws ? [uniforms] : [];
-    const sampler = (from: RowsFrom) =>
-      kernelOf(sampleShader(shape), [logits, places[from], selected[from], states, outcomes, step, words, ...drawn]);
-    return { prompt: sampler('prompt'), state: sampler('state') };
+  /** Kernels that draw tokens, after prompts and in decode steps. @param words uniform, from `samplerWords` */
+  samplers(settings: SamplingSettings, endTokens: readonly number[], words: GPUBuffer): Record<RowsFrom, SamplerKernel[]> {
+    const { logits, places, selected, states, uniforms, outcomes, step, sampling } = this.workspace;
+    const { config, slots } = this.shape;
+    const passes = samplerPasses({ vocabSize: config.vocabSize, slots }, settings, endTokens);
+    const kernels = (from: RowsFrom) => {
+      const rows = { rows: places[from], selected: selected[from] };
+      const all: Record<SamplerBuffer, GPUBuffer> = { logits, ...rows, states, outcomes, step, uniforms, work: sampling, settings: words };
+      return passes.map(({ shader, buffers, perRow }) => ({
+        kernel: kernelOf(
+          shader,
+          buffers.map((name) => all[name]),
+        ),
+        perRow,
+      }));
+    };
+    return { prompt: kernels('prompt'), state: kernels('state') };
   }
 
   recordCopies(recorder: Recorder, pairs: number): void {

@@ -21,13 +21,11 @@ import {
 import { Decoder } from './decoder.ts';
 import { RoundRunner } from './round-runner.ts';
 import { Schedule } from './schedule.ts';
-import { activationShape, type EngineShape, unsupportedReason } from './shape.ts';
+import { activationShape, type EngineShape, engineShape, unsupportedReason } from './shape.ts';
 import { planWeights } from './weights.ts';
 
 /** Submits on their way at a time: one computes while the other's ids are read. */
 const mostInFlight = 2;
-const mostPromptRows = 512;
-const defaultSteps = 8;
 
 export class GpuGenerator implements Generator {
   readonly implementation = 'gpu';
@@ -42,16 +40,14 @@ export class GpuGenerator implements Generator {
 
   /** @throws RoundoffError `unsupported` for models the kernels do not cover */
   constructor(model: LanguageModel, options: GeneratorOptions) {
-    const { slots, capacity, stepsPerSubmit: steps = defaultSteps, weightPrecision = 'lossless', cacheType = 'float32' } = options;
     const { config } = model;
     const reason = unsupportedReason(config, model.layerActivations());
     if (reason) {
       throw new RoundoffError('unsupported', `The GPU decode engine cannot run this model: ${reason}.`, 'Use the `tensor` implementation.');
     }
     this.model = model;
-    this.precision = weightPrecision;
-    const activations = model.layerActivations().map(activationShape);
-    this.shape = { config, slots, capacity, promptRows: Math.min(mostPromptRows, slots * capacity), steps, cache: cacheType, activations };
+    this.precision = options.weightPrecision ?? 'lossless';
+    this.shape = engineShape(config, model.layerActivations(), options);
   }
 
   /** Bytes of the GPU's memory that it holds. */

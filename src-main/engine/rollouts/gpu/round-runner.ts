@@ -2,16 +2,16 @@
 import { gpu } from '../../backends/webgpu/device.ts';
 import type { SamplingSettings } from '../settings.ts';
 import { Buffers } from './buffers.ts';
-import type { Decoder } from './decoder.ts';
+import type { Decoder, SamplerKernel } from './decoder.ts';
 import { samplerWords } from './kernels/sample.ts';
-import { type Kernel, Recorder } from './program.ts';
+import { Recorder } from './program.ts';
 import type { Round } from './schedule.ts';
 import { outcomeBytes, type RowsFrom } from './workspace.ts';
 
 export class RoundRunner {
   private readonly decoder: Decoder;
   private readonly maxNewTokens: number;
-  private readonly samplers: Record<RowsFrom, Kernel>;
+  private readonly samplers: Record<RowsFrom, SamplerKernel[]>;
   private readonly sizeBytes: number;
   /** Buffers for reading that are not in use. */
   private readonly idle: GPUBuffer[] = [];
@@ -23,7 +23,7 @@ export class RoundRunner {
     this.maxNewTokens = settings.maxNewTokens;
     const { slots, config } = decoder.shape;
     const words = samplerWords({ vocabSize: config.vocabSize, slots }, settings, endTokens);
-    this.samplers = decoder.samplers(settings, this.own.filled('sampler settings', words));
+    this.samplers = decoder.samplers(settings, endTokens, this.own.filled('sampler settings', words, GPUBufferUsage.UNIFORM));
     this.sizeBytes = outcomeBytes(decoder.shape);
   }
 
@@ -36,11 +36,11 @@ export class RoundRunner {
     if (copies.length > 0) decoder.recordCopies(recorder, copies.length);
     if (prompt.length > 0) {
       decoder.record(recorder, 'prompt', prompt.length, opened.length, 0);
-      if (opened.length > 0) recorder.run(samplers.prompt, opened.length);
+      if (opened.length > 0) for (const { kernel, perRow } of samplers.prompt) recorder.run(kernel, perRow, opened.length);
     }
     for (let step = 0; step < steps; step++) {
       decoder.record(recorder, 'state', decode.length, decode.length, longest);
-      recorder.run(samplers.state, decode.length);
+      for (const { kernel, perRow } of samplers.state) recorder.run(kernel, perRow, decode.length);
     }
     const reading = this.readBuffer();
     recorder.copy(decoder.workspace.outcomes, reading, this.sizeBytes);

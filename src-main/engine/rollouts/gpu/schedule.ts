@@ -8,7 +8,7 @@ import { RoundoffError } from '#contract/errors.ts';
 import { RandomStream } from '../../data/random-stream.ts';
 import type { CacheCopy, ClaimedRequest, FinishedSequence } from '../batch.ts';
 import type { SamplingSettings } from '../settings.ts';
-import { notFinite } from './kernels/sample.ts';
+import { notFinite } from './kernels/sample-choice.ts';
 
 export interface ScheduleShape {
   slots: number;

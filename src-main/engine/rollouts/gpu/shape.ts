@@ -36,6 +36,34 @@ export interface ActivationShape {
   quantizers: Record<InputSite | 'keys' | 'values', QuantizerShape | null>;
 }
 
+const mostPromptRows = 512;
+const defaultSteps = 8;
+
+export interface ShapeOptions {
+  slots: number;
+  capacity: number;
+  stepsPerSubmit?: number;
+  cacheType?: CacheType;
+}
+
+export function engineShape(config: ModelConfig, activations: readonly (LayerActivations | null)[], options: ShapeOptions): EngineShape {
+  const { slots, capacity, stepsPerSubmit: steps = defaultSteps, cacheType: cache = 'float32' } = options;
+  return {
+    config,
+    slots,
+    capacity,
+    promptRows: Math.min(mostPromptRows, slots * capacity),
+    steps,
+    cache,
+    activations: activations.map(activationShape),
+  };
+}
+
+/** The same for another number of slots. */
+export function withSlots(shape: EngineShape, slots: number): EngineShape {
+  return { ...shape, slots, promptRows: Math.min(mostPromptRows, slots * shape.capacity) };
+}
+
 export type QuantizerShape = Pick<TokenQuantizer, 'bits' | 'symmetric' | 'outlierThreshold'>;
 
 export function activationShape(layer: LayerActivations | null): ActivationShape | null {

@@ -5,6 +5,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { flush } from '../../backends/webgpu/compute.ts';
 import { nf4BlockSize } from '../../formats/nf4.ts';
+import type { ModelConfig } from '../../model/config.ts';
 import type { LanguageModel } from '../../model/language-model.ts';
 import { PackedLinearOp } from '../../model/linear-op.ts';
 import { embeddingName, headName, linearShape } from '../../model/parameters.ts';
@@ -53,17 +54,36 @@ export interface WeightPlan {
  * @param precision `half` rounds what would lose to binary16, within its range; `float32` keeps dense weights whole
  */
 export async function planWeights(model: LanguageModel, precision: WeightPrecision): Promise<WeightPlan> {
-  const layers = Array.from({ length: model.config.layers }, (_, index) => {
+  const plan = layOutWeights(model.config, {
+    linear: (module) => heldFormat(packedWeight(model, module)),
+    table: { kind: 'float32' },
+    hasBias: (module) => model.linear(module).bias() !== null,
+  });
+  if (precision !== 'float32') await halveDense(model, plan, precision === 'half');
+  return plan;
+}
+
+/** How weights lie before they are stacked. */
+export interface WeightForms {
+  linear(module: string): WeightFormat;
+  /** Of embeddings and head. */
+  table: WeightFormat;
+  hasBias(module: string): boolean;
+}
+
+export function layOutWeights(config: ModelConfig, forms: WeightForms): WeightPlan {
+  const layers = Array.from({ length: config.layers }, (_, index) => {
     const stack = (name: StackName) => {
       const modules = stackModules[name].map((module) => `model.layers.${index}.${module}`);
-      return [name, stackPlan(model, modules)];
+      return [name, stackPlan(config, modules, forms)];
     };
     return Object.fromEntries(stackNames.map(stack)) as Record<StackName, StackPlan>;
   });
-  const head = model.config.tiedEmbeddings ? null : tablePlan(model, headName);
-  const plan = { layers, embedding: tablePlan(model, embeddingName), head };
-  if (precision !== 'float32') await halveDense(model, plan, precision === 'half');
-  return plan;
+  const { vocabSize, hiddenSize } = config;
+  const table = (name: string): StackPlan => ({
+    ...{ label: name, modules: [name], inFeatures: hiddenSize, outFeatures: vocabSize, format: forms.table, hasBias: false },
+  });
+  return { layers, embedding: table(embeddingName), head: config.tiedEmbeddings ? null : table(headName) };
 }
 
 /** Gives dense stacks the smallest form that holds their values. */
@@ -88,41 +108,38 @@ async function halveDense(model: LanguageModel, { layers, embedding, head }: Wei
   }
 }
 
-function stackPlan(model: LanguageModel, modules: readonly string[]): StackPlan {
-  const shapes = modules.map((module) => linearShape(model.config, module));
+function stackPlan(config: ModelConfig, modules: readonly string[], { linear, hasBias }: WeightForms): StackPlan {
+  const shapes = modules.map((module) => linearShape(config, module));
   const inFeatures = shapes[0]![1];
   return {
     label: modules.join(' '),
     modules,
     inFeatures,
     outFeatures: shapes.reduce((sum, [out]) => sum + out, 0),
-    format: packedFormat(model, modules, inFeatures) ?? { kind: 'float32' },
-    hasBias: modules.some((module) => model.linear(module).bias()),
+    format: stackFormat(modules.map(linear), inFeatures),
+    hasBias: modules.some(hasBias),
   };
 }
 
-/** The form of linears whose codes can lie over each other as they are; null otherwise. */
-function packedFormat(model: LanguageModel, modules: readonly string[], inFeatures: number): WeightFormat | null {
-  const weights = modules.map((module) => packedWeight(model, module));
-  const [first] = weights;
-  const sameLayout = (weight: PackedWeight | null) =>
-    weight && JSON.stringify({ ...weight.layout, outFeatures: 0 }) === JSON.stringify({ ...first!.layout, outFeatures: 0 });
-  if (!first || !weights.every(sameLayout)) return null;
-  const grouped = weights.some((weight) => weight!.groupIndex);
-  if (grouped && weights.length > 1) return null;
-  const { layout } = first;
-  if (layout.coding === 'nf4') return inFeatures % nf4BlockSize === 0 ? { kind: 'nf4' } : null;
-  return { kind: 'integer', bits: layout.bits, groupSize: layout.groupSize, symmetric: layout.symmetric, grouped };
+/** The form of linears that can lie over each other as they are; float32 otherwise. */
+function stackFormat(formats: readonly WeightFormat[], inFeatures: number): WeightFormat {
+  const first = formats[0]!;
+  const isOne = formats.every((format) => JSON.stringify(format) === JSON.stringify(first));
+  const isGrouped = first.kind === 'integer' && first.grouped && formats.length > 1;
+  const crossesRows = first.kind === 'nf4' && inFeatures % nf4BlockSize !== 0;
+  return isOne && !isGrouped && !crossesRows ? first : { kind: 'float32' };
+}
+
+function heldFormat(weight: PackedWeight | null): WeightFormat {
+  if (!weight) return { kind: 'float32' };
+  const { layout, groupIndex } = weight;
+  if (layout.coding === 'nf4') return { kind: 'nf4' };
+  return { kind: 'integer', bits: layout.bits, groupSize: layout.groupSize, symmetric: layout.symmetric, grouped: groupIndex !== null };
 }
 
 function packedWeight(model: LanguageModel, module: string): PackedWeight | null {
   const op = model.linear(module);
   return op instanceof PackedLinearOp ? op.packed : null;
-}
-
-function tablePlan({ config }: LanguageModel, name: string): StackPlan {
-  const { vocabSize, hiddenSize } = config;
-  return { label: name, modules: [name], inFeatures: hiddenSize, outFeatures: vocabSize, format: { kind: 'float32' }, hasBias: false };
 }
 
 /** Float weights of a linear, or a table. Within `tf.tidy`. */

@@ -1,6 +1,7 @@
 /** What the kernels of a decode engine write to: tables of a submit, and what is between one kernel and the next. Made once. */
 import type { Buffers } from './buffers.ts';
 import { partialFloats, segmentPositions } from './kernels/attention.ts';
+import { samplerWorkBytes } from './kernels/sample.ts';
 import { type EngineShape, paddedRows } from './shape.ts';
 
 /** Where rows come from: a table of prompt tokens, or the slots' states. */
@@ -41,6 +42,8 @@ export interface Workspace {
   final: GPUBuffer;
   /** [slots, vocab] */
   logits: GPUBuffer;
+  /** Of the sampler, for each row of logits. */
+  sampling: GPUBuffer;
 }
 
 /** Bytes of `outcomes`. */
@@ -76,6 +79,7 @@ export function createWorkspace(shape: EngineShape, buffers: Buffers): Workspace
     transformed: words('transformed activations', rows * widestTransform(shape)),
     final: words('final states', decodeRows * hiddenSize),
     logits: words('logits', decodeRows * vocabSize),
+    sampling: buffers.bound('sampling candidates', slots * samplerWorkBytes(vocabSize)),
   };
 }
 

@@ -37,6 +37,8 @@ export interface RolloutSource {
   problems: readonly RlProblem[];
   tokenizer: Pick<ModelTokenizer, 'decode'>;
   seed: number;
+  /** Of the GPU's memory, what training takes without the rollouts. */
+  reservedBytes?: number;
   onLog?(message: string): void;
 }
 
@@ -123,9 +125,11 @@ export class RolloutSampler {
   private async generatorFor(model: LanguageModel, requests: number): Promise<Generator> {
     if (this.generator?.update(model)) return this.generator;
     await this.disposeGenerator();
-    const slots = Math.min(affordableSlots(model.config, this.capacity), requests);
-    this.generator = createGenerator(model, { slots, capacity: this.capacity });
-    if (this.generator.reason) this.source.onLog?.(this.generator.reason);
+    const { onLog, reservedBytes = 0 } = this.source;
+    const { capacity } = this;
+    const slots = await affordableSlots(model, { capacity, requests, reservedBytes, ...(onLog ? { onLog } : {}) });
+    this.generator = createGenerator(model, { slots, capacity });
+    if (this.generator.reason) onLog?.(this.generator.reason);
     return this.generator;
   }
 

@@ -38,6 +38,8 @@ export interface RlTaskOptions {
   seed: number;
   /** The policy at the start, for `beta` above 0; the task frees it. */
   reference: LanguageModel | null;
+  /** Of the GPU's memory, what training takes without the rollouts. */
+  reservedBytes?: number;
   onLog?(message: string): void;
 }
 

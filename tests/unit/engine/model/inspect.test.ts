@@ -45,7 +45,14 @@ describe('inspectModel', () => {
       chatTemplate: false,
     });
     expect(inspection.files.map((file) => file.name)).toEqual(['config.json', 'generation_config.json', 'model.safetensors']);
-    expect(inspection.memory.map((estimate) => estimate.task)).toEqual(['evaluate', 'quantize-gptq', 'train', 'gpu-train', 'gpu-qlora']);
+    expect(inspection.memory.map((estimate) => estimate.task)).toEqual([
+      'evaluate',
+      'quantize-gptq',
+      'train',
+      'gpu-generate',
+      'gpu-train',
+      'gpu-qlora',
+    ]);
     expect(errors(inspection)).toEqual(['tokenizer.json: the file is missing.']);
   });
 

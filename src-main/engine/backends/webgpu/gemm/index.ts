@@ -3,6 +3,7 @@
  * that one binding does not hold are computed in parts.
  */
 import { RoundoffError } from '#contract/errors.ts';
+import type { ProductPrecision } from '../../product-precision.ts';
 import type { Operand } from '../compute.ts';
 import { gpu } from '../device.ts';
 import { candidates, type Kernel } from './choose.ts';
@@ -42,7 +43,7 @@ export interface Gemm {
   /** f32 by default; f16 and bf16 operands are int32 tensors with two values per word, in row-major order. */
   types?: { a?: ElementType; b?: ElementType };
   /** 'half' lets f32 and bf16 operands be rounded to f16 where that is faster; by default as `setProductPrecision` says, at first 'exact'. */
-  precision?: 'exact' | 'half';
+  precision?: ProductPrecision;
   /** By default chosen by shape and measurements. */
   kernel?: Kernel;
 }
@@ -56,7 +57,7 @@ const smallestTile = 16;
 let defaultPrecision: Product['precision'] = 'exact';
 
 /** The precision of products that name none; f16 operands wherever that is faster, for trainings that allow it. */
-export function setProductPrecision(precision: Product['precision']): void {
+export function setProductPrecision(precision: ProductPrecision): void {
   defaultPrecision = precision;
 }
 

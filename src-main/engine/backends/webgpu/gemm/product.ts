@@ -1,4 +1,5 @@
 /** A matrix product whose operands are placed in buffers. */
+import type { ProductPrecision } from '../../product-precision.ts';
 import type { Kernel } from './choose.ts';
 import type { ComputedMatrix, Span } from './operands.ts';
 
@@ -28,7 +29,7 @@ export interface Product {
   outer: Batch;
   alpha: number;
   accumulate: boolean;
-  precision: 'exact' | 'half';
+  precision: ProductPrecision;
   kernel: Kernel | null;
 }
 
