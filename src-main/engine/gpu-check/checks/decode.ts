@@ -5,14 +5,19 @@ import { nf4BlockSize, nf4Levels } from '../../formats/nf4.ts';
 import { packCodes } from '../../formats/packed-linear.ts';
 import { attentionShader, mergeShader, partialFloats, segmentPositions } from '../../rollouts/gpu/kernels/attention.ts';
 import type { CacheShape } from '../../rollouts/gpu/kernels/cache.ts';
-import { lanesOutputs, lanesProduct, type ProductShape, tilesProduct } from '../../rollouts/gpu/kernels/products.ts';
+import { lanesProduct, lanesWorkgroups } from '../../rollouts/gpu/kernels/lanes.ts';
+import { type ProductShape, tilesProduct } from '../../rollouts/gpu/kernels/products.ts';
 import type { WeightFormat } from '../../rollouts/gpu/kernels/weight-format.ts';
 import { deviation, type GpuCheck, normals } from '../check.ts';
 import { runShader, type Values } from '../run-shader.ts';
 
-const outFeatures = 80;
-const inFeatures = 192;
+const small = { outFeatures: 80, inFeatures: 192 };
 const rows = 16;
+
+interface Sizes {
+  outFeatures: number;
+  inFeatures: number;
+}
 
 const integer = (bits: number, symmetric: boolean, groupSize: number): WeightFormat => ({
   ...{ kind: 'integer', bits, symmetric, groupSize, grouped: false },
@@ -27,32 +32,52 @@ const formats: Record<string, WeightFormat> = {
 };
 
 export const decodeChecks: readonly GpuCheck[] = [
-  ...Object.entries(formats).flatMap(([name, format]) => [
-    productCheck(`decode lanes ${name}, 4×${inFeatures} → ${outFeatures}`, format, 'lanes'),
-    productCheck(`decode tiles ${name}, ${rows}×${inFeatures} → ${outFeatures}`, format, 'tiles'),
-  ]),
+  ...Object.entries(formats).flatMap(([name, format]) => [lanesCheck(name, format, 4, small), tilesCheck(name, format)]),
+  // So many outputs that a team of lanes computes several, and whole rounds of blocks.
+  lanesCheck('W4G128', integer(4, true, 128), 1, { outFeatures: 4100, inFeatures: 1024 }),
+  lanesCheck('W4G32 asymmetric', integer(4, false, 32), 8, { outFeatures: 4098, inFeatures: 96 }),
+  lanesCheck('bfloat16', { kind: 'bfloat16' }, 2, { outFeatures: 2050, inFeatures: 512 }),
+  lanesCheck('NF4', { kind: 'nf4' }, 8, { outFeatures: 2050, inFeatures: 320 }),
+  ...[5, 6, 7, 8].map((bits) => lanesCheck(`W${bits}G32 asymmetric`, integer(bits, false, 32), 2, small)),
+  lanesCheck('W4G32, swiglu', integer(4, true, 32), 2, { outFeatures: 4106, inFeatures: 96 }, 'swiglu'),
   attentionCheck('decode attention, 4/2 × 64, 300 positions', 'whole', 300),
   attentionCheck('decode attention split, 4/2 × 64, 700 positions', 'split', 700),
 ];
 
-function productCheck(name: string, format: WeightFormat, form: 'lanes' | 'tiles'): GpuCheck {
+function lanesCheck(name: string, format: WeightFormat, count: number, sizes: Sizes, epilogue: 'store' | 'swiglu' = 'store'): GpuCheck {
+  const { outFeatures, inFeatures } = sizes;
   return {
-    name,
+    name: `decode lanes ${name}, ${count}×${inFeatures} → ${outFeatures}`,
     run: async () => {
-      const { values, buffers } = weightsOf(format);
-      const x = normals(rows * inFeatures, 41);
-      const shape: ProductShape = { format, inFeatures, outFeatures, stride: outFeatures, bias: false, epilogue: 'store' };
-      const count = form === 'lanes' ? 4 : rows;
-      const shader = form === 'lanes' ? lanesProduct(shape, count) : tilesProduct(shape, { rows, columns: 32 });
-      const groups = form === 'lanes' ? outFeatures / lanesOutputs : Math.ceil(outFeatures / 32);
-      const operands = [x, new Float32Array(rows * outFeatures), new Uint32Array(4), ...buffers];
-      const [y] = await runShader(shader, operands, [groups], { reads: [1], uniform: 2 });
-      return { maxError: deviation(y!.subarray(0, count * outFeatures), product(x, values, count)), tolerance: 2e-5 };
+      const columns = epilogue === 'swiglu' ? outFeatures / 2 : outFeatures;
+      const { values, buffers } = weightsOf(format, sizes);
+      const x = normals(count * inFeatures, 41);
+      const shape: ProductShape = { format, ...sizes, stride: columns, bias: false, epilogue };
+      const operands = [x, new Float32Array(count * columns), new Uint32Array(4), ...buffers];
+      const [y] = await runShader(lanesProduct(shape, count), operands, [lanesWorkgroups(shape)], { reads: [1], uniform: 2 });
+      const sums = product(x, values, count, sizes);
+      return { maxError: deviation(y!, epilogue === 'swiglu' ? gated(sums, columns) : sums), tolerance: 2e-5 };
     },
   };
 }
 
-function product(x: Float32Array, w: ArrayLike<number>, count: number): Float64Array {
+function tilesCheck(name: string, format: WeightFormat): GpuCheck {
+  const { outFeatures, inFeatures } = small;
+  return {
+    name: `decode tiles ${name}, ${rows}×${inFeatures} → ${outFeatures}`,
+    run: async () => {
+      const { values, buffers } = weightsOf(format, small);
+      const x = normals(rows * inFeatures, 41);
+      const shape: ProductShape = { format, ...small, stride: outFeatures, bias: false, epilogue: 'store' };
+      const operands = [x, new Float32Array(rows * outFeatures), new Uint32Array(4), ...buffers];
+      const groups = [Math.ceil(outFeatures / 32)] as const;
+      const [y] = await runShader(tilesProduct(shape, { rows, columns: 32 }), operands, groups, { reads: [1], uniform: 2 });
+      return { maxError: deviation(y!, product(x, values, rows, small)), tolerance: 2e-5 };
+    },
+  };
+}
+
+function product(x: Float32Array, w: ArrayLike<number>, count: number, { outFeatures, inFeatures }: Sizes): Float64Array {
   const y = new Float64Array(count * outFeatures);
   for (let row = 0; row < count; row++) {
     for (let out = 0; out < outFeatures; out++) {
@@ -62,8 +87,16 @@ function product(x: Float32Array, w: ArrayLike<number>, count: number): Float64A
   return y;
 }
 
+/** silu(gate) · up of rows that hold all gates, then all ups. */
+function gated(sums: Float64Array, columns: number): Float64Array {
+  return Float64Array.from({ length: sums.length / 2 }, (_, at) => {
+    const gate = sums[at + Math.floor(at / columns) * columns]!;
+    return (gate / (1 + Math.exp(-gate))) * sums[at + Math.floor(at / columns) * columns + columns]!;
+  });
+}
+
 /** Random weights of a form: what they stand for, and their buffers. */
-function weightsOf(format: WeightFormat): { values: ArrayLike<number>; buffers: Values[] } {
+function weightsOf(format: WeightFormat, { outFeatures, inFeatures }: Sizes): { values: ArrayLike<number>; buffers: Values[] } {
   const count = outFeatures * inFeatures;
   const floats = normals(count, 42);
   if (format.kind === 'float32') return { values: floats, buffers: [floats] };

@@ -2,7 +2,8 @@
 import { rowWindows } from '../../backends/webgpu/compute.ts';
 import { gpu } from '../../backends/webgpu/device.ts';
 import type { Buffers } from './buffers.ts';
-import { type Epilogue, lanesOutputs, lanesProduct, type ProductShape, productColumns, tilesProduct } from './kernels/products.ts';
+import { lanesProduct, lanesWorkgroups } from './kernels/lanes.ts';
+import { type Epilogue, type ProductShape, tilesProduct } from './kernels/products.ts';
 import { partWords, type WeightPart, weightParts } from './kernels/weight-format.ts';
 import { type Kernel, kernelOf, type Recorder } from './program.ts';
 import { tileRows } from './shape.ts';
@@ -45,7 +46,7 @@ export class Product {
   recordLanes(recorder: Recorder, rows: number): void {
     this.windows.forEach((window, index) => {
       const kernel = this.kernel(`lanes ${rows} ${index}`, window, () => lanesProduct(window.shape, rows));
-      recorder.run(kernel, Math.ceil(productColumns(window.shape) / lanesOutputs));
+      recorder.run(kernel, lanesWorkgroups(window.shape));
     });
   }
 

@@ -2,15 +2,11 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { selectBackend } from '../../../../src-main/engine/backends/select.ts';
 import { deviation } from '../../../../src-main/engine/gpu-check/check.ts';
-import { runShader } from '../../../../src-main/engine/gpu-check/run-shader.ts';
-import {
-  lanesOutputs,
-  lanesProduct,
-  type ProductShape,
-  productColumns,
-  tilesProduct,
-} from '../../../../src-main/engine/rollouts/gpu/kernels/products.ts';
+import { runShader, type Values } from '../../../../src-main/engine/gpu-check/run-shader.ts';
+import { lanesProduct, lanesWorkgroups } from '../../../../src-main/engine/rollouts/gpu/kernels/lanes.ts';
+import { type ProductShape, productColumns, tilesProduct } from '../../../../src-main/engine/rollouts/gpu/kernels/products.ts';
 import { normShader } from '../../../../src-main/engine/rollouts/gpu/kernels/rows.ts';
+import type { WeightFormat } from '../../../../src-main/engine/rollouts/gpu/kernels/weight-format.ts';
 import { normals, testBackends } from '../ops/op-check.ts';
 
 const floats = (count: number, seed: number) => Float32Array.from(normals(count, seed));
@@ -63,7 +59,7 @@ describe.skipIf(!testBackends.includes('webgpu'))('kernels of the GPU decode eng
       expect(deviation(Array.from(actual).slice(0, count * shape.stride), expected)).toBeLessThan(1e-5);
     };
     for (const count of [1, 4]) {
-      const [lanes] = await runShader(lanesProduct(shape, count), operands, [Math.ceil(productColumns(shape) / lanesOutputs)], {
+      const [lanes] = await runShader(lanesProduct(shape, count), operands, [lanesWorkgroups(shape)], {
         reads: [1],
         uniform: 2,
       });
@@ -80,6 +76,26 @@ describe.skipIf(!testBackends.includes('webgpu'))('kernels of the GPU decode eng
       outcomes.push(tiles!);
     }
     expect(outcomes[1]).toEqual(outcomes[0]);
+  });
+
+  it.each<[string, WeightFormat, number]>([
+    ['bfloat16', { kind: 'bfloat16' }, 0.5],
+    ['W4G8', { kind: 'integer', bits: 4, groupSize: 8, symmetric: true, grouped: false }, 0.125],
+  ])('give a row the same sums beside any number of others, %s', async (_, format, wordsPerWeight) => {
+    const sizes = { inFeatures: 264, outFeatures: 4098 };
+    const shape: ProductShape = { format, ...sizes, stride: sizes.outFeatures, bias: false, epilogue: 'store' };
+    const x = floats(8 * sizes.inFeatures, 5);
+    // Halves of normal numbers are finite bfloat16 numbers, and any bits are codes.
+    const words = new Uint32Array(floats(sizes.outFeatures * sizes.inFeatures * wordsPerWeight, 6).buffer);
+    const scales = format.kind === 'integer' ? [floats((sizes.outFeatures * sizes.inFeatures) / 8, 7)] : [];
+    const weights = format.kind === 'integer' ? words : words.map((word) => (word & 0xffff0000) | ((word >>> 16) & 0x3fff));
+    const outcomes: Values[] = [];
+    for (const rows of [1, 2, 4, 8]) {
+      const operands = [x, new Float32Array(rows * shape.stride), new Uint32Array(4), weights, ...scales];
+      const [y] = await runShader(lanesProduct(shape, rows), operands, [lanesWorkgroups(shape)], { reads: [1], uniform: 2 });
+      outcomes.push(y!);
+    }
+    for (const [index, y] of outcomes.entries()) expect(y).toEqual(outcomes[3]!.subarray(0, 2 ** index * shape.stride));
   });
 
   it('normalize selected rows', async () => {

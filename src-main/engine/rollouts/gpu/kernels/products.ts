@@ -1,6 +1,6 @@
 /**
- * y [rows, out] = x [rows, in] · Wᵀ in two forms. `tiles` reads each weight once for up to 64 rows; every output is one sum over the inputs in
- * their order, so it is the same for every tile. `lanes` is for a few rows: 32 lanes share an output and add up in a fixed tree.
+ * y [rows, out] = x [rows, in] · Wᵀ in tiles, each weight read once for up to 64 rows; every output is one sum over the inputs in their order, so
+ * it is the same for every tile. See lanes.ts for a few rows.
  */
 import type { Shader } from '../program.ts';
 import { type WeightFormat, weightReader } from './weight-format.ts';
@@ -20,27 +20,26 @@ export interface ProductShape {
   epilogue: Epilogue;
 }
 
-const lanesPerOutput = 32;
-const lanesGroup = 128;
-/** Outputs of one workgroup of the lanes form. */
-export const lanesOutputs = lanesGroup / lanesPerOutput;
-
 /** Columns of y; half the weights' rows with `swiglu`. */
 export function productColumns({ outFeatures, epilogue }: ProductShape): number {
   return epilogue === 'swiglu' ? outFeatures / 2 : outFeatures;
 }
 
-/** Bindings: x, y, place (first column of y in its first word), bias if there is one, weights. */
-function header(shape: ProductShape): string {
-  const { bias, format, inFeatures } = shape;
+/** Bindings: x, y, place (first column of y in its first word), bias if there is one; the weights, which are left to be declared, follow. */
+export function productHeader(shape: ProductShape): string {
+  const { bias, inFeatures } = shape;
   return `@group(0) @binding(0) var<storage, read> x : array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> y : array<f32>;
 @group(0) @binding(2) var<uniform> place : vec4<u32>;
 ${bias ? '@group(0) @binding(3) var<storage, read> bias : array<f32>;' : ''}
-${weightReader(format, inFeatures, bias ? 4 : 3)}
 const units = ${inFeatures / 4}u;
 const columns = ${productColumns(shape)}u;
 ${finish(shape)}`;
+}
+
+/** Of the first buffer of the weights. */
+export function weightsBinding({ bias }: ProductShape): number {
+  return bias ? 4 : 3;
 }
 
 /** `fn finish(row, column, sum, other)`, where `other` is the up projection's sum with `swiglu`. */
@@ -55,43 +54,8 @@ function finish({ bias, epilogue, stride }: ProductShape): string {
   return `fn finish(row : u32, column : u32, sum : f32, other : f32) { ${statement} }`;
 }
 
-function nameOf(form: string, { format, inFeatures, outFeatures, epilogue }: ProductShape): string {
+export function productName(form: string, { format, inFeatures, outFeatures, epilogue }: ProductShape): string {
   return `decode-${form} ${epilogue} ${format.kind}${format.kind === 'integer' ? format.bits : ''} ${inFeatures}→${outFeatures}`;
-}
-
-/** Workgroups: [⌈columns / 4⌉, 1]. `rows` rows of x, at most 8, are computed whatever they hold. */
-export function lanesProduct(shape: ProductShape, rows: number): Shader {
-  const sums = shape.epilogue === 'swiglu' ? 2 * rows : rows;
-  const each = (line: (index: number) => string, count = rows) => Array.from({ length: count }, (_, index) => line(index)).join('\n');
-  const second = shape.epilogue === 'swiglu' ? `let v = weight4(n + columns, unit);` : '';
-  const code = `${header(shape)}
-var<workgroup> partial : array<f32, ${sums * lanesGroup}>;
-@compute @workgroup_size(${lanesGroup}) fn main(@builtin(workgroup_id) id : vec3<u32>, @builtin(local_invocation_index) t : u32) {
-  let lane = t % ${lanesPerOutput}u;
-  let column = id.x * ${lanesOutputs}u + t / ${lanesPerOutput}u;
-  let n = min(column, columns - 1u);
-  ${each((i) => `var sum${i} = 0.0;`, sums)}
-  for (var unit = lane; unit < units; unit += ${lanesPerOutput}u) {
-    let w = weight4(n, unit);
-    ${second}
-    ${each((m) => {
-      const other = second ? `sum${rows + m} += dot(v, x${m});` : '';
-      return `let x${m} = x[${m}u * units + unit]; sum${m} += dot(w, x${m}); ${other}`;
-    })}
-  }
-  ${each((i) => `partial[${i * lanesGroup}u + t] = sum${i};`, sums)}
-  workgroupBarrier();
-  for (var stride = ${lanesPerOutput / 2}u; stride > 0u; stride = stride >> 1u) {
-    if (lane < stride) {
-      ${each((i) => `partial[${i * lanesGroup}u + t] += partial[${i * lanesGroup}u + t + stride];`, sums)}
-    }
-    workgroupBarrier();
-  }
-  if (lane == 0u && column < columns) {
-    ${each((m) => `finish(${m}u, column, partial[${m * lanesGroup}u + t], partial[${(second ? rows + m : m) * lanesGroup}u + t]);`)}
-  }
-}`;
-  return { name: `${nameOf('lanes', shape)}, ${rows} rows`, code };
 }
 
 export interface Tile {
@@ -126,7 +90,8 @@ export function tilesProduct(shape: ProductShape, tile: Tile): Shader {
         [0, 2].map((j) => `if (${column(j)} < columns) { finish(row + ${i}u * ${down}u, ${column(j)}, s${i}${j}, s${i}${j + 1}); }`),
       )
     : sums.map(([i, j]) => `if (${column(j)} < columns) { finish(row + ${i}u * ${down}u, ${column(j)}, s${i}${j}, 0.0); }`);
-  const code = `${header(shape)}
+  const code = `${productHeader(shape)}
+${weightReader(shape.format, shape.inFeatures, weightsBinding(shape))}
 var<workgroup> left : array<vec4<f32>, ${tile.rows * pitch}>;
 var<workgroup> right : array<vec4<f32>, ${tile.columns * pitch}>;
 @compute @workgroup_size(${threads}) fn main(@builtin(workgroup_id) id : vec3<u32>, @builtin(local_invocation_index) t : u32) {
@@ -161,10 +126,10 @@ var<workgroup> right : array<vec4<f32>, ${tile.columns * pitch}>;
   let row = top + r;
   ${stores.join('\n  ')}
 }`;
-  return { name: `${nameOf('tiles', shape)}, ${tile.rows} × ${tile.columns}`, code };
+  return { name: `${productName('tiles', shape)}, ${tile.rows} × ${tile.columns}`, code };
 }
 
 /** sum + a · b, the four products added one after the other. */
-function chain(a: string, b: string, sum: string): string {
+export function chain(a: string, b: string, sum: string): string {
   return ['x', 'y', 'z', 'w'].reduce((total, lane) => `fma(${a}.${lane}, ${b}.${lane}, ${total})`, sum);
 }
