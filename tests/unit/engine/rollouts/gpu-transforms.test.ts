@@ -165,6 +165,7 @@ describe.skipIf(!testBackends.includes('webgpu'))('online transforms in the GPU 
   );
   it.each(decoded.map(([name, [kind, ...rest]]) => [kind, name, ...rest] as const))(
     'decode as tensor operations do: %s, %s',
+    { timeout: 300_000 },
     async (_, name, prepare, strays) => {
       const decodedBy = async (implementation: 'gpu' | 'tensor') => {
         await selectBackend(implementation === 'gpu' ? 'webgpu' : 'wasm');
