@@ -5,6 +5,7 @@ import { type AskedSize, askedSize } from '../engine/benchmarks/asked-size.ts';
 import type { ModelConfig } from '../engine/model/config.ts';
 import { formsAfter, readStoredForms, type StoredForms } from '../engine/model/stored-forms.ts';
 import { loadTokenizer } from '../engine/model/tokenizer.ts';
+import { estimateGpuQuantizationMemory } from '../engine/quantizers/gpu-memory-estimate.ts';
 import { estimateGeneration, type GpuRoom } from '../engine/rollouts/generation-memory.ts';
 import { tooLargeHint } from '../engine/rollouts/gpu/engine-size.ts';
 import { estimateGpuTrainStage, teacherForms } from '../engine/training/gpu-stage-memory.ts';
@@ -28,6 +29,8 @@ type Stage<T extends string> = Extract<PlannedRun['recipe']['stages'][number], {
 
 const anyRoom: GpuRoom = { budgetBytes: null, bindingBytes: Number.POSITIVE_INFINITY };
 const fewerHint = 'Lower the number of new tokens, or quantize keys and values, for more of them at a time.';
+const quantizingHint =
+  'Use shorter or fewer calibration sequences, another method, or the wasm backend. ROUNDOFF_GPU_MEMORY sets another limit, in GB.';
 const trainingHint =
   'Use activation checkpointing, smaller batches or shorter sequences, train an adapter on a quantized model, or choose the wasm backend. ROUNDOFF_GPU_MEMORY sets another limit, in GB.';
 
@@ -74,10 +77,23 @@ async function runNeeds(run: PlannedRun, start: StoredForms, given: Given): Prom
   const needs: GpuNeed[] = [];
   for (const [index, stage] of run.recipe.stages.entries()) {
     const forms = formsAfter(run.recipe.stages.slice(0, index), start);
+    if (stage.type === 'quantize') needs.push(quantizationNeed(run, stage, forms, given));
     if (stage.type === 'train') needs.push(await trainingNeed(run, stage, forms, given));
     if (stage.type === 'evaluate') needs.push(...evaluationNeed(run, stage, forms, given));
   }
   return needs;
+}
+
+function quantizationNeed({ name }: PlannedRun, stage: Stage<'quantize'>, { config }: StoredForms, { room }: Given): GpuNeed {
+  const bytes = estimateGpuQuantizationMemory(config, stage, room.budgetBytes);
+  return { run: name, bytes, refusal: overBudget('Quantizing', bytes, room, quantizingHint), note: null };
+}
+
+/** Why a stage does not fit; null where it does. */
+function overBudget(what: string, bytes: number, { budgetBytes }: GpuRoom, hint: string): GpuNeed['refusal'] {
+  if (budgetBytes === null || bytes <= budgetBytes) return null;
+  const message = `${what} takes about ${gigabytes(bytes)} of the GPU's memory, of which a process may hold ${gigabytes(budgetBytes)}.`;
+  return { message, hint };
 }
 
 async function trainingNeed(
@@ -91,14 +107,8 @@ async function trainingNeed(
   const teacher = await teacherForms(mapStagePaths(stage, resolve) as typeof stage, resolve(model));
   const training = { forms, stage, ...(longest === undefined ? {} : { longest }), ...(teacher ? { teacher } : {}) };
   const { bytes, fewer } = estimateGpuTrainStage(training, room);
-  const { budgetBytes } = room;
-  const isOver = budgetBytes !== null && bytes > budgetBytes;
-  const message = `Training takes about ${gigabytes(bytes)} of the GPU's memory, of which a process may hold ${gigabytes(budgetBytes ?? 0)}.`;
-  return {
-    ...{ run: name, bytes },
-    refusal: isOver ? { message, hint: trainingHint } : null,
-    note: fewer === null || isOver ? null : { message: fewer, hint: fewerHint },
-  };
+  const refusal = overBudget('Training', bytes, room, trainingHint);
+  return { run: name, bytes, refusal, note: fewer === null || refusal ? null : { message: fewer, hint: fewerHint } };
 }
 
 function evaluationNeed({ name }: PlannedRun, { protocol }: Stage<'evaluate'>, forms: StoredForms, { asked, room }: Given): GpuNeed[] {

@@ -46,6 +46,7 @@ export async function runQuantizeStage(context: RunContext, index: number, stage
     ...(calibration ? { calibration } : {}),
     peakMemoryBytes: result.peakMemoryBytes,
     ...(result.peakGpuMemoryBytes === undefined ? {} : { peakGpuMemoryBytes: result.peakGpuMemoryBytes }),
+    ...(result.estimatedGpuMemoryBytes === undefined ? {} : { estimatedGpuMemoryBytes: result.estimatedGpuMemoryBytes }),
     estimatedMemoryBytes: result.estimatedMemoryBytes,
   };
   const report = await writeWholeFile(path.join(request.outputDir, `stage-${index}-report.json`), `${JSON.stringify(summary, null, 2)}\n`);

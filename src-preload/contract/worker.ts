@@ -146,8 +146,9 @@ export interface QuantizeSummary {
   /** Largest resident memory of the process during the stage, and what was estimated before it. */
   peakMemoryBytes?: number;
   estimatedMemoryBytes?: number;
-  /** Most bytes of GPU buffers in use at once; on webgpu only. */
+  /** Most bytes of GPU buffers in use at once, and what was estimated before; on webgpu only. */
   peakGpuMemoryBytes?: number;
+  estimatedGpuMemoryBytes?: number;
 }
 /** What a method calibrated on, recorded with its result. */
 export interface CalibrationRecord {

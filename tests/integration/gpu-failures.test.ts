@@ -52,12 +52,6 @@ const failures: Record<string, { environment: Record<string, string>; code: Erro
     message: /webgpu cannot be used: the GPU .+ refused a device: vkCreateDevice failed/,
     hint: /Update the GPU driver.*wasm/,
   },
-  'a budget that the model does not fit into': {
-    environment: { ROUNDOFF_GPU_MEMORY: '0.0001' },
-    code: 'out-of-memory',
-    message: /^The GPU .+ cannot hold 0.\d+ GB more: 0.\d+ GB of the 0.000 GB/,
-    hint: /Lower the batch size.*ROUNDOFF_GPU_MEMORY/,
-  },
 };
 
 const completions = 80;
@@ -172,15 +166,23 @@ describe.skipIf(!webgpu?.available)('training on the GPU', () => {
 });
 
 describe.skipIf(!webgpu?.available)('a run whose GPU cannot be used', () => {
-  it.each(['a blocked adapter', 'a device that is refused', 'a budget that the model does not fit into'])(
-    'ends with a clear error for %s',
-    async (name) => {
-      setEnvironment(failures[name]!.environment);
-      const { run, file } = await begin(name, false);
-      checkError(run, name);
-      checkSound(file);
-    },
-  );
+  it.each(['a blocked adapter', 'a device that is refused'])('ends with a clear error for %s', async (name) => {
+    setEnvironment(failures[name]!.environment);
+    const { run, file } = await begin(name, false);
+    checkError(run, name);
+    checkSound(file);
+  });
+
+  it('is refused before its study starts where the budget is too small', async () => {
+    const bench = new Workbench(path.join(folder, 'home'));
+    open.push(bench);
+    await bench.command('project.create', { path: path.join(folder, 'budget.roundoff') });
+    setEnvironment({ ROUNDOFF_GPU_MEMORY: '0.0001' });
+    const refused = await bench.services.dispatch('studies.create', { spec: study(false) });
+    expect(refused).toMatchObject({ ok: false, error: { code: 'recipe-invalid', hint: expect.stringContaining('ROUNDOFF_GPU_MEMORY') } });
+    expect((refused as { error: ErrorInfo }).error.message).toMatch(/takes about 0\.\d+ GB of the GPU's memory, .* may hold 0\.000 GB/);
+    expect(await bench.command('studies.list', {})).toEqual([]);
+  });
 });
 
 describe('a driver that is missing', () => {

@@ -11,6 +11,8 @@ import { trainStageSchema } from '../../src-preload/contract/training.ts';
 
 export interface TrainChildOptions {
   sourceDir: string;
+  /** The run's own, unquantized model; the source by default. */
+  baseDir?: string;
   outDir: string;
   /** Input of a train stage. */
   stage: unknown;
@@ -18,11 +20,11 @@ export interface TrainChildOptions {
   backend?: BackendName;
 }
 
-const { sourceDir, outDir, stage, backend = 'wasm' } = JSON.parse(process.argv[2]!) as TrainChildOptions;
+const { sourceDir, baseDir = sourceDir, outDir, stage, backend = 'wasm' } = JSON.parse(process.argv[2]!) as TrainChildOptions;
 await selectBackend(backend);
 const { vocabSize } = await readModelConfig(sourceDir);
 const { summary } = await trainCheckpoint({
-  ...{ sourceDir, baseDir: sourceDir, outDir, seed: 1, modelHash: 'child' },
+  ...{ sourceDir, baseDir, outDir, seed: 1, modelHash: 'child' },
   stage: trainStageSchema.parse(stage),
   tokenizer: await loadTokenizer(sourceDir, { vocabSize }),
 });

@@ -42,11 +42,13 @@ const gpuShare = 0.25;
 export async function createStore(shapes: readonly BatchShape[], width: number, file: string | null): Promise<HiddenStore> {
   if (file !== null) return fileStore(shapes, width, file);
   const sizeBytes = 4 * width * shapes.reduce((sum, [batch, seq]) => sum + batch * seq, 0);
-  return tf.getBackend() === 'webgpu' && fitsOnGpu(sizeBytes) ? gpuStore(width) : memoryStore(width);
+  if (tf.getBackend() !== 'webgpu') return memoryStore(width);
+  const { budgetBytes, usedBytes } = gpu().memory;
+  return fitsOnGpu(sizeBytes, budgetBytes, usedBytes) ? gpuStore(width) : memoryStore(width);
 }
 
-function fitsOnGpu(sizeBytes: number): boolean {
-  const { budgetBytes, usedBytes } = gpu().memory;
+/** Whether values of so many bytes are kept in the GPU's memory. */
+export function fitsOnGpu(sizeBytes: number, budgetBytes: number | null, usedBytes: number): boolean {
   return budgetBytes !== null && sizeBytes <= gpuShare * (budgetBytes - usedBytes);
 }
 

@@ -53,7 +53,7 @@ function sizesOf(config: ModelConfig): Sizes {
   };
 }
 
-function usesHessian(stage: QuantizeStage): boolean {
+export function usesHessian(stage: QuantizeStage): boolean {
   return stage.method === 'gptq' || ((stage.method === 'quarot' || stage.method === 'flatquant') && stage.options.weights === 'gptq');
 }
 

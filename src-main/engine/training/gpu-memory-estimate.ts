@@ -11,7 +11,9 @@ import { decoderLinears, layerLinears, linearShape, parameterCount } from '../mo
 import { loadedBytes, type StoredForms } from '../model/stored-forms.ts';
 
 /** Values per token and unit of width that a decoder layer holds, gradients included. Attention holds no scores. */
-const held = { hidden: 14, queries: 13, intermediate: 6, adapterOutputs: 1.6, rounded: 2, input: 2, head: 4 };
+const held = { hidden: 14, queries: 13, intermediate: 6, adapterOutputs: 1.6, rounded: 2, transformed: 2.5, input: 2, head: 4 };
+/** Of a layer's weights, what FlatQuant's transforms, clipping and rounding of them leave behind for the gradient. */
+const transformedWeights = 11;
 /** Share of a recomputed layer that waits, disposed of, for the commands that used it to be submitted. */
 const waitingShare = 0.5;
 
@@ -68,13 +70,15 @@ function activationBytes(forms: StoredForms, stage: TrainStage, longest: number 
   const allowed = Math.min(config.contextLength, data.maxTokens, longest ?? Number.POSITIVE_INFINITY);
   const length = Math.min(config.contextLength, allowed + (objective.kind === 'rl' ? objective.maxNewTokens : 0));
   const adapters = trains.kind === 'lora' ? held.adapterOutputs * widths(config, trains.modules).outputs : 0;
-  const rounded = roundsActivations(forms, stage) ? held.rounded * (2 * hiddenSize + heads * headDim + intermediateSize) : 0;
+  const inputs = (trains.kind === 'flatquant' ? held.transformed : 0) + (roundsActivations(forms, stage) ? held.rounded : 0);
+  const rounded = inputs * (2 * hiddenSize + heads * headDim + intermediateSize);
   const layer = held.hidden * hiddenSize + held.queries * heads * headDim + held.intermediate * intermediateSize + adapters + rounded;
   const tokenBytes = 4 * batchSize * length;
+  const weights = trains.kind === 'flatquant' ? (4 * transformedWeights * linearCount(config)) / layers : 0;
   const ends = held.head * hiddenSize;
-  if (!stage.activationCheckpointing) return tokenBytes * (layers * layer + ends);
+  if (!stage.activationCheckpointing) return tokenBytes * (layers * layer + ends) + layers * weights;
   const waiting = Math.min(mostHeldBytes, tokenBytes * waitingShare * layer);
-  return tokenBytes * (held.input * layers * hiddenSize + layer + ends) + waiting;
+  return tokenBytes * (held.input * layers * hiddenSize + layer + ends) + waiting + weights;
 }
 
 function roundsActivations({ activations }: StoredForms, { trains }: TrainStage): boolean {

@@ -16,9 +16,10 @@ import { loadModel } from '../../model/load.ts';
 import type { ModelTokenizer } from '../../model/tokenizer.ts';
 import { prepareCalibration } from '../calibration-samples.ts';
 import { Calibrator } from '../calibrator.ts';
+import { estimateGpuQuantizationMemory } from '../gpu-memory-estimate.ts';
 import type { LayerQuantizer } from '../layer-quantizer.ts';
 import { estimateQuantizationMemory } from '../memory-estimate.ts';
-import { MemoryMeter } from '../memory-meter.ts';
+import { activeGpu, MemoryMeter } from '../memory-meter.ts';
 import { createLayerQuantizer } from '../methods.ts';
 import { resolveMixed } from '../resolve-mixed.ts';
 import { schemeOf } from '../scheme-map.ts';
@@ -73,8 +74,10 @@ export interface QuantizedCheckpoint {
   calibration: CalibrationRecord | null;
   /** Largest resident memory of the process while this ran, and what was estimated for the stage. */
   peakMemoryBytes: number;
-  peakGpuMemoryBytes?: number;
   estimatedMemoryBytes: number;
+  /** The same of the GPU's memory, on webgpu. */
+  peakGpuMemoryBytes?: number;
+  estimatedGpuMemoryBytes?: number;
 }
 
 /** Suffix of the folder that keeps finished layers. */
@@ -99,8 +102,12 @@ export async function quantizeCheckpoint(options: QuantizeCheckpointOptions): Pr
     const stage = await resolve(options, notes);
     requireFittingStage(config, stage);
     const { samples, record } = await calibrate(options, stage, layered);
-    const estimatedMemoryBytes = estimateQuantizationMemory(config, stage);
-    onLog(`About ${Math.ceil(estimatedMemoryBytes / 2 ** 20)} MiB of memory will be needed.`);
+    const gpu = activeGpu();
+    const estimates = {
+      estimatedMemoryBytes: estimateQuantizationMemory(config, stage),
+      ...(gpu ? { estimatedGpuMemoryBytes: estimateGpuQuantizationMemory(config, stage, gpu.memory.budgetBytes) } : {}),
+    };
+    onLog(`About ${Math.ceil(estimates.estimatedMemoryBytes / 2 ** 20)} MiB of memory will be needed.`);
     const work = await WorkFolder.open(`${outDir}${workSuffix}`, keyOf(options, stage, samples), onLog);
     const run = new LayerRun(layered, stage, work, options, notes);
     const parts = await run.all(samples);
@@ -114,7 +121,7 @@ export async function quantizeCheckpoint(options: QuantizeCheckpointOptions): Pr
       ...(signal ? { signal } : {}),
     });
     await work.remove();
-    return { saved, stage, ...summarize(parts.layers, notes, config.layers), calibration: record, ...meter.peaks(), estimatedMemoryBytes };
+    return { saved, stage, ...summarize(parts.layers, notes, config.layers), calibration: record, ...meter.peaks(), ...estimates };
   } finally {
     meter.stop();
     await layered.close();
