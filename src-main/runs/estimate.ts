@@ -1,11 +1,11 @@
 /**
- * How long a study takes, from what earlier runs in the project measured; without any, from a short calculation on this machine, which
- * says no more than the order of magnitude.
+ * How long a study takes, from what earlier runs in the project measured on the same backend; without any, from a short calculation on this
+ * machine's processor, which says no more than the order of magnitude, and of a GPU not even that.
  */
 import type { ModelInspection } from '#contract/records.ts';
 import type { TrainStage } from '#contract/training.ts';
 import { trainingTitle } from '#contract/training-chain.ts';
-import type { EvaluateSummary, TrainSummary } from '#contract/worker.ts';
+import type { BackendName, EvaluateSummary, TrainSummary } from '#contract/worker.ts';
 import { allRows, type Connection } from '../project/connection.ts';
 import { meanCompletionTokens } from '../project/repositories/samples.ts';
 
@@ -26,48 +26,60 @@ const trainingSpeedup = 24;
 const assumedShareOfLimit = 0.35;
 const measureMs = 30;
 
+/** Where rates come from, and what they are to hold for. */
+export interface Measurements {
+  db: Connection;
+  /** Null where none works. */
+  backend: BackendName | null;
+}
+
 /** Time for `completions` completions with `model`. */
-export function estimateTime(db: Connection, model: ModelInspection, completions: number, maxNewTokens: number): TimeEstimate {
-  const rate = measuredRate(db, model.hash);
+export function estimateTime(measured: Measurements, model: ModelInspection, completions: number, maxNewTokens: number): TimeEstimate {
+  const { db, backend } = measured;
+  const rate = measuredRate(measured, model.hash);
   const tokens = meanCompletionTokens(db, model.hash);
   const tokensPerCompletion = tokens ?? maxNewTokens * assumedShareOfLimit;
   const total = completions * tokensPerCompletion;
   if (rate !== null)
     return {
       elapsedMs: (total / rate) * 1000,
-      basis: `earlier runs of this model in the project: ${Math.round(rate)} tokens/s, ${Math.round(tokensPerCompletion)} tokens per completion`,
+      basis: `earlier runs of this model on ${backend}: ${Math.round(rate)} tokens/s, ${Math.round(tokensPerCompletion)} tokens per completion`,
     };
   const flops = plainLoopFlops();
+  const isProcessor = backend === null || backend === 'wasm';
+  const doubt = isProcessor ? '' : `, which says little about ${backend}: a trial measures it`;
   return {
     elapsedMs: ((total * 2 * model.parameters) / (flops * engineSpeedup)) * 1000,
-    basis: `a rough guess from a calculation of ${measureMs} ms on this machine and ${Math.round(tokensPerCompletion)} tokens per completion; the first finished run replaces it`,
+    basis: `a rough guess from a calculation of ${measureMs} ms on this machine’s processor and ${Math.round(tokensPerCompletion)} tokens per completion${doubt}; the first finished run replaces it`,
   };
 }
 
 /** Time of one train stage, whose examples (prompts, for RL) have `tokens` tokens in the mean. */
-export function estimateTrainingTime(db: Connection, model: ModelInspection, stage: TrainStage, tokens: number): number {
+export function estimateTrainingTime(measured: Measurements, model: ModelInspection, stage: TrainStage, tokens: number): number {
   const { objective, steps, batchSize, accumulation } = stage;
-  const known = measuredTrainingRate(db, model.hash, trainingTitle(stage));
+  const known = measuredTrainingRate(measured, model.hash, trainingTitle(stage));
   if (objective.kind !== 'rl') {
     const learnt = steps * batchSize * accumulation * tokens;
     const passes = 3 + (objective.kind === 'kd' ? 1 : 0) + (stage.activationCheckpointing ? 1 : 0);
     return (1000 * learnt) / (known ?? (plainLoopFlops() * trainingSpeedup) / (2 * passes * model.parameters));
   }
   const sampled = (steps / objective.updatesPerRollout) * objective.promptsPerStep * objective.groupSize;
-  const perCompletion = meanCompletionTokens(db, model.hash) ?? objective.maxNewTokens * assumedShareOfLimit;
+  const perCompletion = meanCompletionTokens(measured.db, model.hash) ?? objective.maxNewTokens * assumedShareOfLimit;
   const learnt = sampled * objective.updatesPerRollout * (tokens + perCompletion);
   if (known !== null) return (1000 * learnt) / known;
-  const generating = estimateTime(db, model, sampled, objective.maxNewTokens).elapsedMs;
+  const generating = estimateTime(measured, model, sampled, objective.maxNewTokens).elapsedMs;
   return generating + (1000 * learnt * 2 * 4 * model.parameters) / (plainLoopFlops() * trainingSpeedup);
 }
 
 /** Tokens learnt from per second in this model's finished training of the same kind, whatever else a step does included. */
-function measuredTrainingRate(db: Connection, modelHash: string, title: string): number | null {
+function measuredTrainingRate({ db, backend }: Measurements, modelHash: string, title: string): number | null {
   const rows = allRows<{ summary: string; elapsedMs: number }>(
     db,
     `SELECT summary, elapsed_ms AS elapsedMs FROM stages JOIN runs ON runs.id = stages.run_id JOIN models ON models.id = runs.model_id
-     WHERE models.hash = ? AND stages.type = 'train' AND stages.status = 'finished' AND elapsed_ms > 0 ORDER BY runs.finished_at DESC LIMIT 50`,
+     WHERE models.hash = ? AND runs.backend = ? AND stages.type = 'train' AND stages.status = 'finished' AND elapsed_ms > 0
+     ORDER BY runs.finished_at DESC LIMIT 50`,
     modelHash,
+    backend,
   );
   const rates = rows
     .map(({ summary, elapsedMs }) => ({ ...(JSON.parse(summary) as TrainSummary), elapsedMs }))
@@ -78,12 +90,14 @@ function measuredTrainingRate(db: Connection, modelHash: string, title: string):
 }
 
 /** Median of the generation rates of this model's finished evaluations, tokens per second. */
-function measuredRate(db: Connection, modelHash: string): number | null {
+function measuredRate({ db, backend }: Measurements, modelHash: string): number | null {
   const rows = allRows<FinishedEvaluation>(
     db,
     `SELECT summary FROM stages JOIN runs ON runs.id = stages.run_id JOIN models ON models.id = runs.model_id
-     WHERE models.hash = ? AND stages.type = 'evaluate' AND stages.status = 'finished' ORDER BY runs.finished_at DESC LIMIT 15`,
+     WHERE models.hash = ? AND runs.backend = ? AND stages.type = 'evaluate' AND stages.status = 'finished'
+     ORDER BY runs.finished_at DESC LIMIT 15`,
     modelHash,
+    backend,
   );
   const rates = rows
     .map((row) => (JSON.parse(row.summary) as EvaluateSummary).tokensPerSecond)

@@ -10,7 +10,7 @@ import { estimateQuantizationMemory } from '../engine/quantizers/memory-estimate
 import { estimateTrainingMemory } from '../engine/training/memory-estimate.ts';
 import { gigabytes, usableMemoryBytes } from '../engine/usable-memory.ts';
 import type { Project } from '../project/project.ts';
-import { estimateTime, estimateTrainingTime } from './estimate.ts';
+import { estimateTime, estimateTrainingTime, type Measurements } from './estimate.ts';
 import { expandStudy, type PlannedRun } from './expand-study.ts';
 import { gpuMemoryProblems, gpuNeeds, plannedGpuMemory } from './gpu-memory.ts';
 import { askedBackend, type ProbeOptions } from './probe-backends.ts';
@@ -39,7 +39,8 @@ export async function prepareStudy(project: Project, spec: StudySpec, options: P
   const protocol = completeProtocol(spec.protocol, kindsOf(inputs));
   const runs = expandStudy({ ...spec, protocol });
   const perRun = completionsPerRun(spec, inputs);
-  const time = estimateStudyTime(project, spec, runs, inputs, perRun);
+  const measured = { db: project.db, backend: backend.status?.name ?? null };
+  const time = estimateStudyTime(measured, spec, runs, inputs, perRun);
   const diskBytes = runs.length * perRun * sampleBytes + checkpointBytes(runs, inputs);
   const neededMemory = memoryBytes(spec, inputs);
   const { status } = backend;
@@ -82,17 +83,17 @@ function completionsPerRun(spec: StudySpec, inputs: StudyInputs): number {
   }, 0);
 }
 
-function estimateStudyTime(project: Project, spec: StudySpec, runs: PlannedRun[], inputs: StudyInputs, perRun: number) {
+function estimateStudyTime(measured: Measurements, spec: StudySpec, runs: PlannedRun[], inputs: StudyInputs, perRun: number) {
   const total = { elapsedMs: 0, basis: 'nothing to measure' };
   for (const [model, inspection] of inputs.models) {
     const own = runs.filter((run) => run.model === model);
     const completions = own.length * perRun + own.reduce((sum, run) => sum + calibrationSamples(run) * quantizeTokensPerSample, 0) / 100;
-    const estimate = estimateTime(project.db, inspection, completions, spec.protocol.maxNewTokens);
+    const estimate = estimateTime(measured, inspection, completions, spec.protocol.maxNewTokens);
     total.elapsedMs += estimate.elapsedMs;
     total.basis = estimate.basis;
     for (const stage of distinctTraining(own)) {
       const tokens = inputs.lengths.get(lengthKey(model, stage))?.mean ?? stage.data.maxTokens;
-      total.elapsedMs += estimateTrainingTime(project.db, inspection, stage, tokens);
+      total.elapsedMs += estimateTrainingTime(measured, inspection, stage, tokens);
     }
   }
   return total;

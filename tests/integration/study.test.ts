@@ -51,7 +51,9 @@ async function checkWholeStudy(bench: Workbench, studyId: number): Promise<void>
   ]);
   const plan = await bench.command('studies.plan', { spec });
   expect(plan).toMatchObject({ completions: 3 * completionsPerRun, problems: [] });
-  expect(plan.basis).toContain('earlier runs of this model');
+  expect(plan.basis).toContain(`earlier runs of this model on ${testBackend}`);
+  const elsewhere = testBackend === 'webgpu' ? 'wasm' : 'webgpu';
+  expect((await bench.command('studies.plan', { spec: { ...spec, backend: elsewhere } })).basis).toContain('a rough guess');
   const project = (await bench.command('project.current', {}))!;
   for (const run of runs) {
     const snapshot = await bench.command('runs.snapshot', { runId: run.id });

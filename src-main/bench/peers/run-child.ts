@@ -59,7 +59,9 @@ function failureOf(result: ReturnType<typeof spawnSync>, limitMs: number, lines:
   const words = String(result.stderr)
     .split('\n')
     .filter((line) => line.trim() !== '' && !line.startsWith('Warning:'));
-  return `it ended with ${result.signal ?? result.status}: ${words.at(-1)?.trim() ?? 'no message'}`;
+  // Node prints its version after an error and its stack.
+  const error = words.findLast((line) => /^[\w.]*(Error|Exception)\b/.test(line)) ?? words.at(-1);
+  return `it ended with ${result.signal ?? result.status}: ${error?.trim() ?? 'no message'}`;
 }
 
 /** The source beside this file, or what the build for other machines made of it. */

@@ -73,5 +73,6 @@ function gigabytes(bytes: number): string {
 }
 
 function operations(flops: number): string {
-  return flops >= 1e12 ? `${(flops / 1e12).toFixed(1)} TFLOP` : `${(flops / 1e9).toFixed(1)} GFLOP`;
+  if (flops >= 1e12) return `${(flops / 1e12).toFixed(1)} TFLOP`;
+  return flops >= 1e8 ? `${(flops / 1e9).toFixed(1)} GFLOP` : `${(flops / 1e6).toFixed(1)} MFLOP`;
 }

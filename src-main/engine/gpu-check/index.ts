@@ -1,6 +1,7 @@
 /** Every check of a GPU kernel. An area adds a file to `checks/` and a line here. */
 import type { GpuCheck } from './check.ts';
 import { decodeChecks } from './checks/decode.ts';
+import { decodeTransformChecks } from './checks/decode-transforms.ts';
 import { gemmChecks } from './checks/gemm.ts';
 import { lossChecks } from './checks/losses.ts';
 import { opChecks } from './checks/ops.ts';
@@ -19,5 +20,6 @@ export const gpuChecks: readonly GpuCheck[] = [
   ...quantizerChecks,
   ...trainingChecks,
   ...decodeChecks,
+  ...decodeTransformChecks,
   ...samplingChecks,
 ];

@@ -123,6 +123,7 @@ describe('a child process', () => {
   it('that fails says why: in its answer, in its last words, or by its end', () => {
     expect(run('console.log(JSON.stringify({ reason: "no GPU" })); process.exit(1)')).toEqual({ reason: 'no GPU' });
     expect(run('console.error("segmentation"); process.exit(3)')).toEqual({ reason: 'it ended with 3: segmentation' });
+    expect(run('throw new TypeError("no library")')).toEqual({ reason: 'it ended with 1: TypeError: no library' });
     expect(run('process.kill(process.pid, "SIGKILL")')).toEqual({ reason: 'it ended with SIGKILL: no message' });
     expect(isFailure(run(''))).toBe(true);
   });

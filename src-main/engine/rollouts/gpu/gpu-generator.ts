@@ -21,7 +21,7 @@ import {
 import { Decoder } from './decoder.ts';
 import { RoundRunner } from './round-runner.ts';
 import { Schedule } from './schedule.ts';
-import { type EngineShape, engineShape, layerQuantizers, unsupportedReason } from './shape.ts';
+import { activationShape, type EngineShape, engineShape, unsupportedReason } from './shape.ts';
 import { planWeights } from './weights.ts';
 
 /** Submits on their way at a time: one computes while the other's ids are read. */
@@ -58,9 +58,9 @@ export class GpuGenerator implements Generator {
   update(model: LanguageModel): boolean {
     this.requireIdle();
     if (unsupportedReason(model.config, model.layerActivations())) return false;
-    const { config, quantizers } = this.shape;
-    const other = [model.config, model.layerActivations().map(layerQuantizers)];
-    if (JSON.stringify(other) !== JSON.stringify([config, quantizers])) return false;
+    const { config, activations } = this.shape;
+    const other = [model.config, model.layerActivations().map(activationShape)];
+    if (JSON.stringify(other) !== JSON.stringify([config, activations])) return false;
     this.model = model;
     this.isStale = true;
     return true;

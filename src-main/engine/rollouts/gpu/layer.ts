@@ -1,12 +1,13 @@
 /** One decoder layer of the engine: its weights, its cache and its kernels. */
 import type { LanguageModel } from '../../model/language-model.ts';
-import type { TokenQuantizer } from '../../model/layer-activations.ts';
+import type { InputSite } from '../../model/layer-activations.ts';
+import { ActivationKernels } from './activations.ts';
 import type { Buffers } from './buffers.ts';
 import { copyTensor } from './convert.ts';
 import { attentionShader, mergeShader, segmentPositions } from './kernels/attention.ts';
 import { appendShader, cacheBytes, copyShader } from './kernels/cache.ts';
+import type { Epilogue } from './kernels/products.ts';
 import { normShader } from './kernels/rows.ts';
-import { quantizerWordsOf, quantizeShader } from './kernels/token-grid.ts';
 import { Product } from './product.ts';
 import { type Kernel, kernelOf, type Recorder } from './program.ts';
 import { cacheShape, type EngineShape, fewSlots, paddedRows } from './shape.ts';
@@ -29,15 +30,14 @@ export class DecodeLayer {
   private readonly shape: EngineShape;
   private readonly stacks: Record<StackName, Stack>;
   private readonly products: Record<StackName, Product>;
-  private readonly norms: Map<string, GPUBuffer>;
+  private readonly norms: { name: string; buffer: GPUBuffer; first: number }[];
   private readonly inputNorm: Kernel;
   private readonly postNorm: Kernel;
   private readonly attention: Record<RowsFrom, AttentionKernels>;
   private readonly split: Kernel;
   private readonly merge: Kernel;
   private readonly copy: Kernel;
-  /** Of what products read. */
-  private readonly quantize: Partial<Record<StackName, Kernel>> = {};
+  private readonly activations: ActivationKernels;
 
   constructor(
     index: number,
@@ -46,35 +46,35 @@ export class DecodeLayer {
   ) {
     const { config, capacity } = shape;
     const { hiddenSize, headDim, qkNorm, rmsNormEps } = config;
-    const { hidden, normed, qkv, mixed, activated, partials, places, copies } = workspace;
+    const { hidden, normed, qkv, mixed, partials, places, copies } = workspace;
     this.index = index;
     this.shape = shape;
+    this.activations = new ActivationKernels(index, shape, workspace, buffers);
     this.stacks = Object.fromEntries(stackNames.map((name) => [name, createStack(plans[name], buffers)])) as Record<StackName, Stack>;
-    this.products = createProducts(this.stacks, shape, workspace, buffers);
-    const sizes = { input_layernorm: hiddenSize, post_attention_layernorm: hiddenSize };
-    const headSizes = qkNorm ? { 'self_attn.q_norm': headDim, 'self_attn.k_norm': headDim } : {};
-    this.norms = new Map(Object.entries({ ...sizes, ...headSizes }).map(([name, size]) => [name, buffers.bound('norms', 4 * size)]));
-    const norm = (name: string) => kernelOf(normShader(hiddenSize, rmsNormEps, false), [hidden, this.norms.get(name)!, normed]);
-    this.inputNorm = norm('input_layernorm');
-    this.postNorm = norm('post_attention_layernorm');
+    this.products = createProducts(this.stacks, this.activations.inputs, shape, workspace, buffers);
+    const [inputNorm, postNorm] = [buffers.bound('norms', 4 * hiddenSize), buffers.bound('norms', 4 * hiddenSize)];
+    // Of queries, then of keys.
+    const headNorms = qkNorm ? [buffers.bound('norms', 8 * headDim)] : [];
+    this.norms = [
+      { name: 'input_layernorm', buffer: inputNorm, first: 0 },
+      { name: 'post_attention_layernorm', buffer: postNorm, first: 0 },
+      ...headNorms.flatMap((buffer) => [
+        { name: 'self_attn.q_norm', buffer, first: 0 },
+        { name: 'self_attn.k_norm', buffer, first: headDim },
+      ]),
+    ];
+    const norm = (weight: GPUBuffer) => kernelOf(normShader(hiddenSize, rmsNormEps, false), [hidden, weight, normed]);
+    this.inputNorm = norm(inputNorm);
+    this.postNorm = norm(postNorm);
 
     const cache = cacheShape(shape, index);
     const keys = buffers.bound('keys of a layer', cacheBytes(cache.keys, cache));
     const values = buffers.bound('values of a layer', cacheBytes(cache.values, cache));
-    const quantizers = shape.quantizers[index];
-    const uniform = (...of: (TokenQuantizer | null)[]) => buffers.filled('quantizers', quantizerWordsOf(of), GPUBufferUsage.UNIFORM);
-    const quantized = { keys: Boolean(quantizers?.keys), values: Boolean(quantizers?.values) };
-    const grids = quantized.keys || quantized.values ? [uniform(quantizers!.keys, quantizers!.values)] : [];
-    const inputs = { attentionInput: normed, attentionOutput: mixed, mlpInput: normed, mlpOutput: activated };
-    for (const name of stackNames) {
-      const quantizer = quantizers?.[name];
-      const size = plans[name].inFeatures;
-      if (quantizer) this.quantize[name] = kernelOf(quantizeShader(size), [inputs[name], uniform(quantizer)]);
-    }
-    const headNorms = Object.keys(headSizes).map((name) => this.norms.get(name)!);
     const { cosines, sines } = rotary;
+    const { heads, headBindings } = this.activations;
+    const append = appendShader(config, cache, heads);
     const attention = (from: RowsFrom): AttentionKernels => ({
-      append: kernelOf(appendShader(config, cache, quantized), [qkv, places[from], cosines, sines, ...headNorms, keys, values, ...grids]),
+      append: kernelOf(append, [qkv, places[from], cosines, sines, ...headNorms, keys, values, ...headBindings]),
       attend: kernelOf(attentionShader(config, cache, 'whole'), [qkv, places[from], mixed, keys, values]),
     });
     this.attention = { prompt: attention('prompt'), state: attention('state') };
@@ -86,7 +86,10 @@ export class DecodeLayer {
   /** Records copies of the model's present weights. */
   fill(model: LanguageModel): void {
     for (const name of stackNames) fillStack(model, this.stacks[name]);
-    for (const [name, buffer] of this.norms) copyTensor(model.parameter(`model.layers.${this.index}.${name}.weight`), buffer);
+    for (const { name, buffer, first } of this.norms) {
+      copyTensor(model.parameter(`model.layers.${this.index}.${name}.weight`), buffer, first);
+    }
+    this.activations.fill(model.activationOps(this.index)?.settings ?? null);
   }
 
   recordCopies(recorder: Recorder, pairs: number): void {
@@ -116,8 +119,7 @@ export class DecodeLayer {
   }
 
   private product(recorder: Recorder, name: StackName, from: RowsFrom, rows: number): void {
-    const quantize = this.quantize[name];
-    if (quantize) recorder.run(quantize, rows);
+    this.activations.record(recorder, name, rows);
     recordProduct(recorder, this.products[name], this.shape, from, rows);
   }
 }
@@ -128,14 +130,20 @@ export function recordProduct(recorder: Recorder, product: Product, shape: Engin
   else product.recordLanes(recorder, paddedRows(shape, rows));
 }
 
-function createProducts(stacks: Record<StackName, Stack>, { config }: EngineShape, workspace: Workspace, buffers: Buffers) {
+function createProducts(
+  stacks: Record<StackName, Stack>,
+  inputs: Record<InputSite, GPUBuffer>,
+  { config }: EngineShape,
+  { hidden, qkv, activated }: Workspace,
+  buffers: Buffers,
+) {
   const { hiddenSize, intermediateSize, heads, kvHeads, headDim } = config;
-  const { hidden, normed, qkv, mixed, activated } = workspace;
-  const qkvWidth = (heads + 2 * kvHeads) * headDim;
+  const product = (name: StackName, y: GPUBuffer, stride: number, epilogue: Epilogue) =>
+    new Product(stacks[name], { x: inputs[name], y, stride, epilogue }, buffers);
   return {
-    attentionInput: new Product(stacks.attentionInput, { x: normed, y: qkv, stride: qkvWidth, epilogue: 'store' }, buffers),
-    attentionOutput: new Product(stacks.attentionOutput, { x: mixed, y: hidden, stride: hiddenSize, epilogue: 'add' }, buffers),
-    mlpInput: new Product(stacks.mlpInput, { x: normed, y: activated, stride: intermediateSize, epilogue: 'swiglu' }, buffers),
-    mlpOutput: new Product(stacks.mlpOutput, { x: activated, y: hidden, stride: hiddenSize, epilogue: 'add' }, buffers),
+    attentionInput: product('attentionInput', qkv, (heads + 2 * kvHeads) * headDim, 'store'),
+    attentionOutput: product('attentionOutput', hidden, hiddenSize, 'add'),
+    mlpInput: product('mlpInput', activated, intermediateSize, 'swiglu'),
+    mlpOutput: product('mlpOutput', hidden, hiddenSize, 'add'),
   };
 }

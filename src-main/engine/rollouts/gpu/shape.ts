@@ -1,9 +1,16 @@
 /** What a decode engine on the GPU is made for: sizes that its buffers and shaders depend on. */
 import type { ModelConfig } from '../../model/config.ts';
-import { type InputSite, inputSites, type LayerActivations, type TokenQuantizer } from '../../model/layer-activations.ts';
+import {
+  type InputSite,
+  inputSites,
+  type KroneckerTransform,
+  type LayerActivations,
+  type TokenQuantizer,
+} from '../../model/layer-activations.ts';
 import type { CacheType } from '../settings.ts';
 import { largestHead } from './kernels/attention.ts';
 import type { CacheKind, CacheShape } from './kernels/cache.ts';
+import { largestLeft, type TransformShape } from './kernels/transform.ts';
 
 export interface EngineShape {
   config: ModelConfig;
@@ -16,8 +23,17 @@ export interface EngineShape {
   steps: number;
   /** Of keys and values that are not held as codes. */
   cache: CacheType;
-  /** By layer; null for none. */
-  quantizers: (LayerQuantizers | null)[];
+  /** By layer; null for plain ones. */
+  activations: (ActivationShape | null)[];
+}
+
+/** What is done to a layer's activations, but for the entries of matrices and the clip factors of quantizers, which come with the weights. */
+export interface ActivationShape {
+  /** Of what each product reads. */
+  transforms: Record<InputSite, TransformShape | null>;
+  /** Of queries and keys. */
+  headTransforms: { queries: boolean; keys: boolean };
+  quantizers: Record<InputSite | 'keys' | 'values', QuantizerShape | null>;
 }
 
 const mostPromptRows = 512;
@@ -32,8 +48,15 @@ export interface ShapeOptions {
 
 export function engineShape(config: ModelConfig, activations: readonly (LayerActivations | null)[], options: ShapeOptions): EngineShape {
   const { slots, capacity, stepsPerSubmit: steps = defaultSteps, cacheType: cache = 'float32' } = options;
-  const quantizers = activations.map(layerQuantizers);
-  return { config, slots, capacity, promptRows: Math.min(mostPromptRows, slots * capacity), steps, cache, quantizers };
+  return {
+    config,
+    slots,
+    capacity,
+    promptRows: Math.min(mostPromptRows, slots * capacity),
+    steps,
+    cache,
+    activations: activations.map(activationShape),
+  };
 }
 
 /** The same for another number of slots. */
@@ -41,13 +64,26 @@ export function withSlots(shape: EngineShape, slots: number): EngineShape {
   return { ...shape, slots, promptRows: Math.min(mostPromptRows, slots * shape.capacity) };
 }
 
-/** Token quantizers of what each product reads, and of keys and values. */
-export type LayerQuantizers = Record<InputSite | 'keys' | 'values', TokenQuantizer | null>;
+export type QuantizerShape = Pick<TokenQuantizer, 'bits' | 'symmetric' | 'outlierThreshold'>;
 
-export function layerQuantizers(layer: LayerActivations | null): LayerQuantizers | null {
+export function activationShape(layer: LayerActivations | null): ActivationShape | null {
   if (!layer) return null;
+  const quantizer = (of: TokenQuantizer | null): QuantizerShape | null =>
+    of && { bits: of.bits, symmetric: of.symmetric, outlierThreshold: of.outlierThreshold };
   const names = [...inputSites, 'keys', 'values'] as const;
-  return Object.fromEntries(names.map((name) => [name, layer[name].quantizer])) as LayerQuantizers;
+  return {
+    transforms: Object.fromEntries(
+      inputSites.map((site) => [site, transformShape(layer[site].transform)]),
+    ) as ActivationShape['transforms'],
+    headTransforms: { queries: layer.keys.queryTransform !== null, keys: layer.keys.transform !== null },
+    quantizers: Object.fromEntries(names.map((name) => [name, quantizer(layer[name].quantizer)])) as ActivationShape['quantizers'],
+  };
+}
+
+function transformShape(transform: KroneckerTransform | null): TransformShape | null {
+  if (!transform?.left && !transform?.right) return null;
+  const { rows, columns, left, right } = transform;
+  return { rows, columns, left: left !== null, right: right !== null };
 }
 
 /** Up to this many slots, decode steps use the products for few rows; their sums are rounded differently. */
@@ -66,13 +102,13 @@ export function tileRows(rows: number): 16 | 32 | 64 {
 }
 
 /** The cache of one layer. */
-export function cacheShape({ config, slots, capacity, cache, quantizers }: EngineShape, layer: number): CacheShape {
-  const kindOf = (quantizer: TokenQuantizer | null | undefined): CacheKind => {
+export function cacheShape({ config, slots, capacity, cache, activations }: EngineShape, layer: number): CacheShape {
+  const kindOf = (quantizer: QuantizerShape | null | undefined): CacheKind => {
     // Values that a quantizer leaves as they are have no code.
     if (!quantizer || quantizer.outlierThreshold !== null || quantizer.bits > 8) return quantizer ? 'float32' : cache;
     return quantizer.bits > 4 ? 'int8' : 'int4';
   };
-  const own = quantizers[layer];
+  const own = activations[layer]?.quantizers;
   return { keys: kindOf(own?.keys), values: kindOf(own?.values), slots, kvHeads: config.kvHeads, headDim: config.headDim, capacity };
 }
 
@@ -86,8 +122,9 @@ export function unsupportedReason(config: ModelConfig, activations: readonly (La
   if (odd.length > 0) return `${odd.map(([name, size]) => `${name} is ${size}`).join(', ')}, not a multiple of 4`;
   if (headDim > largestHead) return `head_dim is ${headDim}, more than ${largestHead}`;
   if (heads / kvHeads > mostShared) return `${heads / kvHeads} query heads share a key/value head, more than ${mostShared}`;
-  const transformed = (layer: LayerActivations | null) =>
-    layer && (inputSites.some((site) => layer[site].transform) || layer.keys.transform || layer.keys.queryTransform);
-  if (activations.some(transformed)) return 'its activations are transformed';
+  for (const layer of activations) {
+    const large = layer && inputSites.find((site) => layer[site].transform?.left && layer[site].transform.rows > largestLeft);
+    if (large) return `a transform's left factor has ${layer[large].transform!.rows} rows, more than ${largestLeft}`;
+  }
   return null;
 }

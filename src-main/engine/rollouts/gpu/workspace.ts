@@ -36,6 +36,8 @@ export interface Workspace {
   /** Of attention over long caches, for decode steps. */
   partials: GPUBuffer;
   activated: GPUBuffer;
+  /** Of any input of a product that is transformed. */
+  transformed: GPUBuffer;
   /** [slots, hidden] */
   final: GPUBuffer;
   /** [slots, vocab] */
@@ -74,8 +76,15 @@ export function createWorkspace(shape: EngineShape, buffers: Buffers): Workspace
     mixed: words('attention outputs', rows * heads * headDim),
     partials: words('attention segments', segments > 1 ? slots * heads * segments * partialFloats(config) : 1),
     activated: words('MLP activations', rows * intermediateSize),
+    transformed: words('transformed activations', rows * widestTransform(shape)),
     final: words('final states', decodeRows * hiddenSize),
     logits: words('logits', decodeRows * vocabSize),
     sampling: buffers.bound('sampling candidates', slots * samplerWorkBytes(vocabSize)),
   };
+}
+
+/** Values of a row that is transformed, at most; 0 without transforms. */
+function widestTransform({ activations }: EngineShape): number {
+  const transforms = activations.flatMap((layer) => (layer ? Object.values(layer.transforms) : []));
+  return Math.max(0, ...transforms.map((transform) => (transform ? transform.rows * transform.columns : 0)));
 }

@@ -80,32 +80,47 @@ fn packHalves(v : vec4<f32>) -> vec2<u32> {
   return `${halves}${part('key', cache.keys, binding)}${part('value', cache.values, binding + 1)}`;
 }
 
-const group = 32;
+/** Of the invocations of a workgroup that appends a plain head. */
+const plainGroup = 32;
+const largestGroup = 128;
+
+/** What is done to heads: transforms of queries and keys, quantizers of keys and values. */
+export interface HeadActivations {
+  transformed: { queries: boolean; keys: boolean };
+  quantized: { keys: boolean; values: boolean };
+}
+
+type HeadSizes = Pick<ModelConfig, 'heads' | 'kvHeads' | 'headDim' | 'qkNorm' | 'rmsNormEps'>;
+
+const plainHeads: HeadActivations = { transformed: { queries: false, keys: false }, quantized: { keys: false, values: false } };
 
 /**
- * Queries and keys of qkv [rows, (heads + 2 · kvHeads) · headDim] normalized (where the model does) and rotated; queries are multiplied by
- * 1 / √headDim in place, keys and values go into the cache at the row's slot and position. Workgroups: [heads + 2 · kvHeads, rows].
- * Bindings: qkv, rows, cosines, sines, [query norm, key norm,] keys, values, [quantizers of keys and of values].
+ * Queries and keys of qkv [rows, (heads + 2 · kvHeads) · headDim] normalized (where the model does), rotated and transformed; queries are multiplied
+ * by 1 / √headDim in place, keys and values go into the cache at the row's slot and position. Workgroups: [heads + 2 · kvHeads, rows].
+ * Bindings: qkv, rows, cosines, sines, [norms of queries and of keys,] keys, values, [transforms of queries and of keys,] [quantizers of keys and
+ * of values (uniform)].
  */
-export function appendShader(config: ModelConfig, cache: CacheShape, quantized = { keys: false, values: false }): Shader {
+export function appendShader(config: HeadSizes, cache: CacheShape, { transformed, quantized } = plainHeads): Shader {
   const { heads, kvHeads, headDim, qkNorm } = config;
   const half = headDim / 2;
+  const isTransformed = transformed.queries || transformed.keys;
   const usesGrids = quantized.keys || quantized.values;
-  const first = qkNorm ? 6 : 4;
-  const norms = `
-@group(0) @binding(4) var<storage, read> queryNorm : array<f32>;
-@group(0) @binding(5) var<storage, read> keyNorm : array<f32>;`;
+  const first = qkNorm ? 5 : 4;
+  const group = isTransformed ? Math.min(largestGroup, 2 ** Math.ceil(Math.log2(headDim))) : plainGroup;
   const code = `
 @group(0) @binding(0) var<storage, read_write> qkv : array<f32>;
 @group(0) @binding(1) var<storage, read> rows : array<vec2<u32>>;
 @group(0) @binding(2) var<storage, read> cosines : array<f32>;
 @group(0) @binding(3) var<storage, read> sines : array<f32>;
-${qkNorm ? norms : ''}
+${qkNorm ? '@group(0) @binding(4) var<storage, read> norms : array<f32>;' : ''}
 ${cacheDeclarations(cache, 'read_write', first)}
-${usesGrids ? `@group(0) @binding(${first + 2}) var<uniform> quantizers : array<vec4<f32>, 4>;${tokenGrid}` : ''}
+${isTransformed ? `@group(0) @binding(${first + 2}) var<storage, read> transforms : array<f32>;` : ''}
+${usesGrids ? `@group(0) @binding(${first + (isTransformed ? 3 : 2)}) var<uniform> quantizers : array<vec4<f32>, 4>;${tokenGrid}` : ''}
+const group = ${group}u;
 var<workgroup> head : array<f32, ${headDim}>;
-var<workgroup> sums : array<f32, ${group}>;
-${usesGrids ? `var<workgroup> ranges : array<vec4<f32>, ${group}>;` : ''}
+${isTransformed ? `var<workgroup> turned : array<f32, ${headDim}>;` : ''}
+var<workgroup> sums : array<f32, group>;
+${usesGrids ? 'var<workgroup> ranges : array<vec4<f32>, group>;' : ''}
 @compute @workgroup_size(${group}) fn main(@builtin(workgroup_id) id : vec3<u32>, @builtin(local_invocation_index) t : u32) {
   let place = rows[id.y];
   let isIdle = place.y == ${idle}u;
@@ -113,11 +128,11 @@ ${usesGrids ? `var<workgroup> ranges : array<vec4<f32>, ${group}>;` : ''}
   let origin = (id.y * ${heads + 2 * kvHeads}u + id.x) * ${headDim}u;
   let isQuery = id.x < ${heads}u;
   let isValue = id.x >= ${heads + kvHeads}u;
-  for (var j = t; j < ${headDim}u; j += ${group}u) { head[j] = qkv[origin + j]; }
+  for (var j = t; j < ${headDim}u; j += group) { head[j] = qkv[origin + j]; }
   workgroupBarrier();
   ${qkNorm ? normalize(config) : ''}
   if (!isValue) {
-    for (var j = t; j < ${half}u; j += ${group}u) {
+    for (var j = t; j < ${half}u; j += group) {
       let a = head[j];
       let b = head[j + ${half}u];
       let c = cosines[position * ${half}u + j];
@@ -127,8 +142,9 @@ ${usesGrids ? `var<workgroup> ranges : array<vec4<f32>, ${group}>;` : ''}
     }
   }
   workgroupBarrier();
+  ${isTransformed ? transform(transformed, headDim) : ''}
   if (isQuery) {
-    for (var j = t; j < ${headDim}u; j += ${group}u) { qkv[origin + j] = head[j] * ${1 / Math.sqrt(headDim)}; }
+    for (var j = t; j < ${headDim}u; j += group) { qkv[origin + j] = head[j] * ${1 / Math.sqrt(headDim)}; }
   }
   ${quantized.keys ? headGrid('!isQuery && !isValue', 0, headDim) : ''}
   ${quantized.values ? headGrid('isValue', 1, headDim) : ''}
@@ -139,10 +155,25 @@ ${usesGrids ? `var<workgroup> ranges : array<vec4<f32>, ${group}>;` : ''}
     }
   }
 }`;
-  return {
-    name: `decode-append ${heads}/${kvHeads} × ${headDim}${qkNorm ? ' normalized' : ''} ${kindName(cache)}${usesGrids ? ' quantized' : ''}`,
-    code,
-  };
+  const done = `${qkNorm ? ' normalized' : ''}${isTransformed ? ' transformed' : ''}${usesGrids ? ' quantized' : ''}`;
+  return { name: `decode-append ${heads}/${kvHeads} × ${headDim}${done} ${kindName(cache)}`, code };
+}
+
+/** The head times its matrix [headDim, headDim]. */
+function transform({ queries, keys }: HeadActivations['transformed'], headDim: number): string {
+  const both = queries && keys;
+  return `
+  if (${both ? '!isValue' : queries ? 'isQuery' : '!isQuery && !isValue'}) {
+    let matrix = ${both ? `select(${headDim * headDim}u, 0u, isQuery)` : '0u'};
+    for (var j = t; j < ${headDim}u; j += group) {
+      var sum = 0.0;
+      for (var k = 0u; k < ${headDim}u; k++) { sum += head[k] * transforms[matrix + k * ${headDim}u + j]; }
+      turned[j] = sum;
+    }
+    workgroupBarrier();
+    for (var j = t; j < ${headDim}u; j += group) { head[j] = turned[j]; }
+    workgroupBarrier();
+  }`;
 }
 
 function kindName({ keys, values }: CacheShape): string {
@@ -156,13 +187,13 @@ function headGrid(condition: string, quantizer: 0 | 1, headDim: number): string 
     setQuantizer(quantizers[${2 * quantizer}], quantizers[${2 * quantizer + 1}]);
     var range = vec2<f32>();
     var isNumber = true;
-    for (var j = t; j < ${headDim}u; j += ${group}u) {
+    for (var j = t; j < ${headDim}u; j += group) {
       range = max(range, rangeOf(head[j]));
       isNumber = isNumber && isFinite(head[j]);
     }
     ranges[t] = vec4<f32>(range, select(1.0, 0.0, isNumber), 0.0);
     workgroupBarrier();
-    for (var stride = ${group / 2}u; stride > 0u; stride = stride >> 1u) {
+    for (var stride = group / 2u; stride > 0u; stride = stride >> 1u) {
       if (t < stride) { ranges[t] = max(ranges[t], ranges[t + stride]); }
       workgroupBarrier();
     }
@@ -173,7 +204,7 @@ function headGrid(condition: string, quantizer: 0 | 1, headDim: number): string 
 /** Puts the head into the cache. A head with values that are no finite numbers gets NaN for a scale, so that codes do not hide them. */
 function store(name: 'key' | 'value', kind: CacheKind, isQuantized: boolean, headDim: number): string {
   const loop = (statements: string) => `
-      for (var element = t; element < ${elementsOf(kind, headDim)}u; element += ${group}u) {
+      for (var element = t; element < ${elementsOf(kind, headDim)}u; element += group) {
         let place = ${name}Place(block, element, position);
         ${statements}
       }`;
@@ -195,19 +226,19 @@ function store(name: 'key' | 'value', kind: CacheKind, isQuantized: boolean, hea
   return loop(`${name}s[place] = ${kind === 'float16' ? `packHalves(${vector})` : vector};`);
 }
 
-function normalize({ headDim, rmsNormEps }: ModelConfig): string {
+function normalize({ headDim, rmsNormEps }: HeadSizes): string {
   return `
   var sum = 0.0;
-  for (var j = t; j < ${headDim}u; j += ${group}u) { sum += head[j] * head[j]; }
+  for (var j = t; j < ${headDim}u; j += group) { sum += head[j] * head[j]; }
   sums[t] = sum;
   workgroupBarrier();
-  for (var stride = ${group / 2}u; stride > 0u; stride = stride >> 1u) {
+  for (var stride = group / 2u; stride > 0u; stride = stride >> 1u) {
     if (t < stride) { sums[t] += sums[t + stride]; }
     workgroupBarrier();
   }
   let factor = 1.0 / sqrt(sums[0] / ${headDim}.0 + ${rmsNormEps});
   if (!isValue) {
-    for (var j = t; j < ${headDim}u; j += ${group}u) { head[j] = head[j] * factor * select(keyNorm[j], queryNorm[j], isQuery); }
+    for (var j = t; j < ${headDim}u; j += group) { head[j] = head[j] * factor * norms[select(${headDim}u, 0u, isQuery) + j]; }
   }
   workgroupBarrier();`;
 }
