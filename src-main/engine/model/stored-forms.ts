@@ -12,10 +12,11 @@ import { groupCount, packedWords } from '../formats/packed-linear.ts';
 import { ProblemList } from '../formats/problems.ts';
 import type { StoredScheme } from '../formats/quantized-layout.ts';
 import { openCheckpoint, type TensorDtype } from '../formats/safetensors.ts';
-import { activationsFor, schemeOf } from '../quantizers/scheme-map.ts';
+import { plannedActivations } from '../quantizers/planned-activations.ts';
+import { schemeOf } from '../quantizers/scheme-map.ts';
 import type { WeightFormat } from '../rollouts/gpu/kernels/weight-format.ts';
 import type { ModelConfig } from './config.ts';
-import { isPlain, type LayerActivations } from './layer-activations.ts';
+import type { LayerActivations } from './layer-activations.ts';
 import { readStoredLayout } from './load.ts';
 import { decoderLinears, embeddingName, linearShape, parameterCount } from './parameters.ts';
 
@@ -28,15 +29,13 @@ export interface StoredForms {
   /** LoRA's, beside the weights. */
   adapter: { rank: number; modules: ReadonlySet<string> } | null;
   activations: readonly (LayerActivations | null)[];
-  /** Whether what linears read, or keys and queries, are multiplied by matrices. */
-  isTransformed: boolean;
 }
 
 /** Every weight as float32. */
 export function floatForms(config: ModelConfig): StoredForms {
   const form: WeightFormat = { kind: 'float32' };
   const activations = Array.from({ length: config.layers }, () => null);
-  return { config, linear: () => form, table: form, adapter: null, activations, isTransformed: false };
+  return { config, linear: () => form, table: form, adapter: null, activations };
 }
 
 /** @throws RoundoffError that lists what is wrong with the folder's headers */
@@ -60,7 +59,6 @@ export async function readStoredForms(dir: string, config: ModelConfig): Promise
       table: denseForm(checkpoint.entry(embeddingName).dtype),
       adapter: adapter && { rank: adapter.rank, modules: new Set(adapter.modules) },
       activations,
-      isTransformed: activations.some((layer) => layer !== null && !isPlain(layer) && hasTransforms(layer)),
     };
   } finally {
     await checkpoint.close();
@@ -89,13 +87,12 @@ export function quantizedForms(stage: Stage<'quantize'>, before: StoredForms): S
       const scheme = schemeOf(stage, module);
       return scheme ? schemeForm(scheme, linearShape(config, module)[1], isGrouped) : before.linear(module);
     },
-    activations: before.activations.map((_, index) => activationsFor(stage, index)),
-    isTransformed: stage.method === 'quarot' || stage.method === 'flatquant',
+    activations: plannedActivations(stage, config),
   };
 }
 
 function trainedForms(trains: Stage<'train'>['trains'], before: StoredForms): StoredForms {
-  const { config, activations, isTransformed } = before;
+  const { config, activations } = before;
   if (trains.kind === 'lora') {
     const modules = decoderLinears(config).filter((module) => trains.modules.some((name) => module.endsWith(`.${name}`)));
     return { ...before, adapter: { rank: trains.rank, modules: new Set(modules) } };
@@ -106,7 +103,7 @@ function trainedForms(trains: Stage<'train'>['trains'], before: StoredForms): St
   if (trains.kind === 'weights') return float;
   const scheme = trainedScheme(trains);
   const linear = (module: string) => trainedForm(trains, module, before);
-  return { ...float, linear, activations: scheme ? schemeActivations(scheme, config) : activations, isTransformed };
+  return { ...float, linear, activations: scheme ? schemeActivations(scheme, config) : activations };
 }
 
 function trainedForm(trains: TrainsOf<'quantized'>, module: string, before: StoredForms): WeightFormat {
@@ -117,9 +114,8 @@ function trainedForm(trains: TrainsOf<'quantized'>, module: string, before: Stor
 }
 
 /** What rounding every linear by a scheme does to activations. */
-function schemeActivations(scheme: QuantizationScheme, { layers }: ModelConfig): LayerActivations[] {
-  const stage = { type: 'quantize', method: 'rtn', scheme, options: { mseSearch: false } } as const;
-  return Array.from({ length: layers }, (_, index) => activationsFor(stage, index));
+function schemeActivations(scheme: QuantizationScheme, config: ModelConfig): LayerActivations[] {
+  return plannedActivations({ type: 'quantize', method: 'rtn', scheme, options: { mseSearch: false } }, config);
 }
 
 /** Bytes of the tensors that hold a loaded model: linears as stored, everything else in float32. */
@@ -161,8 +157,4 @@ function schemeForm({ coding, bits, groupSize, symmetric }: QuantizationScheme, 
 function denseForm(dtype: TensorDtype): WeightFormat {
   if (dtype === 'F16') return { kind: 'float16' };
   return { kind: dtype === 'BF16' ? 'bfloat16' : 'float32' };
-}
-
-function hasTransforms({ keys, values: _, ...sites }: LayerActivations): boolean {
-  return keys.transform !== null || keys.queryTransform !== null || Object.values(sites).some(({ transform }) => transform !== null);
 }

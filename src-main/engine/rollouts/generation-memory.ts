@@ -47,7 +47,7 @@ export function estimateGeneration(
   const { config, activations } = forms;
   const wanted = Math.max(1, Math.min(mostSlots, requests));
   const affordable = Math.min(wanted, slotsWithoutBudget(config, capacity));
-  if (forms.isTransformed || unsupportedReason(config, activations) !== null) {
+  if (unsupportedReason(config, activations) !== null) {
     const bytes = heldBytes + tensorCacheBytes(forms, affordable, capacity);
     const { budgetBytes } = room;
     const isOver = budgetBytes !== null && bytes > budgetBytes;

@@ -31,7 +31,7 @@ export async function teacherForms({ objective }: TrainStage, baseDir: string): 
 /** How the model that samples lies in memory: what is learnt, in float32 and rounded as it is trained; or its rounded copy. */
 function samplingForms(stage: TrainStage, forms: StoredForms): StoredForms {
   const after = formsAfter([stage], forms);
-  const float = { ...floatForms(after.config), activations: after.activations, isTransformed: after.isTransformed };
+  const float = { ...floatForms(after.config), activations: after.activations };
   const { objective, trains } = stage;
   const scheme = objective.kind === 'rl' ? objective.rolloutScheme : null;
   if (scheme) return quantizedForms({ type: 'quantize', method: 'rtn', scheme, options: { mseSearch: false } }, float);
