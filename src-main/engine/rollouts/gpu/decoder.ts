@@ -45,6 +45,8 @@ export class Decoder {
     try {
       return new Decoder(model, shape, plan, buffers);
     } catch (error) {
+      // Copies into them may be recorded by then.
+      flush();
       buffers.dispose();
       throw error;
     }
