@@ -2,13 +2,13 @@
  * The decoder as a list of kernels on buffers that never change: what a submit of the engine records. A submit copies shared prompts, computes
  * prompt tokens and then several decode steps; tokens are drawn on the GPU and feed the next step there.
  */
-import type * as tf from '@tensorflow/tfjs-core';
 import { flush } from '../../backends/webgpu/compute.ts';
 import type { LanguageModel } from '../../model/language-model.ts';
 import { finalNormName } from '../../model/parameters.ts';
+import { tablePositions } from '../../model/rotary-cache.ts';
 import type { SamplingSettings } from '../settings.ts';
 import { Buffers } from './buffers.ts';
-import { copyTensor } from './convert.ts';
+import { convertRows, copyTensor } from './convert.ts';
 import { embedShader, normShader } from './kernels/rows.ts';
 import { samplerPasses } from './kernels/sample.ts';
 import type { SamplerBuffer } from './kernels/sample-common.ts';
@@ -59,7 +59,7 @@ export class Decoder {
     this.plan = plan;
     const workspace = createWorkspace(shape, buffers);
     this.workspace = workspace;
-    const rotary = rotaryBuffers(model, shape, buffers);
+    const rotary = rotaryBuffers(shape, buffers);
     this.embedding = createStack(this.plan.embedding, buffers);
     this.head = this.plan.head ? createStack(this.plan.head, buffers) : this.embedding;
     this.finalNormWeight = buffers.bound('norms', 4 * hiddenSize);
@@ -71,6 +71,7 @@ export class Decoder {
     };
     this.finalNorm = { prompt: norm('prompt'), state: norm('state') };
     this.headProduct = new Product(this.head, { x: workspace.final, y: workspace.logits, stride: vocabSize, epilogue: 'store' }, buffers);
+    fillRotary(model, shape, rotary);
     this.fill(model);
   }
 
@@ -141,12 +142,15 @@ export class Decoder {
   }
 }
 
-function rotaryBuffers(model: LanguageModel, { capacity }: EngineShape, buffers: Buffers): RotaryBuffers {
+function rotaryBuffers({ config, capacity }: EngineShape, buffers: Buffers): RotaryBuffers {
+  const table = () => buffers.bound('rotary tables', 2 * config.headDim * tablePositions(capacity));
+  return { cosines: table(), sines: table() };
+}
+
+/** Angles do not change with the weights, so they are copied once. */
+function fillRotary(model: LanguageModel, { config, capacity }: EngineShape, { cosines, sines }: RotaryBuffers): void {
   const { cos, sin } = model.rotary.upTo(capacity);
-  const copyOf = (table: tf.Tensor2D) => {
-    const buffer = buffers.bound('rotary tables', 4 * table.size);
-    copyTensor(table, buffer);
-    return buffer;
-  };
-  return { cosines: copyOf(cos), sines: copyOf(sin) };
+  const rows = { rows: tablePositions(capacity), words: config.headDim / 2, first: 0 };
+  convertRows('copy', cos, cosines, rows);
+  convertRows('copy', sin, sines, rows);
 }
